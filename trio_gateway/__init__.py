@@ -1,0 +1,1 @@
+"""A streaming gateway for reasoning models."""

@@ -1,0 +1,188 @@
+"""The gateway's configuration as values: what each key means, its unit, its range and its default.
+
+The TOML file and the environment are read into these structs by :mod:`trio_gateway.core.settings`;
+nothing here touches a file or a variable. Durations are seconds, sizes are bytes unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+__all__ = [
+    "BreakerConfig",
+    "GatewayConfig",
+    "ModelConfig",
+    "ServerConfig",
+    "SummaryConfig",
+    "UpstreamConfig",
+]
+
+Seconds = Annotated[float, Meta(gt=0)]
+SecondsOrOff = Annotated[float, Meta(ge=0)]
+Rate = Annotated[float, Meta(gt=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+Pair = tuple[str, str]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file: immutable, and a key it does not know is a mistake."""
+
+
+class ServerConfig(_Section):
+    """``[server]``: the listening side."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback unless asked otherwise."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    """TCP port; 0 lets the system choose."""
+    stream_format: Literal["phases", "openai"] = "phases"
+    """Format of the answer where the request names none."""
+    heartbeat: Seconds = 15.0
+    """Longest silence towards a client before an SSE comment is sent."""
+    request_timeout: Seconds = 900.0
+    """Deadline of a whole request, all its attempts included."""
+    write_timeout: Seconds = 20.0
+    """A client that takes nothing for this long is cut off."""
+    graceful_timeout: Seconds = 30.0
+    """Time running streams get to finish after SIGTERM."""
+    max_body: Count = 1_048_576
+    """Largest request body."""
+    max_streams: Count = 2000
+    """Streams at a time; one more is refused with 503 ``overloaded``."""
+    allow_unlisted: bool = True
+    """Whether a model that no entry names goes to the first upstream (else 404)."""
+    api_keys_file: str = ""
+    """File of client keys; empty: no keys are asked for."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins that browsers may call from."""
+
+
+class BreakerConfig(_Section):
+    """``[upstreams.NAME.breaker]``: when an upstream is left alone, and for how long."""
+
+    window: Seconds = 30.0
+    """Span of the sliding window the rates are taken over."""
+    window_calls: Annotated[int, Meta(ge=0)] = 0
+    """If set, the window is the last so many calls instead of a span of time."""
+    min_calls: Count = 10
+    """Calls the window must hold before a rate may trip."""
+    failure_rate: Rate = 0.5
+    consecutive: Annotated[int, Meta(ge=0)] = 5
+    """Failures in a row that trip at once; 0 switches this rule off."""
+    slow_after: Seconds = 30.0
+    """A first event later than this makes the call a slow one."""
+    slow_rate: Rate = 0.8
+    open_base: Seconds = 5.0
+    """First time a tripped breaker stays open; doubles at every reopening."""
+    open_cap: Seconds = 60.0
+    jitter: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    """The open time is spread by up to this part of itself, both ways."""
+    probes: Count = 1
+    """Trial calls at a time while half-open, and successes needed to close."""
+    probe_timeout: Seconds = 15.0
+    max_half_open: Seconds = 30.0
+    on_trip: Literal["unstarted", "all"] = "unstarted"
+    """Which requests a trip cancels: those without a first event, or all."""
+    force: Literal["", "open", "closed"] = ""
+    """Holds the breaker in one state by hand."""
+
+
+class UpstreamConfig(_Section):
+    """``[upstreams.NAME]``: one model server."""
+
+    url: str
+    """Base URL of its API; without a path ``/v1`` is added."""
+    api_key_env: str = ""
+    """Environment variable that holds its key."""
+    api_key_file: str = ""
+    """File that holds its key."""
+    pass_through_key: bool = False
+    """Send it the client's own ``Authorization`` instead of a key of ours."""
+    connect_timeout: Seconds = 5.0
+    first_event_timeout: Seconds = 120.0
+    """From the request's start to the first event."""
+    idle_timeout: Seconds = 60.0
+    """Longest silence between two events; comments do not count as events."""
+    max_concurrency: Count = 512
+    """Requests at a time; one more is shed with 503 ``overloaded``."""
+    max_attempts: Count = 2
+    """Tries a request makes here, the first included."""
+    ask_usage: bool = True
+    """Ask for token counts (``stream_options.include_usage``) in every request."""
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
+
+
+class ModelConfig(_Section):
+    """``[models.ID]``: how a model is reached and how its reasoning is told from its answer.
+
+    A family in ``DEFAULT_MODELS`` is one of these too, with ``match`` set. An entry of the
+    configuration file starts from its family's values and overrides them key by key.
+    """
+
+    match: str = ""
+    """Regular expression searched in the requested id, case-insensitive; empty: the entry's id, exactly.
+    Example: ``"^qwen3"``."""
+    family: str = ""
+    """Name of the family the reasoning rules come from. Example: ``"deepseek-r1"``."""
+    upstreams: tuple[str, ...] = ()
+    """Upstreams in order: when one fails the next takes over; empty: the first of the file.
+    Example: ``["main", "spare"]``."""
+    upstream_model: str = ""
+    """What the model is called upstream; empty: as the client called it. Example: ``"Qwen/Qwen3-8B"``."""
+    markers: tuple[Pair, ...] = ()
+    """Start and end markers of a reasoning block. Example: ``[["<think>", "</think>"]]``."""
+    starts_in_reasoning: bool | Literal["when_thinking"] = False
+    """The chat template has opened the block already, so the text begins inside it: always, never, or
+    only for a request that switches thinking on. Example: ``true`` for DeepSeek-R1."""
+    prose_starts: tuple[str, ...] = ()
+    """Words that open reasoning told in prose. Example: ``["Let me think"]``."""
+    prose_ends: tuple[str, ...] = ()
+    """Words that end it and open the answer. Example: ``["Therefore,"]``."""
+    prose_hold: Annotated[int, Meta(ge=0, le=100_000)] = 400
+    """Characters after a prose end within which the model may still take it back."""
+    wrappers: tuple[Pair, ...] = ()
+    """Markers around the answer that are dropped; an empty opener means a closing token alone.
+    Example: ``[["<answer>", "</answer>"]]``."""
+    label: str = ""
+    """Text right after a start marker that is dropped. Example: ``"thought\\n"`` for Gemma 4."""
+    tool_markers: tuple[str, ...] = ()
+    """Markers of a tool call in the text, which end open reasoning. Example: ``["<tool_call>"]``."""
+    dialect: Literal["tags", "harmony"] = "tags"
+    """``"harmony"`` for the channel format of gpt-oss."""
+    keep_reasoning: bool = False
+    """Leave old reasoning in the history: models trained to see it (MiniMax-M2) need it."""
+    thinking_switch: Literal["", "enable_thinking", "thinking"] = ""
+    """Chat-template argument that ``reasoning_effort`` ``none`` and ``minimal`` are turned into."""
+    hedge_after: SecondsOrOff = 0.0
+    """Without a first event for this long, ask the next upstream as well; 0: off."""
+    max_reasoning_seconds: SecondsOrOff = 0.0
+    max_reasoning_chars: Annotated[int, Meta(ge=0)] = 0
+    """Limits of one attempt's thinking; 0: none."""
+    repetition_guard: bool = False
+    """End an attempt whose reasoning runs in a circle."""
+    on_runaway: Literal["error", "next", "no_thinking"] = "error"
+    """What follows when a limit of thinking is hit."""
+
+
+class SummaryConfig(_Section):
+    """``[summary]``: who writes the summaries, and how often."""
+
+    prompt: Literal["extractive", "model", "off"] = "extractive"
+    reasoning: Literal["extractive", "model", "off"] = "extractive"
+    interval: Annotated[float, Meta(ge=0.05)] = 2.0
+    """While the model thinks, at most this long without a new line, if there is something new."""
+    upstream: str = ""
+    """Upstream of the summarising model; empty: the first of the file."""
+    model: str = ""
+    timeout: Seconds = 4.0
+
+
+class GatewayConfig(_Section):
+    """Everything, checked. ``models`` keeps the file's order, which is the order they are matched in."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    upstreams: dict[str, UpstreamConfig] = field(default_factory=dict)
+    models: dict[str, ModelConfig] = field(default_factory=dict)
+    summary: SummaryConfig = field(default_factory=SummaryConfig)

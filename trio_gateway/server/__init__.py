@@ -1,0 +1,1 @@
+"""The HTTP floor: routes and bytes, served by Quart-Trio under hypercorn."""
