@@ -1,1 +1,30 @@
-"""A streaming gateway for reasoning models."""
+"""A streaming gateway for reasoning models.
+
+``app`` is for ``hypercorn -k trio trio_gateway:app``; :func:`create_app` for a process of your own.
+What is named here is loaded when first used: a client that shares the core needs no web server for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .lazy import app
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .core.config import ModelConfig
+    from .core.families import DEFAULT_MODELS
+    from .server.app import create_app
+
+__all__ = ["DEFAULT_MODELS", "ModelConfig", "__version__", "app", "create_app"]
+
+_HOMES = {
+    "DEFAULT_MODELS": ".core.families",
+    "ModelConfig": ".core.config",
+    "create_app": ".server.app",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

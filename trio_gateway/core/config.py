@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 
 __all__ = [
     "BreakerConfig",
+    "ConfigError",
     "GatewayConfig",
     "ModelConfig",
     "ServerConfig",
@@ -19,21 +20,52 @@ __all__ = [
     "UpstreamConfig",
 ]
 
-Seconds = Annotated[float, Meta(gt=0)]
-SecondsOrOff = Annotated[float, Meta(ge=0)]
+# The upper bounds only keep out infinity and numbers that no clock or collection takes.
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+SecondsOrOff = Annotated[float, Meta(ge=0, le=1e9)]
 Rate = Annotated[float, Meta(gt=0, le=1)]
-Count = Annotated[int, Meta(ge=1)]
-Pair = tuple[str, str]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+CountOrOff = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+# A description is what an error message says was expected, where the bounds alone do not read well.
+Url = Annotated[str, Meta(description="the base URL of an API")]
+Host = Annotated[str, Meta(pattern=r"^\S+\Z", description="an address or a host name")]
+Marker = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"\S",
+        description="a string of 1 to 128 characters, not just spaces",
+    ),
+]
+MarkerOrNone = Annotated[
+    str,
+    Meta(max_length=128, pattern=r"\S|^\Z", description='"" or at most 128 characters, not just spaces'),
+]
+Pair = tuple[Marker, Marker]
+Wrapper = tuple[MarkerOrNone, Marker]
+
+
+class ConfigError(Exception):
+    """A mistake in the configuration, told in one line: what to correct, and where.
+
+    ``<file or variable>: <key>: expected <what>, found <what>``, without the key where there is none.
+    Whatever the parts hold, the text is one printable line. Who raises it keeps secrets out of *found*.
+    """
+
+    def __init__(self, where: str, key: str, expected: str, found: str) -> None:
+        line = ": ".join(part for part in (where, key, f"expected {expected}, found {found}") if part)
+        super().__init__("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line))
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the file: immutable, and a key it does not know is a mistake."""
 
 
-class ServerConfig(_Section):
+class ServerConfig(_Section, frozen=True, kw_only=True):
     """``[server]``: the listening side."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on; loopback unless asked otherwise."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     """TCP port; 0 lets the system choose."""
@@ -59,17 +91,17 @@ class ServerConfig(_Section):
     """Origins that browsers may call from."""
 
 
-class BreakerConfig(_Section):
+class BreakerConfig(_Section, frozen=True, kw_only=True):
     """``[upstreams.NAME.breaker]``: when an upstream is left alone, and for how long."""
 
     window: Seconds = 30.0
     """Span of the sliding window the rates are taken over."""
-    window_calls: Annotated[int, Meta(ge=0)] = 0
+    window_calls: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """If set, the window is the last so many calls instead of a span of time."""
     min_calls: Count = 10
     """Calls the window must hold before a rate may trip."""
     failure_rate: Rate = 0.5
-    consecutive: Annotated[int, Meta(ge=0)] = 5
+    consecutive: CountOrOff = 5
     """Failures in a row that trip at once; 0 switches this rule off."""
     slow_after: Seconds = 30.0
     """A first event later than this makes the call a slow one."""
@@ -89,10 +121,10 @@ class BreakerConfig(_Section):
     """Holds the breaker in one state by hand."""
 
 
-class UpstreamConfig(_Section):
+class UpstreamConfig(_Section, frozen=True, kw_only=True):
     """``[upstreams.NAME]``: one model server."""
 
-    url: str
+    url: Url
     """Base URL of its API; without a path ``/v1`` is added."""
     api_key_env: str = ""
     """Environment variable that holds its key."""
@@ -114,7 +146,7 @@ class UpstreamConfig(_Section):
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
 
 
-class ModelConfig(_Section):
+class ModelConfig(_Section, frozen=True, kw_only=True):
     """``[models.ID]``: how a model is reached and how its reasoning is told from its answer.
 
     A family in ``DEFAULT_MODELS`` is one of these too, with ``match`` set. An entry of the
@@ -126,9 +158,9 @@ class ModelConfig(_Section):
     Example: ``"^qwen3"``."""
     family: str = ""
     """Name of the family the reasoning rules come from. Example: ``"deepseek-r1"``."""
-    upstreams: tuple[str, ...] = ()
-    """Upstreams in order: when one fails the next takes over; empty: the first of the file.
-    Example: ``["main", "spare"]``."""
+    upstreams: Annotated[tuple[str, ...], Meta(min_length=1)] = ()
+    """Upstreams in order: when one fails the next takes over. Not set: for ``default`` all of the file, in
+    its order; for any other entry the first. Example: ``["main", "spare"]``."""
     upstream_model: str = ""
     """What the model is called upstream; empty: as the client called it. Example: ``"Qwen/Qwen3-8B"``."""
     markers: tuple[Pair, ...] = ()
@@ -136,18 +168,18 @@ class ModelConfig(_Section):
     starts_in_reasoning: bool | Literal["when_thinking"] = False
     """The chat template has opened the block already, so the text begins inside it: always, never, or
     only for a request that switches thinking on. Example: ``true`` for DeepSeek-R1."""
-    prose_starts: tuple[str, ...] = ()
+    prose_starts: tuple[Marker, ...] = ()
     """Words that open reasoning told in prose. Example: ``["Let me think"]``."""
-    prose_ends: tuple[str, ...] = ()
+    prose_ends: tuple[Marker, ...] = ()
     """Words that end it and open the answer. Example: ``["Therefore,"]``."""
     prose_hold: Annotated[int, Meta(ge=0, le=100_000)] = 400
     """Characters after a prose end within which the model may still take it back."""
-    wrappers: tuple[Pair, ...] = ()
+    wrappers: tuple[Wrapper, ...] = ()
     """Markers around the answer that are dropped; an empty opener means a closing token alone.
     Example: ``[["<answer>", "</answer>"]]``."""
-    label: str = ""
+    label: MarkerOrNone = ""
     """Text right after a start marker that is dropped. Example: ``"thought\\n"`` for Gemma 4."""
-    tool_markers: tuple[str, ...] = ()
+    tool_markers: tuple[Marker, ...] = ()
     """Markers of a tool call in the text, which end open reasoning. Example: ``["<tool_call>"]``."""
     dialect: Literal["tags", "harmony"] = "tags"
     """``"harmony"`` for the channel format of gpt-oss."""
@@ -158,7 +190,7 @@ class ModelConfig(_Section):
     hedge_after: SecondsOrOff = 0.0
     """Without a first event for this long, ask the next upstream as well; 0: off."""
     max_reasoning_seconds: SecondsOrOff = 0.0
-    max_reasoning_chars: Annotated[int, Meta(ge=0)] = 0
+    max_reasoning_chars: CountOrOff = 0
     """Limits of one attempt's thinking; 0: none."""
     repetition_guard: bool = False
     """End an attempt whose reasoning runs in a circle."""
@@ -166,12 +198,12 @@ class ModelConfig(_Section):
     """What follows when a limit of thinking is hit."""
 
 
-class SummaryConfig(_Section):
+class SummaryConfig(_Section, frozen=True, kw_only=True):
     """``[summary]``: who writes the summaries, and how often."""
 
     prompt: Literal["extractive", "model", "off"] = "extractive"
     reasoning: Literal["extractive", "model", "off"] = "extractive"
-    interval: Annotated[float, Meta(ge=0.05)] = 2.0
+    interval: Annotated[float, Meta(ge=0.05, le=1e9)] = 2.0
     """While the model thinks, at most this long without a new line, if there is something new."""
     upstream: str = ""
     """Upstream of the summarising model; empty: the first of the file."""
@@ -179,7 +211,7 @@ class SummaryConfig(_Section):
     timeout: Seconds = 4.0
 
 
-class GatewayConfig(_Section):
+class GatewayConfig(_Section, frozen=True, kw_only=True):
     """Everything, checked. ``models`` keeps the file's order, which is the order they are matched in."""
 
     server: ServerConfig = field(default_factory=ServerConfig)

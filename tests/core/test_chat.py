@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_gateway.core.chat import (
+    REFUSED_FIELDS,
+    ChatRequest,
+    GatewayOptions,
+    parse_chat_request,
+    upstream_body,
+)
+from trio_gateway.core.errors import ApiError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HELLO = [{"role": "user", "content": "Hi"}]
+
+
+def parsed(**fields: object) -> ChatRequest:
+    return parse_chat_request(json.dumps({"messages": HELLO, **fields}).encode())
+
+
+def refused(body: bytes) -> ApiError:
+    with pytest.raises(RequestError) as caught:
+        parse_chat_request(body)
+    error = caught.value.error
+    assert (error.status, error.type) == (400, "invalid_request_error")
+    assert "expected " in error.message
+    assert ", got " in error.message
+    return error
+
+
+def forwarded(fields: Mapping[str, object], **how: Any) -> dict[str, Any]:  # noqa: ANN401
+    how = {"model": "up", "ask_usage": False, **how}
+    body = json.loads(upstream_body(parsed(**fields), **how))
+    assert isinstance(body, dict)
+    return body
+
+
+def test_the_least_request() -> None:
+    assert parsed() == ChatRequest(model="default", messages=HELLO, body={"messages": HELLO})
+    assert parsed(model=None, stream=None, n=None, stream_options=None, gateway=None).stream is None
+
+
+def test_everything() -> None:
+    body = {
+        "model": "org/model:7b",
+        "messages": HELLO,
+        "stream": False,
+        "stream_options": {"include_usage": True, "x": 1},
+        "n": 8,
+        "enable_thinking": True,
+        "temperature": 0.5,
+    }
+    gateway = {"format": "openai", "prompt_summary": False, "reasoning": "both", "detail": "concise"}
+    assert parse_chat_request(json.dumps({**body, "gateway": gateway}).encode()) == ChatRequest(
+        model="org/model:7b",
+        messages=HELLO,
+        body=body,
+        stream=False,
+        include_usage=True,
+        n=8,
+        thinking=True,
+        options=GatewayOptions(format="openai", prompt_summary=False, reasoning="both", detail="concise"),
+    )
+
+
+def test_options_that_are_null_are_not_given() -> None:
+    given = dict.fromkeys(("format", "prompt_summary", "reasoning", "detail"))
+    assert parsed(gateway=given).options == GatewayOptions() == parsed(gateway={}).options
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "said"),
+    [
+        (b"", None, "expected strict JSON, got invalid JSON"),
+        (b"{", None, "invalid JSON"),
+        (b"\xef\xbb\xbf{}", None, "a byte-order mark"),
+        (b"{} {}", None, "more after its end"),
+        (b'{"a": "\xff"}', None, "invalid UTF-8"),
+        (b"[" * 100_000, None, "more than 64 levels of nesting"),
+        (b'{"messages": [{}, {"content": NaN}]}', "messages[1].content", "got NaN"),
+        (b'{"temperature": 1e999}', "temperature", "a number that is too large"),
+        (b'{"model": "a", "model": "b"}', "model", "got a duplicate key"),
+        (b'{"messages": [{"content": "\\ud800"}]}', "messages[0].content", "a lone surrogate"),
+    ],
+)
+def test_not_strict_json(body: bytes, param: str | None, said: str) -> None:
+    error = refused(body)
+    assert (error.code, error.param) == ("invalid_json", param)
+    assert said in error.message
+
+
+@pytest.mark.parametrize("body", [b"[]", b"5", b'"x"', b"null", b"true"])
+def test_not_an_object(body: bytes) -> None:
+    error = refused(body)
+    assert (error.code, error.param) == (None, None)
+    assert error.message.startswith("expected a JSON object, got ")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "param", "said"),
+    [
+        ("messages", [], "messages", "got an empty list"),
+        ("messages", HELLO * 2049, "messages", "at most 2048 messages"),
+        ("messages", [{"role": "user", "content": 5}], "messages[0].content", "got number 5"),
+        ("model", "", "model", 'got string ""'),
+        ("model", 5, "model", "got number 5"),
+        ("model", "m" * 10_240, "model", "at most 256 characters"),
+        ("model", "a\r\nX: y", "model", "without control characters"),
+        ("model", "a\u202eb", "model", "without control characters"),
+        ("model", " ", "model", "needless spaces"),
+        ("stream", "true", "stream", 'expected true or false, got string "true"'),
+        ("stream", 1, "stream", "got number 1"),
+        ("stream_options", [], "stream_options", "expected an object, got an empty list"),
+        ("stream_options", {"include_usage": 1}, "stream_options.include_usage", "got number 1"),
+        ("chat_template_kwargs", "x", "chat_template_kwargs", "expected an object"),
+        ("n", 0, "n", "expected an integer from 1 to 8, got number 0"),
+        ("n", 9, "n", "got number 9"),
+        ("n", 10**9, "n", "got number 1000000000"),
+        ("n", 1.0, "n", "got number 1.0"),
+        ("n", True, "n", "got true"),
+        ("n", "2", "n", 'got string "2"'),
+        ("gateway", "raw", "gateway", "expected an object"),
+        ("gateway", {"format": "xml"}, "gateway.format", "expected one of phases, openai"),
+        ("gateway", {"prompt_summary": 1}, "gateway.prompt_summary", "expected true or false"),
+        (
+            "gateway",
+            {"reasoning": True},
+            "gateway.reasoning",
+            "expected one of summary, raw, both, off, got true",
+        ),
+        ("gateway", {"detail": ["auto"]}, "gateway.detail", "expected one of concise, auto, detailed"),
+        ("gateway", {"speed": 1}, "gateway.speed", "no such key (known are prompt_summary, format,"),
+        ("gateway", {"a\n" + "b" * 99: 1}, "gateway.a " + "b" * 62, "no such key"),
+        ("aws_sts_endpoint", "x", "aws_sts_endpoint", "no such field"),
+    ],
+)
+def test_refused_fields_and_values(field: str, value: object, param: str, said: str) -> None:
+    error = refused(json.dumps({"messages": HELLO, field: value}).encode())
+    assert (error.code, error.param) == (None, param)
+    assert error.message.startswith(f"{param}: ")
+    assert said in error.message
+    assert len(error.message) < 250
+
+
+@pytest.mark.parametrize("name", REFUSED_FIELDS)
+@pytest.mark.parametrize("value", ["http://example.invalid", None])
+def test_no_field_redirects(name: str, value: object) -> None:
+    assert refused(json.dumps({"messages": HELLO, name: value}).encode()).param == name
+
+
+def test_the_known_redirecting_fields_are_refused() -> None:
+    assert {"api_base", "base_url", "api_key", "extra_headers", "user_config"} <= set(REFUSED_FIELDS)
+
+
+def test_messages_are_required() -> None:
+    assert refused(b"{}").message == "messages: expected a list of at least one message, got nothing"
+
+
+def test_limits_can_be_set() -> None:
+    body = json.dumps({"messages": HELLO * 3}).encode()
+    with pytest.raises(RequestError, match="at most 2"):
+        parse_chat_request(body, max_messages=2)
+    with pytest.raises(RequestError, match="more than 2 levels"):
+        parse_chat_request(body, max_depth=2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "thinking"),
+    [
+        ({}, None),
+        ({"enable_thinking": True}, True),
+        ({"enable_thinking": False}, False),
+        ({"thinking": False}, False),
+        ({"thinking": {"type": "enabled", "budget_tokens": 5}}, True),
+        ({"thinking": {"type": "disabled"}}, False),
+        ({"chat_template_kwargs": {"thinking": True}}, True),
+        ({"chat_template_kwargs": {"enable_thinking": False}, "enable_thinking": True}, False),
+        ({"reasoning_effort": "none"}, False),
+        ({"reasoning_effort": "none", "thinking": True}, False),
+        ({"reasoning_effort": "minimal"}, None),
+        ({"reasoning_effort": ["none"]}, None),
+        ({"enable_thinking": 0, "thinking": "no", "chat_template_kwargs": {"thinking": None}}, None),
+    ],
+)
+def test_thinking(fields: dict[str, object], thinking: bool | None) -> None:
+    assert parsed(**fields).thinking is thinking
+
+
+def test_forwarded_under_the_upstreams_name_as_a_stream_without_our_options() -> None:
+    sent = forwarded({"model": "m", "stream": False, "gateway": {"reasoning": "raw"}, "n": 2, "x": [1, None]})
+    assert sent == {"messages": HELLO, "model": "up", "stream": True, "n": 2, "x": [1, None]}
+
+
+def test_values_pass_untouched() -> None:
+    content = "\\u0000é漢😀\\u202e\\n\\ndata: [DONE]"
+    body = f'{{"messages": [{{"role": "user", "content": "{content}"}}], "seed": 1{"0" * 90}, "t": 0.1}}'
+    request = parse_chat_request(body.encode())
+    sent = upstream_body(request, model="m", ask_usage=False)
+    assert json.loads(sent) == {**json.loads(body), "model": "m", "stream": True}
+    assert b"\n" not in sent
+
+
+@pytest.mark.parametrize(
+    ("given", "ask", "sent"),
+    [
+        (None, True, {"include_usage": True}),
+        ({"x": 1}, True, {"x": 1, "include_usage": True}),
+        ({"include_usage": False}, True, {"include_usage": True}),
+        ({"include_usage": True}, False, {"include_usage": True}),
+        ({"include_usage": False}, False, {"include_usage": False}),
+        (None, False, None),
+    ],
+)
+def test_usage(given: dict[str, object] | None, ask: bool, sent: dict[str, object] | None) -> None:
+    assert forwarded({"stream_options": given}, ask_usage=ask)["stream_options"] == sent
+    if given is None:
+        assert forwarded({}, ask_usage=ask).get("stream_options") == sent
+
+
+@pytest.mark.parametrize("effort", ["none", "minimal"])
+def test_the_effort_becomes_the_models_switch(effort: str) -> None:
+    fields = {"reasoning_effort": effort, "chat_template_kwargs": {"thinking": True, "x": 1}}
+    sent = forwarded(fields, thinking_switch="thinking")
+    assert sent["chat_template_kwargs"] == {"thinking": False, "x": 1}
+    assert "reasoning_effort" not in sent
+    sent = forwarded({"reasoning_effort": effort}, thinking_switch="enable_thinking")
+    assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+    assert forwarded(fields)["reasoning_effort"] == effort
+
+
+@pytest.mark.parametrize("fields", [{"reasoning_effort": "low"}, {"reasoning_effort": ["none"]}, {}])
+def test_any_other_effort_passes(fields: dict[str, object]) -> None:
+    sent = forwarded(fields, thinking_switch="thinking")
+    assert sent.get("reasoning_effort") == fields.get("reasoning_effort")
+    assert "chat_template_kwargs" not in sent
+
+
+def test_the_history_is_cleaned_in_what_is_forwarded_only() -> None:
+    history = [{"role": "assistant", "content": "[Prompt Summary] x\n\n<t>y</t> <think>z</think>4"}, *HELLO]
+    request = parsed(messages=history)
+    sent = [
+        json.loads(
+            upstream_body(request, model="m", ask_usage=False, keep_reasoning=keep, markers=[("<t>", "</t>")])
+        )
+        for keep in (False, True)
+    ]
+    assert [body["messages"][0]["content"] for body in sent] == ["4", "<t>y</t> <think>z</think>4"]
+    assert request.messages == request.body["messages"] == history
+
+
+VALUES = st.sampled_from(
+    [
+        *(None, True, False, 0, 1, 8, 5.5, "", "x", [], [1, None], {}, {"é": [1e3, "漢"]}),
+        *({"include_usage": True}, {"include_usage": None, "x": 1}, {"reasoning": "raw"}, {"reasoning": 1}),
+    ]
+)
+FIELDS = st.sampled_from(["model", "n", "stream", "gateway", "stream_options", "tools", "é"])
+
+
+@given(st.dictionaries(FIELDS, VALUES))
+def test_anything_is_refused_or_forwarded(fields: dict[str, object]) -> None:
+    body = json.dumps({"messages": HELLO, **fields}).encode()
+    try:
+        request = parse_chat_request(body)
+    except RequestError:
+        return
+    sent = json.loads(upstream_body(request, model="m", ask_usage=False))
+    assert sent == {
+        **{key: fields[key] for key in fields if key != "gateway"},
+        "messages": HELLO,
+        "model": "m",
+        "stream": True,
+    }

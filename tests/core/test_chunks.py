@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_gateway.core.chunks import (
+    ChoiceDelta,
+    Chunk,
+    InbandError,
+    ProtocolError,
+    describe_http_error,
+    parse_chunk,
+)
+
+
+def choice(delta: object, **more: object) -> str:
+    """The data of an event with one choice."""
+    return json.dumps({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, **more}]})
+
+
+def only(data: str) -> ChoiceDelta:
+    chunk = parse_chunk(data)
+    assert isinstance(chunk, Chunk)
+    [delta] = chunk.choices
+    return delta
+
+
+def told(data: str) -> InbandError:
+    error = parse_chunk(data)
+    assert isinstance(error, InbandError)
+    return error
+
+
+def test_an_ordinary_chunk() -> None:
+    data = choice({"content": " hi"}, finish_reason=None, logprobs=None)
+    assert parse_chunk(data) == Chunk([ChoiceDelta(0, " hi")], None)
+
+
+def test_a_last_chunk_and_usage() -> None:
+    assert only(choice({}, finish_reason="length")) == ChoiceDelta(0, finish_reason="length")
+    assert parse_chunk('{"choices": [], "usage": {"total_tokens": 3}}') == Chunk([], {"total_tokens": 3})
+    assert parse_chunk('{"choices": null, "usage": null}') == parse_chunk('{"usage": 5}') == Chunk([])
+
+
+@pytest.mark.parametrize(
+    "delta", [None, {}, {"role": "assistant"}, {"content": None}, {"content": ""}, {"content": []}]
+)
+def test_a_delta_that_says_nothing(delta: object) -> None:
+    assert only(choice(delta)) == ChoiceDelta()
+    assert only('{"choices": [{"finish_reason": ""}]}') == ChoiceDelta()
+
+
+@pytest.mark.parametrize(
+    ("delta", "reasoning"),
+    [
+        ({"reasoning_content": "a"}, "a"),
+        ({"reasoning_content": "a", "reasoning": "b", "thinking": "c"}, "a"),
+        ({"reasoning_content": "", "reasoning": "b", "thinking": "c"}, "b"),
+        ({"reasoning_content": None, "reasoning": {"effort": "low"}, "thinking": "c"}, "c"),
+        (
+            {
+                "reasoning_details": [
+                    {"type": "reasoning.text", "text": "a"},
+                    {"summary": "b"},
+                    {"data": "x"},
+                    5,
+                ]
+            },
+            "ab",
+        ),
+        ({"reasoning": "a", "reasoning_details": [{"text": "a"}]}, "a"),
+        (
+            {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "a"}, {"text": "b"}]}]},
+            "ab",
+        ),
+        ({"content": [{"type": "thinking", "thinking": "a"}], "reasoning": "b"}, "b"),
+    ],
+)
+def test_reasoning_is_taken_once(delta: dict[str, object], reasoning: str) -> None:
+    assert only(choice({"role": "assistant", **delta})) == ChoiceDelta(reasoning=reasoning)
+
+
+def test_content_in_parts() -> None:
+    parts = [
+        {"type": "thinking", "thinking": "t"},
+        {"type": "text", "text": "a"},
+        {"text": "b"},
+        {"type": "x"},
+        None,
+    ]
+    assert only(choice({"content": parts})) == ChoiceDelta(text="ab", reasoning="t")
+
+
+def test_text_and_reasoning_and_finish_together() -> None:
+    delta = only(choice({"content": "x", "reasoning": "y"}, finish_reason="stop", logprobs={"content": []}))
+    assert delta == ChoiceDelta(0, "x", "y", {}, {"content": []}, "stop")
+
+
+def test_all_else_is_passed_as_it_came() -> None:
+    extra = {
+        "tool_calls": [{"index": 1, "id": None, "function": {"arguments": '{"a'}}],
+        "refusal": "no",
+        "audio": {"id": "1"},
+        "n": 0,
+        "flag": False,
+    }
+    nothing: dict[str, object] = {"function_call": None, "annotations": [], "images": {}, "name": ""}
+    assert only(choice({"role": "assistant", "content": None, **extra, **nothing})) == ChoiceDelta(
+        extra=extra
+    )
+
+
+def test_several_choices_keep_their_index() -> None:
+    choices = [
+        {"index": 3, "delta": {"content": "a"}},
+        {"index": None, "delta": {"content": "b"}},
+        {"index": 0},
+    ]
+    assert parse_chunk(json.dumps({"choices": choices})) == Chunk(
+        [ChoiceDelta(3, "a"), ChoiceDelta(1, "b"), ChoiceDelta(0)]
+    )
+
+
+def test_a_whole_completion() -> None:
+    calls = [{"id": "1", "type": "function"}, {"index": 7, "id": "2"}, "odd"]
+    message = {
+        "role": "assistant",
+        "content": "x",
+        "reasoning_content": "y",
+        "refusal": None,
+        "tool_calls": calls,
+    }
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    whole = {"object": "chat.completion", "choices": choices, "usage": {}}
+    numbered = [{"index": 0, "id": "1", "type": "function"}, {"index": 7, "id": "2"}, "odd"]
+    assert parse_chunk(json.dumps(whole)) == Chunk(
+        [ChoiceDelta(0, "x", "y", {"tool_calls": numbered}, None, "stop")], {}
+    )
+    assert only('{"choices": [{"message": {"content": "x"}}]}') == ChoiceDelta(text="x")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("", "invalid JSON"),
+        ("{", "invalid JSON"),
+        ("5", "chunk: not an object"),
+        ("null", "not an object"),
+        ("[]", "not an object"),
+        ('{"choices": {"a": 1}}', "choices: not a list"),
+        ('{"choices": [null]}', r"choices\[0\]: not an object"),
+        ('{"choices": [{"index": "0"}]}', "index: not a number"),
+        ('{"choices": [{"index": -1}]}', "index: not a number"),
+        ('{"choices": [{"index": true}]}', "index: not a number"),
+        ('{"choices": [{"delta": "x"}]}', "delta: not an object"),
+        ('{"choices": [{"message": ["x"]}]}', "delta: not an object"),
+        ('{"choices": [{"delta": {"content": 5}}]}', "content: not a string"),
+        ('{"choices": [{"delta": {"content": {"a": 1}, "role": "x"}}]}', "content: not a string"),
+        ('{"choices": [{"finish_reason": 1}]}', "finish_reason: not a string"),
+        ('{"created": NaN}', "created: NaN"),
+        ('{"created": 1, "created": 1}', "created: a duplicate key"),
+        ('{"created": ' + "9" * 10_000 + "}", "created: an integer of 10000 digits"),
+        ("[" * 10_000, "more than 128 levels"),
+    ],
+)
+def test_no_chunk(data: str, said: str) -> None:
+    with pytest.raises(ProtocolError, match=said):
+        parse_chunk(data)
+
+
+def test_what_upstreams_get_away_with() -> None:
+    data = (
+        '{"choices": [{"delta": {"content": "\\ud800x"}, "logprobs": {"content": [{"logprob": -Infinity}]}}]}'
+    )
+    assert only(data) == ChoiceDelta(text="\ufffdx", logprobs={"content": [{"logprob": None}]})
+    assert (
+        only(" " + choice({"content": "\n\ndata: [DONE]\n\n\x00\u2028"}) + "\n").text
+        == "\n\ndata: [DONE]\n\n\x00\u2028"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (
+            {
+                "error": {
+                    "message": "bad",
+                    "type": "invalid_request_error",
+                    "param": "messages[0]",
+                    "code": "too_long",
+                }
+            },
+            InbandError("bad", "too_long", "invalid_request_error", "messages[0]"),
+        ),
+        ({"error": {"message": "bad", "type": None, "code": 429}}, InbandError("bad", status=429)),
+        ({"error": {"message": "bad", "code": "503"}}, InbandError("bad", status=503)),
+        ({"error": {"message": "bad", "code": "x", "status": 502}}, InbandError("bad", "x", status=502)),
+        ({"error": {"message": "bad", "code": 429, "status": "EXHAUSTED"}}, InbandError("bad", status=429)),
+        ({"error": {"message": "bad", "http_status_code": 422}}, InbandError("bad", status=422)),
+        ({"error": {"message": "bad"}, "status_code": 500}, InbandError("bad", status=500)),
+        ({"error": {"message": "bad", "code": 1234}}, InbandError("bad")),
+        ({"error": {"message": "bad", "code": True, "param": ["x"]}}, InbandError("bad")),
+        (
+            {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}},
+            InbandError("busy", type="overloaded_error"),
+        ),
+        ({"error": "no such model"}, InbandError("no such model")),
+        ({"error": "bad", "error_type": "validation"}, InbandError("bad", type="validation")),
+        ({"error": "bad", "code": 404}, InbandError("bad", status=404)),
+        (
+            {"object": "error", "message": "bad", "type": "BadRequestError", "param": None, "code": 40001},
+            InbandError("bad", type="BadRequestError", status=400),
+        ),
+        (
+            {"object": "error", "message": {"detail": [{"msg": "x"}]}},
+            InbandError('{"detail": [{"msg": "x"}]}'),
+        ),
+        ({"error": {"detail": "x"}}, InbandError("x")),
+        ({"error": {"msg": "x"}}, InbandError("x")),
+        ({"error": ["x", 1]}, InbandError('["x", 1]')),
+        ({"error": {"reason": "?"}}, InbandError("no reason given")),
+        ({"error": True}, InbandError("no reason given")),
+        ({"error": {"message": "\x00", "code": "\x00"}}, InbandError("no reason given")),
+        ({"error": {"message": "a\nb\x1b[31m", "code": "a\nb"}}, InbandError("a b[31m", "a b")),
+        ({"error": {"message": "m" * 9000, "code": "c" * 200}}, InbandError("m" * 4096, "c" * 128)),
+        (
+            {"error": {"message": "bad", "code": 502}, "choices": [{"delta": {"content": "x"}}]},
+            InbandError("bad", status=502),
+        ),
+    ],
+)
+def test_errors_in_the_stream(data: dict[str, object], error: InbandError) -> None:
+    assert told(json.dumps(data)) == error
+
+
+@pytest.mark.parametrize("nothing", ["null", "{}", '""', "false"])
+def test_no_error(nothing: str) -> None:
+    assert parse_chunk(f'{{"error": {nothing}, "choices": []}}') == Chunk([])
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (
+            b'{"error": {"message": "bad", "type": "t", "param": "n", "code": "c"}}',
+            InbandError("bad", "c", "t", "n", 400),
+        ),
+        (b'[{"error": {"message": "bad", "code": 429}}]', InbandError("bad", status=400)),
+        (b'{"detail": "Not Found"}', InbandError("Not Found", status=400)),
+        (
+            b'{"detail": [{"loc": ["body"], "msg": "m"}]}',
+            InbandError('[{"loc": ["body"], "msg": "m"}]', status=400),
+        ),
+        (b'{"message": "Unauthorized"}', InbandError("Unauthorized", status=400)),
+        (b'{"x": 1}', InbandError("status 400", status=400)),
+        (b'"text"', InbandError("text", status=400)),
+        (b"[]", InbandError("status 400", status=400)),
+        (b"5", InbandError("5", status=400)),
+        (b"", InbandError("status 400", status=400)),
+        (b"null", InbandError("status 400", status=400)),
+        (b" Bad\nGateway \xff", InbandError("Bad Gateway \ufffd", status=400)),
+        (b"\n<!DOCTYPE html><p>10.0.0.1", InbandError("status 400", status=400)),
+        (b"[" * 100_000, InbandError("[" * 4096, status=400)),
+    ],
+)
+def test_describe_http_error(body: bytes, error: InbandError) -> None:
+    assert describe_http_error(400, body) == error
+
+
+KEYS = st.sampled_from(
+    [
+        *("choices", "index", "finish_reason", "logprobs", "usage", "delta", "message", "content", "text"),
+        *("reasoning", "reasoning_details", "thinking", "tool_calls", "error", "type", "code", "status"),
+    ]
+)
+JSON = st.recursive(
+    st.sampled_from([None, True, 0, 1, 429, 1.5, "", "x", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+CHUNKS = st.builds(lambda delta: {"choices": [{"delta": delta}]}, JSON)
+
+
+@given(JSON | CHUNKS)
+def test_any_json_is_a_chunk_an_error_or_refused(value: Any) -> None:  # noqa: ANN401
+    data = json.dumps(value)
+    assert describe_http_error(500, data.encode()).message
+    try:
+        chunk = parse_chunk(data)
+    except ProtocolError:
+        return
+    if isinstance(chunk, InbandError):
+        assert chunk.message
+        return
+    for delta in chunk.choices:
+        assert isinstance(delta.text + delta.reasoning, str)
+        (delta.text + delta.reasoning + json.dumps(delta.extra, ensure_ascii=False)).encode()

@@ -1,0 +1,134 @@
+"""One object instead of a stream: the same content, put together as OpenAI's clients would."""
+
+from typing import Any
+
+from trio_gateway.core.completion import CompletionBuilder
+from trio_gateway.core.encoder import ChunkHead
+from trio_gateway.core.errors import error_for
+from trio_gateway.core.events import (
+    Done,
+    Event,
+    Failure,
+    Finish,
+    OutputDelta,
+    OutputExtra,
+    Ping,
+    PromptSummary,
+    ReasoningLine,
+    Usage,
+)
+from trio_gateway.core.phases import Phase
+
+HEAD = ChunkHead(id="chatcmpl-1", created=1700000000, model="default")
+
+
+def completion(*events: Event) -> dict[str, Any]:
+    builder = CompletionBuilder(HEAD)
+    for event in events:
+        builder.add([event])
+    return builder.completion()
+
+
+def call(index: int, **function: str) -> dict[str, Any]:
+    return {"tool_calls": [{"index": index, "function": function}]}
+
+
+def test_a_whole_answer() -> None:
+    assert completion(
+        PromptSummary("Adding numbers"),
+        ReasoningLine("one"),
+        Ping(),
+        ReasoningLine("two"),
+        OutputDelta(0, "The answer"),
+        OutputDelta(0, " is 4."),
+        Finish(0, "stop"),
+        Usage({"total_tokens": 9}),
+        Done(),
+    ) == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": "default",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "The answer is 4.",
+                    "reasoning_content": "[Prompt Summary] Adding numbers\n\n[Reasoning Summary] one\ntwo",
+                    "reasoning": "[Prompt Summary] Adding numbers\n\n[Reasoning Summary] one\ntwo",
+                },
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"total_tokens": 9},
+        "phases": {"prompt_summary": "Adding numbers", "reasoning_summary": "one\ntwo"},
+    }
+
+
+def test_without_summaries_there_are_no_reasoning_fields() -> None:
+    told = completion(OutputDelta(0, "4"), Finish(0, "stop"))
+    assert told["choices"][0]["message"] == {"role": "assistant", "content": "4"}
+    assert told["phases"] == {"prompt_summary": None, "reasoning_summary": None}
+    assert "usage" not in told
+
+
+def test_an_answer_without_anything_is_an_empty_message() -> None:
+    (choice,) = completion(Done())["choices"]
+    assert choice == {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": None}
+
+
+def test_tool_calls_are_joined_by_their_index() -> None:
+    opened = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "add", "arguments": ""}}
+    told = completion(
+        OutputExtra(0, {"tool_calls": [opened]}),
+        OutputExtra(0, call(0, arguments='{"a"')),
+        OutputExtra(0, call(1, name="sub", arguments="{}")),
+        OutputExtra(0, {"tool_calls": [{**opened, "function": {"arguments": ": 1}"}}]}),
+        Finish(0, "tool_calls"),
+    )
+    assert told["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}},
+            {"function": {"name": "sub", "arguments": "{}"}},
+        ],
+    }
+
+
+def test_other_fields_and_log_probabilities_are_joined_too() -> None:
+    told = completion(
+        OutputDelta(0, "a", {"content": [1]}),
+        OutputDelta(0, "b", {"content": [2], "refusal": None}),
+        OutputExtra(0, {"refusal": "I can"}),
+        OutputExtra(0, {"refusal": "not."}),
+        OutputExtra(0, {"annotations": [{"type": "x"}]}),
+        OutputExtra(0, {"annotations": [{"type": "y"}]}),
+        OutputExtra(0, {"annotations": None}),
+        OutputExtra(0, {"tool_calls": ["odd"]}),
+    )
+    (choice,) = told["choices"]
+    assert choice["logprobs"] == {"content": [1, 2], "refusal": None}
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": "ab",
+        "refusal": "I cannot.",
+        "annotations": [{"type": "x"}, {"type": "y"}],
+        "tool_calls": ["odd"],
+    }
+
+
+def test_choices_stand_in_the_order_of_their_index() -> None:
+    told = completion(OutputDelta(1, "b"), OutputDelta(0, "a"), Finish(1, "length"), Finish(0, "stop"))
+    assert [(c["index"], c["message"]["content"], c["finish_reason"]) for c in told["choices"]] == [
+        (0, "a", "stop"),
+        (1, "b", "length"),
+    ]
+
+
+def test_a_failure_is_kept_for_the_status() -> None:
+    builder = CompletionBuilder(HEAD)
+    failure = Failure(error_for("truncated", "Cut."), Phase.FINAL_OUTPUT)
+    builder.add([OutputDelta(0, "The"), failure, Done()])
+    assert builder.failure is failure

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from trio_gateway.core.errors import CODES, ApiError, RequestError, clean_text, error_for, redact, refusal
+
+LISTED = """
+    upstream_unreachable upstream_connect_timeout upstream_tls first_event_timeout idle_timeout deadline
+    upstream_closed truncated upstream_protocol line_too_long bad_content_type bad_content_encoding
+    upstream_error upstream_auth upstream_empty rate_limit_exceeded insufficient_quota model_not_found
+    circuit_open overloaded reasoning_limit shutting_down cancelled request_in_progress invalid_api_key
+"""
+
+
+def test_every_documented_code_has_a_status_and_a_type() -> None:
+    assert set(LISTED.split()) <= CODES.keys()
+    assert all(400 <= status < 600 and kind for status, kind in CODES.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        (None, 400, "invalid_request_error"),
+        ("invalid_api_key", 401, "authentication_error"),
+        ("model_not_found", 404, "invalid_request_error"),
+        ("rate_limit_exceeded", 429, "rate_limit_error"),
+        ("circuit_open", 503, "server_error"),
+        ("upstream_auth", 502, "upstream_error"),
+        ("idle_timeout", 504, "upstream_error"),
+    ],
+)
+def test_error_for(code: str | None, status: int, kind: str) -> None:
+    assert error_for(code, "why") == ApiError("why", code, kind, status)
+
+
+def test_error_for_with_everything() -> None:
+    error = error_for("upstream_error", "why", status=504, param="n", retry_after=1.5)
+    assert error == ApiError("why", "upstream_error", "upstream_error", 504, "n", 1.5)
+
+
+def test_body_is_openais_and_in_its_order() -> None:
+    body = error_for(None, "why", param="messages[2].content").body()
+    assert list(body) == ["error"]
+    assert list(body["error"].items()) == [
+        ("message", "why"),
+        ("type", "invalid_request_error"),
+        ("param", "messages[2].content"),
+        ("code", None),
+    ]
+
+
+def test_request_error_carries_the_answer() -> None:
+    error = error_for(None, "why")
+    assert RequestError(error).error is error
+    assert str(RequestError(error)) == "why"
+
+
+@pytest.mark.parametrize(
+    ("got", "said"),
+    [
+        (UNSET, "nothing"),
+        (None, "null"),
+        (True, "true"),
+        (False, "false"),
+        (5, "number 5"),
+        (1.5, "number 1.5"),
+        ("", 'string ""'),
+        ('a\n"b"', 'string "a \\"b\\""'),
+        ("é" * 99, f'string "{"é" * 40}"'),
+        ([], "an empty list"),
+        ([1], "a list"),
+        ({}, "an object"),
+    ],
+)
+def test_refusal_says_what_was_expected_and_what_came(got: object, said: str) -> None:
+    error = refusal("n", "a file", got).error
+    assert error == error_for(None, f"n: expected a file, got {said}", param="n")
+    assert refusal("", "a file", got).error == error_for(None, f"expected a file, got {said}")
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("", ""),
+        ("model not found", "model not found"),
+        ("  two\r\nlines\tand\u2028more ", "two lines and more"),
+        ("\x1b[31mred\x1b[0m\x00\x7f\x9f", "[31mred[0m"),
+        ("a\u202eb\u2066c\u200fd\u061ce\ufefff", "abcdef"),
+        ("\ud800x", "x"),
+        ("Zwölf 漢字 👩‍👩‍👧", "Zwölf 漢字 👩‍👩‍👧"),
+        ("x" * 600, "x" * 512),
+    ],
+)
+def test_clean_text(text: str, cleaned: str) -> None:
+    assert clean_text(text) == cleaned
+
+
+@given(st.text(st.characters(), max_size=60), st.integers(0, 20))
+def test_clean_text_is_one_short_harmless_line(text: str, limit: int) -> None:
+    cleaned = clean_text(text, limit)
+    assert len(cleaned) <= limit
+    assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in cleaned)
+    assert not any(
+        unicodedata.bidirectional(char) in {"RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"}
+        for char in cleaned
+    )
+    assert cleaned.encode().decode() == cleaned
+
+
+def test_a_key_is_neither_hidden_from_the_redaction_nor_halved_by_the_cut() -> None:
+    key = "sk-0123456789"
+    assert clean_text("bad key sk-01234\x0056789!", secrets=(key,)) == "bad key ***!"
+    assert clean_text("x" * 505 + key, secrets=(key,)) == "x" * 505 + "***"
+
+
+def test_redact() -> None:
+    assert redact("a sk-1 b sk-12 c", ("sk-1", "", "sk-12")) == "a *** b *** c"
+    assert redact("nothing", ()) == "nothing"

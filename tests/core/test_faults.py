@@ -1,0 +1,116 @@
+"""The table of upstream faults: what the client is told, how the breaker counts it, where it is tried again."""
+
+import pytest
+
+from trio_gateway.core.breaker import Outcome
+from trio_gateway.core.chunks import InbandError
+from trio_gateway.core.faults import Replay, fault_of_error, fault_of_transport
+
+FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
+SAME, NEXT, NO = Replay.SAME, Replay.NEXT, Replay.NO
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "replay"),
+    [
+        ("upstream_unreachable", 502, SAME),
+        ("upstream_connect_timeout", 504, SAME),
+        ("first_event_timeout", 504, SAME),
+        ("idle_timeout", 504, SAME),
+        ("truncated", 502, SAME),
+        ("deadline", 504, NO),
+    ],
+)
+def test_faults_of_the_connection(code: str, status: int, replay: Replay) -> None:
+    fault = fault_of_transport(code, "It broke.")
+    assert (fault.error.code, fault.error.status, fault.error.message) == (code, status, "It broke.")
+    assert (fault.outcome, fault.replay, fault.opens, fault.throttles) == (FAILURE, replay, False, False)
+
+
+STATUSES = [
+    (301, "upstream_error", 502, FAILURE, NEXT),
+    (400, None, 400, NEUTRAL, NO),
+    (401, "upstream_auth", 502, FAILURE, NEXT),
+    (402, "insufficient_quota", 429, FAILURE, NEXT),
+    (403, "upstream_auth", 502, FAILURE, NEXT),
+    (404, "model_not_found", 404, NEUTRAL, NEXT),
+    (405, None, 405, NEUTRAL, NO),
+    (408, "upstream_error", 504, FAILURE, SAME),
+    (409, None, 409, NEUTRAL, NO),
+    (413, None, 413, NEUTRAL, NO),
+    (414, None, 413, NEUTRAL, NO),
+    (418, None, 418, NEUTRAL, NO),
+    (422, None, 422, NEUTRAL, NO),
+    (425, "upstream_error", 504, FAILURE, SAME),
+    (429, "rate_limit_exceeded", 429, FAILURE, NEXT),
+    (431, None, 413, NEUTRAL, NO),
+    (500, "upstream_error", 502, FAILURE, SAME),
+    (502, "upstream_error", 502, FAILURE, SAME),
+    (503, "upstream_error", 503, FAILURE, SAME),
+    (504, "upstream_error", 502, FAILURE, SAME),
+    (529, "upstream_error", 503, FAILURE, SAME),
+    (599, "upstream_error", 502, FAILURE, SAME),
+    (101, "upstream_error", 502, FAILURE, SAME),
+    (None, "upstream_error", 502, FAILURE, SAME),
+]
+
+
+@pytest.mark.parametrize(("told", "code", "status", "outcome", "replay"), STATUSES)
+def test_statuses(told: int | None, code: str | None, status: int, outcome: Outcome, replay: Replay) -> None:
+    fault = fault_of_error(InbandError("why", status=told), own_key=True)
+    assert (fault.error.code, fault.error.status) == (code, status)
+    assert (fault.outcome, fault.replay) == (outcome, replay)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refused_key_or_a_spent_quota_opens_the_breaker_at_once(status: int) -> None:
+    assert fault_of_error(InbandError("why", status=status), own_key=True).opens
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_clients_own_key_is_the_clients_own_concern(status: int) -> None:
+    fault = fault_of_error(InbandError("bad key", status=status, code="invalid_api_key"), own_key=False)
+    assert (fault.error.status, fault.error.code, fault.error.message) == (status, "invalid_api_key", "bad key")
+    assert (fault.outcome, fault.replay, fault.opens) == (NEUTRAL, NO, False)
+
+
+def test_the_gateways_key_is_not_the_clients_concern() -> None:
+    fault = fault_of_error(InbandError("Incorrect API key: sk-123", status=401), own_key=True)
+    assert "sk-123" not in fault.error.message
+
+
+def test_a_pause_asked_for_is_told_on() -> None:
+    limited = fault_of_error(InbandError("slow down", status=429), own_key=True, retry_after=7.0)
+    assert (limited.error.retry_after, limited.throttles, limited.opens) == (7.0, True, False)
+    busy = fault_of_error(InbandError("busy", status=503), own_key=True, retry_after=3.0)
+    assert (busy.error.retry_after, busy.throttles) == (3.0, False)
+    assert fault_of_error(InbandError("busy", status=503), own_key=True).error.retry_after == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("rate_limit_exceeded", 429),
+        ("overloaded_error", 503),
+        ("context_length_exceeded", 400),
+        ("model_not_found", 404),
+        ("server_error", 502),
+    ],
+)
+@pytest.mark.parametrize("place", ["code", "type"])
+def test_an_error_without_a_status_goes_by_its_name(name: str, status: int, place: str) -> None:
+    told = InbandError("why", **{place: name})  # type: ignore[arg-type]
+    assert fault_of_error(told, own_key=True).error.status == status
+
+
+@pytest.mark.parametrize("status", [None, 429, 403])
+def test_a_spent_quota_is_known_by_its_code(status: int | None) -> None:
+    fault = fault_of_error(InbandError("pay", status=status, code="insufficient_quota"), own_key=True)
+    assert (fault.error.code, fault.error.status, fault.opens) == ("insufficient_quota", 429, True)
+
+
+def test_a_clients_mistake_is_told_in_the_upstreams_words_without_keys() -> None:
+    told = InbandError("bad \x1b[31mvalue\n for sk-secret", "bad_value", "invalid_request_error", "top_p", 400)
+    error = fault_of_error(told, own_key=True, secrets=("sk-secret",)).error
+    assert error.message == "bad [31mvalue for ***"
+    assert (error.code, error.type, error.param) == ("bad_value", "invalid_request_error", "top_p")

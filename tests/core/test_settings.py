@@ -1,0 +1,586 @@
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig
+from trio_gateway.core.families import family_of
+from trio_gateway.core.settings import ConfigError, Settings, base_url, load_settings, resolve_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXAMPLE = (Path(__file__).parents[1] / "data" / "gateway.toml").read_text(encoding="utf-8")
+KEY = "sk-canary"
+NO_FILES: Mapping[str, str | bytes] = {}
+KEYS_FILE = f"alice {hashlib.sha256(b'a').hexdigest()} metrics\n"
+
+
+def load(text: str = "", files: Mapping[str, str | bytes] = NO_FILES, /, **environ: str) -> Settings:
+    """Settings from a file ``etc/gw.toml`` with this *text*, from *files* by path, and from variables."""
+    everything = {"etc/gw.toml": text, **files}
+
+    def read_text(path: str) -> str:
+        if "\0" in path:
+            raise ValueError("embedded null byte")
+        try:
+            found = everything[path]
+        except KeyError:
+            raise FileNotFoundError(2, "No such file or directory", path) from None
+        return found if isinstance(found, str) else found.decode()
+
+    return load_settings(environ, config_path="etc/gw.toml", read_text=read_text)
+
+
+def error_of(text: str = "", files: Mapping[str, str | bytes] = NO_FILES, /, **environ: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(text, files, **environ)
+    return str(caught.value)
+
+
+# Where values come from
+
+
+def test_nothing_at_all() -> None:
+    def read_text(path: str) -> str:
+        raise AssertionError(path)
+
+    settings = load_settings({"PORT": "", "GATEWAY_CONFIG": ""}, read_text=read_text)
+    config = settings.config
+    assert (config.server, config.summary) == (ServerConfig(), SummaryConfig())
+    assert {name: upstream.url for name, upstream in config.upstreams.items()} == {
+        "main": "http://localhost:9000/v1"
+    }
+    assert settings.keys == {"main": None}
+    assert list(config.models) == ["default"]
+    assert config.models["default"].upstreams == ("main",)
+    assert (settings.warnings, settings.log_level) == ((), "info")
+
+
+def test_environment_beats_file_beats_default() -> None:
+    text = """
+        [server]
+        host = "::1"
+        port = 1
+        [upstreams.main]
+        url = "http://file"
+        idle_timeout = 7
+        [models.default]
+        upstream_model = "file"
+    """
+    file, both = load(text).config, load(text, HOST="::2", PORT="2", UPSTREAM_URL="http://env").config
+    assert [(config.server.host, config.server.port) for config in (file, both)] == [("::1", 1), ("::2", 2)]
+    assert [config.upstreams["main"].url for config in (file, both)] == ["http://file/v1", "http://env/v1"]
+    assert both.upstreams["main"].idle_timeout == 7
+    assert file.models["default"].upstream_model == "file"
+    assert load(text, UPSTREAM_MODEL="env").config.models["default"].upstream_model == "env"
+
+
+def test_the_path_given_beats_the_variable() -> None:
+    files = {"a.toml": "server.port = 1", "b.toml": "server.port = 2"}
+    variable = {"GATEWAY_CONFIG": "a.toml"}
+    for path, port in [(None, 1), ("", 1), ("b.toml", 2)]:
+        settings = load_settings(variable, config_path=path, read_text=files.__getitem__)
+        assert settings.config.server.port == port
+
+
+def test_the_example_shows_the_defaults() -> None:
+    settings = load(EXAMPLE, {"etc/keys.txt": KEYS_FILE})
+    default, plain = settings.config, load().config
+    assert default.server == msgspec.structs.replace(plain.server, api_keys_file="etc/keys.txt")
+    assert default.upstreams["main"] == msgspec.structs.replace(
+        plain.upstreams["main"], api_key_env="UPSTREAM_API_KEY"
+    )
+    assert default.summary == SummaryConfig(upstream="main", model="small-model")
+    shown = tomllib.loads(EXAMPLE)["models"]["default"]
+    for key in ("markers", "prose_starts", "prose_ends", "wrappers", "tool_markers", "upstreams"):
+        assert len(getattr(default.models["default"], key)) == len(shown.pop(key))
+    for key in set(shown) - {"upstream_model"}:
+        assert getattr(default.models["default"], key) == getattr(ModelConfig(), key), key
+    assert settings.warnings == ("server.api_keys_file has no effect yet",)
+
+
+def test_the_example_shows_every_key() -> None:
+    shown = tomllib.loads(EXAMPLE)
+    main = shown["upstreams"]["main"]
+    # Alternatives to a key that is shown, and what is set by hand only.
+    unshown = {"api_key_file", "pass_through_key", "window_calls", "force", "family"}
+    written = {*shown["server"], *main, *main["breaker"], *shown["models"]["default"], *shown["summary"]}
+    config = load().config
+    parts = [config.server, config.upstreams["main"], config.upstreams["main"].breaker]
+    known = {key for part in [*parts, ModelConfig(), config.summary] for key in part.__struct_fields__}
+    assert known - written == unshown
+
+
+# Mistakes: the text of the file, and what follows "etc/gw.toml: "
+
+PORT = "an integer from 0 up to 65535"
+SECONDS = "a number above 0 up to 1000000000"
+FILE = "a readable file"
+URL = "a URL of http or https with a host, without user, query and fragment"
+HIDDEN = "a value that is not shown"
+MARKER = "a string of 1 to 128 characters, not just spaces"
+
+MISTAKES = [
+    ("a = 1\nb =", "line 2", "TOML", "a syntax error (Invalid value)"),
+    ("\n\na = nope\nb = 1", "line 3", "TOML", "a syntax error (Invalid value)"),
+    ("a = " + "9" * 5000, "", "TOML", "a number too long or tables too deep"),
+    ("a = " + "[" * 100_000, "", "TOML", "a number too long or tables too deep"),
+    ("sever = 1", "sever", "a key that the gateway knows, perhaps server", '"sever"'),
+    ("[server]\nzzz = 1", "server.zzz", "a key that the gateway knows", '"zzz"'),
+    ("server = 1", "server", "a table", "1"),
+    ("upstreams = []", "upstreams", "a table", "an array of 0"),
+    ("models.x = true", "models.x", "a table", "true"),
+    ("server.port = 'x'", "server.port", PORT, '"x"'),
+    ("server.port = 65536", "server.port", PORT, "65536"),
+    ("server.port = true", "server.port", PORT, "true"),
+    ("server.port = 1.5", "server.port", PORT, "1.5"),
+    ("server.port = 1e3", "server.port", PORT, "1000.0"),
+    ("server.port = {}", "server.port", PORT, "a table"),
+    ("server.port = 2020-01-01", "server.port", PORT, "a date or a time"),
+    ("server.port = 0x" + "f" * 5000, "server.port", PORT, "an integer of many digits"),
+    ("server.host = ''", "server.host", "an address or a host name", '""'),
+    ("server.allow_unlisted = 0", "server.allow_unlisted", "true or false", "0"),
+    ("server.stream_format = 'sse'", "server.stream_format", '"openai" or "phases"', '"sse"'),
+    ("server.heartbeat = nan", "server.heartbeat", SECONDS, "nan"),
+    ("server.heartbeat = inf", "server.heartbeat", SECONDS, "inf"),
+    ("server.heartbeat = false", "server.heartbeat", SECONDS, "false"),
+    ("server.cors_origins = ['a', 3]", "server.cors_origins[1]", "a string", "3"),
+    ("server.api_keys_file = 3", "server.api_keys_file", "a string", HIDDEN),
+    ("server.api_keys_file = 'x'", "server.api_keys_file", FILE, "No such file or directory"),
+    ("[upstreams.x]", "upstreams.x.url", "the base URL of an API", "nothing"),
+    ("upstreams.x.url = 3", "upstreams.x.url", "the base URL of an API", HIDDEN),
+    ("upstreams.' '.url = 'http://h'", 'upstreams." "', "an id", "an empty one"),
+    ("upstreams.x.url = 'http://u:sk-canary@h'", "upstreams.x.url", URL, "a user or a password"),
+    (
+        "upstreams.main.api_key_env = 'sk-canary'",
+        "upstreams.main.api_key_env",
+        "the name of a variable that is set",
+        "one that is not set",
+    ),
+    (
+        "upstreams.main.pass_through_key = 'sk-canary'",
+        "upstreams.main.pass_through_key",
+        "true or false",
+        HIDDEN,
+    ),
+    (
+        "upstreams.main.api_key_file = 'k'\nupstreams.main.pass_through_key = true",
+        "upstreams.main.pass_through_key",
+        "only one of api_key_env, api_key_file, pass_through_key",
+        "api_key_file as well",
+    ),
+    (
+        "upstreams.main.api_key_file = 'sk-canary'",
+        "upstreams.main.api_key_file",
+        FILE,
+        "No such file or directory",
+    ),
+    (
+        'upstreams.main.api_key_file = "\\u0000"',
+        "upstreams.main.api_key_file",
+        FILE,
+        "one that is not UTF-8 text",
+    ),
+    ("upstreams.main.breaker = 3", "upstreams.main.breaker", "a table", "3"),
+    ("upstreams.main.breaker.jitter = 1", "upstreams.main.breaker.jitter", "a number from 0 below 1", "1"),
+    (
+        "upstreams.main.breaker = {window = 1, window_calls = 20}",
+        "upstreams.main.breaker.window_calls",
+        "either window or window_calls",
+        "both",
+    ),
+    (
+        "upstreams.main.breaker.window_calls = 9",
+        "upstreams.main.breaker.min_calls",
+        "at most window_calls, which is 9",
+        "10",
+    ),
+    (
+        "upstreams.main.breaker.open_base = 61",
+        "upstreams.main.breaker.open_cap",
+        "at least open_base, which is 61",
+        "60",
+    ),
+    ("models.'' = {}", 'models.""', "an id", "an empty one"),
+    ("models.'qwen3:8b'.markers = [['a', ' ']]", 'models."qwen3:8b".markers[0][1]', MARKER, '" "'),
+    ("models.a.markers = 'ab'", "models.a.markers", "an array", '"ab"'),
+    ("models.a.markers = [['a']]", "models.a.markers[0]", "a pair of strings", "an array of 1"),
+    (
+        "models.a.wrappers = [['', 'x'], ['é\\n', 'é\\n']]",
+        "models.a.wrappers[1]",
+        "a start that differs from its end",
+        '"é\\\\n"',
+    ),
+    (
+        "models.a.starts_in_reasoning = 1",
+        "models.a.starts_in_reasoning",
+        'true or false or "when_thinking"',
+        "1",
+    ),
+    ("models.a.upstreams = []", "models.a.upstreams", "an array with at least one item", "an array of 0"),
+    (
+        "models.a.upstreams = ['main', 'spare']",
+        "models.a.upstreams[1]",
+        'an upstream of the configuration, "main"',
+        '"spare"',
+    ),
+    ("models.a.upstreams = ['main', 'main']", "models.a.upstreams[1]", "each upstream once", '"main" again'),
+    ("models.a.match = '('", "models.a.match", "a regular expression", '"("'),
+    (
+        "models.a.match = 'a{99999999999999999999}'",
+        "models.a.match",
+        "a regular expression",
+        '"a{99999999999999999999}"',
+    ),
+    (
+        "models.a = {family = 'deepseek-r1', on_runaway = 'no_thinking'}",
+        "models.a.thinking_switch",
+        'a switch, since on_runaway is "no_thinking"',
+        '""',
+    ),
+    ("summary.interval = 0.01", "summary.interval", "a number from 0.05 up to 1000000000", "0.01"),
+    ("summary.upstream = 'spare'", "summary.upstream", 'an upstream of the configuration, "main"', '"spare"'),
+    ("summary.prompt = 'model'", "summary.model", 'a model, since summary.prompt is "model"', '""'),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "expected", "found"), MISTAKES)
+def test_a_mistake_in_the_file(text: str, key: str, expected: str, found: str) -> None:
+    error = error_of(text)
+    assert error == ": ".join(["etc/gw.toml", *filter(None, [key]), f"expected {expected}, found {found}"])
+    assert error.isprintable()
+    assert KEY not in error
+
+
+def test_limits_that_meet_are_no_mistake() -> None:
+    load("upstreams.main.breaker = {window_calls = 10, open_base = 60}")
+    load("upstreams.main.breaker = {window_calls = 0, window = 60}")
+
+
+def test_a_file_that_cannot_be_read() -> None:
+    def refuse(path: str) -> str:
+        raise OSError(path)
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"GATEWAY_CONFIG": "x.toml"}, read_text=refuse)
+    assert str(caught.value) == f"x.toml: expected {FILE}, found one that cannot be read"
+    error = error_of("server.api_keys_file = 'keys'", {"etc/keys": b"\xff"})
+    assert error == f"etc/gw.toml: server.api_keys_file: expected {FILE}, found one that is not UTF-8 text"
+
+
+KEY_RULE = "a key of printable ASCII characters without spaces"
+MAIN_KEY = "upstreams.main.api_key_env"
+LEVELS = "debug, info, warning, error, critical"
+
+
+@pytest.mark.parametrize(
+    ("variables", "error"),
+    [
+        ({"PORT": "http"}, f'PORT: server.port: expected {PORT}, found "http"'),
+        ({"PORT": "65536"}, f"PORT: server.port: expected {PORT}, found 65536"),
+        ({"PORT": "-1"}, f'PORT: server.port: expected {PORT}, found "-1"'),
+        ({"PORT": "٣"}, f'PORT: server.port: expected {PORT}, found "٣"'),
+        ({"PORT": "9" * 61}, f'PORT: server.port: expected {PORT}, found "{"9" * 59}…"'),
+        (
+            {"HOST": "h\udc80"},
+            "HOST: server.host: expected printable text, found a control character or broken UTF-8",
+        ),
+        ({"HOST": " "}, 'HOST: server.host: expected an address or a host name, found " "'),
+        (
+            {"UPSTREAM_URL": "h:1"},
+            f"UPSTREAM_URL: upstreams.main.url: expected {URL}, found no http:// or https:// at its head",
+        ),
+        (
+            {"UPSTREAM_API_KEY": f"Bearer {KEY}"},
+            f"UPSTREAM_API_KEY: {MAIN_KEY}: expected {KEY_RULE}, "
+            "found a space, a control character or one outside ASCII",
+        ),
+        (
+            {"UPSTREAM_API_KEY": KEY, "UPSTREAM_API_KEY_FILE": "k"},
+            f"UPSTREAM_API_KEY_FILE: {MAIN_KEY}: expected only one of UPSTREAM_API_KEY and "
+            "UPSTREAM_API_KEY_FILE, found both",
+        ),
+        (
+            {"UPSTREAM_API_KEY_FILE": "none"},
+            f"UPSTREAM_API_KEY_FILE: {MAIN_KEY}: expected {FILE}, found No such file or directory",
+        ),
+        (
+            {"UPSTREAM_API_KEY_FILE": "empty"},
+            f"UPSTREAM_API_KEY_FILE: {MAIN_KEY}: expected {KEY_RULE}, found an empty file",
+        ),
+        (
+            {"GATEWAY_API_KEYS_FILE": "none"},
+            f"GATEWAY_API_KEYS_FILE: server.api_keys_file: expected {FILE}, found No such file or directory",
+        ),
+        (
+            {"GATEWAY_API_KEYS_FILE": "bad"},
+            "bad:2: sha256: expected 64 hexadecimal digits, found another text",
+        ),
+        ({"LOG_LEVEL": "loud"}, f'LOG_LEVEL: expected one of {LEVELS}, found "loud"'),
+    ],
+)
+def test_a_mistake_in_a_variable(variables: dict[str, str], error: str) -> None:
+    assert error_of("", {"empty": " \n", "bad": f"\nalice {KEY}"}, **variables) == error
+    assert KEY not in error
+
+
+# URLs and keys
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://localhost:9000", "http://localhost:9000/v1"),
+        ("http://localhost:9000/", "http://localhost:9000/v1"),
+        ("https://host/v1/", "https://host/v1"),
+        ("HTTPS://host/v1beta/openai", "https://host/v1beta/openai"),
+        ("http://[::1]:9000", "http://[::1]:9000/v1"),
+        ("", None),
+        ("localhost:9000", None),
+        ("ftp://host", None),
+        ("http://", None),
+        ("http://:9000", None),
+        ("http://host:port", None),
+        ("http://host:65536", None),
+        ("http://[::1", None),
+        ("http://user@host", None),
+        ("http://host?", None),
+        ("http://host/v1#", None),
+        ("http://ho st", None),
+        ("http://host\n", None),
+        ("http://host\\@evil", None),
+        ("http://hôst", None),
+    ],
+)
+def test_base_url(url: str, base: str | None) -> None:
+    if base is None:
+        with pytest.raises(ValueError, match=r"^(a|no) [a-z]"):
+            base_url(url)
+    else:
+        assert base_url(url) == base == base_url(base)
+
+
+def test_keys_of_upstreams() -> None:
+    text = """
+        [upstreams.a]
+        url = "http://a"
+        api_key_env = "A_KEY"
+        [upstreams.b]
+        url = "http://b"
+        api_key_env = "B_KEY"
+        [upstreams.c]
+        url = "http://c"
+        api_key_file = "../c.key"
+        [upstreams.d]
+        url = "http://d"
+        pass_through_key = true
+        [upstreams.e]
+        url = "http://e"
+        [upstreams.f]
+        url = "http://f"
+        api_key_env = "TOKEN"
+    """
+    files = {"b.key": f" {KEY}-b\n", "etc/../c.key": f"\t{KEY}-c\r\n"}
+    settings = load(text, files, A_KEY=f"{KEY}-a", B_KEY_FILE="b.key", TOKEN=f"{KEY}-f", TOKEN_FILE="none")
+    keys = {name: f"{KEY}-{name}" for name in "abcf"}
+    assert settings.keys == {**keys, "d": None, "e": None}
+    assert KEY not in repr(settings)
+
+
+def test_the_key_of_main() -> None:
+    assert load(UPSTREAM_API_KEY=KEY).keys == {"main": KEY}
+    assert load("", {"k": KEY}, UPSTREAM_API_KEY_FILE="k").keys == {"main": KEY}
+    assert load("upstreams.main.api_key_env = 'UPSTREAM_API_KEY'").keys == {"main": None}
+    assert load("upstreams.main.api_key_env = 'UPSTREAM_API_KEY'", UPSTREAM_API_KEY=KEY).warnings == ()
+
+
+@pytest.mark.parametrize("way", ["api_key_env = 'A_KEY'", "api_key_file = 'none'", "pass_through_key = true"])
+def test_the_key_variable_beats_the_file_aloud(way: str) -> None:
+    settings = load(f"upstreams.main.{way}", UPSTREAM_API_KEY=KEY)
+    assert settings.keys == {"main": KEY}
+    assert not settings.config.upstreams["main"].pass_through_key
+    assert settings.warnings == (f"UPSTREAM_API_KEY takes the place of upstreams.main.{way.split()[0]}",)
+
+
+def test_both_ways_of_a_variable_of_the_file() -> None:
+    assert error_of("upstreams.main.api_key_env = 'A_KEY'", A_KEY=KEY, A_KEY_FILE="k") == (
+        "etc/gw.toml: upstreams.main.api_key_env: expected only one of A_KEY and A_KEY_FILE, found both"
+    )
+
+
+def test_upstream_variables_without_main_are_ignored_aloud() -> None:
+    text = "upstreams.a = {url = 'http://a', api_key_env = 'UPSTREAM_API_KEY'}"
+    settings = load(text, UPSTREAM_URL="http://b", UPSTREAM_API_KEY=KEY, UPSTREAM_MODEL="m", PORT="1")
+    assert settings.keys == {"a": KEY}
+    assert settings.config.upstreams["a"].url == "http://a/v1"
+    assert settings.config.models["default"].upstream_model == ""
+    assert settings.warnings == (
+        "UPSTREAM_URL is ignored: it is about the upstream main, and the file names only others",
+        "UPSTREAM_MODEL is ignored: it is about the upstream main, and the file names only others",
+    )
+
+
+# Models
+
+
+def model(text: str, name: str = "a", /, **environ: str) -> ModelConfig:
+    return load(text, **environ).config.models[name]
+
+
+def test_an_entry_has_its_family_and_its_own_keys() -> None:
+    r1 = family_of("deepseek-r1")
+    entry = model("models.a = {upstream_model = 'deepseek-r1', label = 'x', markers = []}")
+    assert (entry.family, entry.starts_in_reasoning, entry.match) == (r1.family, r1.starts_in_reasoning, "")
+    assert (entry.label, entry.markers) == ("x", ())
+    assert model("models.deepseek-r1 = {}", "deepseek-r1").markers == r1.markers
+    named = model("models.a.family = 'deepseek-r1'")
+    assert named == msgspec.structs.replace(r1, match="", upstreams=("main",))
+
+
+def test_a_family_that_is_none() -> None:
+    start = "etc/gw.toml: models.a.family: expected a family, such as "
+    for name, near in [("deepseek-r", '"deepseek-r1"'), ("?", '"')]:
+        error = error_of(f"models.a.family = '{name}'")
+        assert error.startswith(start + near)
+        assert error.endswith(f', found "{name}"')
+
+
+def test_own_markers_switch_prose_off() -> None:
+    assert model("models.default = {}", "default").prose_starts
+    assert model("models.default.markers = [['a', 'b']]", "default").prose_starts == ()
+    both = "models.default = {markers = [['a', 'b']], prose_starts = ['Hm']}"
+    assert model(both, "default").prose_starts == ("Hm",)
+    assert model("models.default.prose_starts = []", "default").prose_starts == ()
+
+
+def test_the_family_of_default() -> None:
+    known = model("", "default", UPSTREAM_MODEL="deepseek-r1")
+    assert (known.family, known.prose_starts) == (family_of("deepseek-r1").family, ())
+    unknown = model("", "default", UPSTREAM_MODEL="no-such-model")
+    assert unknown.upstream_model == "no-such-model"
+    assert unknown.prose_starts == family_of("default").prose_starts != ()
+    for name in ("a", "deepseek-r1"):
+        other = model(f"models.{name}.upstream_model = 'no-such-model'", name, UPSTREAM_MODEL="deepseek-r1")
+        assert other.family == family_of("no-such-model").family
+
+
+def test_upstreams_of_entries() -> None:
+    text = """
+        upstreams.b.url = "http://b"
+        upstreams.a.url = "http://a"
+        [models]
+        one = {}
+        two.upstreams = ["a", "b"]
+    """
+    models = load(text).config.models
+    assert [models[name].upstreams for name in ("one", "two", "default")] == [("b",), ("a", "b"), ("b", "a")]
+
+
+def test_resolving() -> None:
+    text = """
+        upstreams.b.url = "http://b"
+        upstreams.a.url = "http://a"
+        [models.first]
+        match = "^QWEN3"
+        [models.second]
+        match = "qwen"
+        [models."qwen3:8b"]
+    """
+    config = load(text).config
+    found = {"qwen3:8b": "qwen3:8b", "Qwen3-4B": "first", "my-qwen3": "second", "first": "first"}
+    for asked, name in {**found, "default": "default"}.items():
+        assert resolve_model(config, asked) is config.models[name]
+    unlisted = msgspec.structs.replace(family_of("deepseek-r1"), match="", upstreams=("b",))
+    assert resolve_model(config, "deepseek-r1") == unlisted
+    closed = load("server.allow_unlisted = false").config
+    assert resolve_model(closed, "deepseek-r1") is None
+    assert resolve_model(closed, "default") is closed.models["default"]
+
+
+# Log level and warnings
+
+
+def test_log_level() -> None:
+    assert load(LOG_LEVEL="DEBUG").log_level == "debug"
+
+
+def test_what_has_no_effect_is_told_once() -> None:
+    text = """
+        server = {stream_format = "openai", api_keys_file = "keys", cors_origins = ["https://a"]}
+        summary = {prompt = "model", reasoning = "model", model = "small"}
+        [models."a b"]
+        hedge_after = 1
+        max_reasoning_seconds = 1
+        max_reasoning_chars = 1
+        repetition_guard = true
+        on_runaway = "next"
+    """
+    settings = load(text, {"etc/keys": KEYS_FILE}, REDIS_URL="redis://h")
+    assert [warning.removesuffix(" has no effect yet") for warning in settings.warnings] == [
+        "server.stream_format",
+        "server.api_keys_file",
+        "server.cors_origins",
+        "summary.prompt",
+        "summary.reasoning",
+        'models."a b".hedge_after',
+        'models."a b".max_reasoning_seconds',
+        'models."a b".max_reasoning_chars',
+        'models."a b".repetition_guard',
+        'models."a b".on_runaway',
+        "REDIS_URL",
+    ]
+    assert load('summary = {prompt = "off", reasoning = "off"}').warnings == ()
+    assert load("", {"k": KEYS_FILE}, GATEWAY_API_KEYS_FILE="k").config.server.api_keys_file == "k"
+
+
+# Anything at all
+
+SCALARS = ["''", "'main'", "'model'", "'('", '"\\u2028"', "3", "-1", "1e999", "nan", "true", "2020-01-01"]
+VALUES = st.recursive(
+    st.sampled_from(SCALARS),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | inner.map(lambda item: f"{{ url = {item} }}")
+    ),
+    max_leaves=5,
+)
+STEPS = ["server", "upstreams", "models", "summary", "main", "default", "breaker", "url", "'` - at `$.x`'"]
+FIELDS = sorted({key for line in EXAMPLE.splitlines() for key, equals, _ in [line.partition(" =")] if equals})
+PATHS = st.lists(st.sampled_from(STEPS), max_size=3).flatmap(
+    lambda steps: st.sampled_from(FIELDS + STEPS).map(lambda last: ".".join([*steps, last]))
+)
+LINES = st.lists(st.tuples(PATHS, VALUES).map(" = ".join), min_size=1, max_size=4).map("\n".join)
+
+
+@given(LINES | st.text(), st.dictionaries(st.sampled_from(["PORT", "UPSTREAM_URL", "LOG_LEVEL"]), st.text()))
+def test_any_text_gives_settings_or_one_line(text: str, variables: dict[str, str]) -> None:
+    try:
+        settings = load(text, **variables)
+    except ConfigError as error:
+        line = str(error)
+    else:
+        line = f"expected , found {settings.config.upstreams['main'].url}"
+    assert "expected " in line
+    assert ", found " in line
+    assert line.isprintable()
+
+
+@given(st.sampled_from(FIELDS), VALUES)
+def test_any_value_of_a_key_gives_settings_or_an_error_about_it(key: str, value: str) -> None:
+    for table in ("server", "summary", "upstreams.main", "upstreams.main.breaker", "models.default"):
+        place = f"{table}.{key}"
+        try:
+            load(f"{place} = {value}")
+        except ConfigError as error:
+            place = str(error).removeprefix("etc/gw.toml: ")
+        assert place.startswith(
+            (f"{table}.{key}", "summary.model", f"{table}.min_calls", f"{table}.open_cap")
+        )

@@ -1,0 +1,150 @@
+"""Bad input over the wire: always a 4xx with an OpenAI error object that names the field, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import trio
+
+from .support import Json, chat, open_gateway, open_upstream, plays, settings, text_answer
+
+JSON = {"Content-Type": "application/json"}
+TOO_DEEP = b'{"messages": ' + b"[" * 100_000
+
+
+def body(**fields: object) -> bytes:
+    return json.dumps({**chat(), **fields}).encode()
+
+
+CASES: dict[str, tuple[bytes, int, str | None, str]] = {
+    # name: body, status, param, something of the message
+    "empty body": (b"", 400, None, "JSON"),
+    "no json": (b"{", 400, None, "JSON"),
+    "trailing garbage": (body() + b"x", 400, None, "JSON"),
+    "byte-order mark": (b"\xef\xbb\xbf" + body(), 400, None, "byte-order mark"),
+    "not utf-8": (b'{"model": "\xff"}', 400, None, "UTF-8"),
+    "top-level array": (b"[]", 400, None, "array"),
+    "top-level string": (b'"hi"', 400, None, "string"),
+    "top-level null": (b"null", 400, None, "null"),
+    "no messages": (b"{}", 400, "messages", "messages"),
+    "empty messages": (body(messages=[]), 400, "messages", "messages"),
+    "messages not a list": (body(messages="hi"), 400, "messages", "string"),
+    "message not an object": (body(messages=[5]), 400, "messages[0]", "5"),
+    "unknown role": (body(messages=[{"role": "king", "content": "x"}]), 400, "messages[0].role", "king"),
+    "content a number": (body(messages=[{"role": "user", "content": 5}]), 400, "messages[0].content", "5"),
+    "nan": (b'{"messages": [{"role": "user", "content": "x"}], "top_p": NaN}', 400, "top_p", "NaN"),
+    "too deep": (TOO_DEEP, 400, None, "64"),
+    "lone surrogate": (
+        b'{"messages": [{"role": "user", "content": "\\ud83d"}]}',
+        400,
+        "messages[0].content",
+        "surrogate",
+    ),
+    "doubled key": (b'{"model": "a", "model": "b"}', 400, "model", "model"),
+    "n too large": (body(n=9), 400, "n", "8"),
+    "stream a string": (body(stream="true"), 400, "stream", "true or false"),
+    "redirected": (body(api_base="http://evil"), 400, "api_base", "api_base"),
+    "unknown option": (body(gateway={"reasoning": "loud"}), 400, "gateway.reasoning", "raw"),
+    "unknown format": (body(gateway={"format": "xml"}), 400, "gateway.format", "xml"),
+    "model with a line end": (body(model="a\r\nX: b"), 400, "model", "model"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+async def test_bad_bodies(case: tuple[bytes, int, str | None, str], caplog: pytest.LogCaptureFixture) -> None:
+    content, status, param, said = case
+    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
+        settings(UPSTREAM_URL=upstream.url)
+    ) as client:
+        response = await client.post("/v1/chat/completions", content=content, headers=JSON)
+        metrics = (await client.get("/metrics")).text
+    error = response.json()["error"]
+    assert (response.status_code, error["param"], error["type"]) == (status, param, "invalid_request_error")
+    assert said in error["message"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert upstream.requests == []
+    assert 'gateway_requests_total{model="other",outcome="refused"} 1.0' in metrics
+    assert [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR] == []
+
+
+async def test_a_deep_body_costs_nothing() -> None:
+    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
+        settings(UPSTREAM_URL=upstream.url)
+    ) as client:
+        with trio.fail_after(1):
+            response = await client.post("/v1/chat/completions", content=TOO_DEEP, headers=JSON)
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize("content", [b"x" * 2_097_152, None], ids=["by length", "by chunks"])
+async def test_a_body_that_is_too_large(content: bytes | None) -> None:
+    async def pieces() -> object:
+        for _ in range(64):
+            yield b"x" * 32_768
+
+    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
+        settings(UPSTREAM_URL=upstream.url)
+    ) as client:
+        response = await client.post("/v1/chat/completions", content=content or pieces(), headers=JSON)  # type: ignore[arg-type]
+        assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
+        assert response.headers["connection"] == "close"
+        assert (await client.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Content-Type": "text/plain"}, {}, {"Content-Type": "application/x-www-form-urlencoded"}, {**JSON, "Content-Encoding": "gzip"}],
+)
+async def test_a_body_that_is_not_json(headers: dict[str, str]) -> None:
+    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
+        settings(UPSTREAM_URL=upstream.url)
+    ) as client:
+        response = await client.post("/v1/chat/completions", content=body(), headers=headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "allow"),
+    [
+        ("GET", "/v1/chat/completions", 405, "method_not_allowed", "POST"),
+        ("PUT", "/v1/chat/completions", 405, "method_not_allowed", "POST"),
+        ("OPTIONS", "/v1/chat/completions", 405, "method_not_allowed", "POST"),
+        ("TRACE", "/v1/chat/completions", 405, "method_not_allowed", "POST"),
+        ("POST", "/health", 405, "method_not_allowed", "GET, HEAD"),
+        ("POST", "/v1/models", 405, "method_not_allowed", "GET, HEAD"),
+        ("GET", "/v1", 404, "not_found", None),
+        ("GET", "/v1/chat/completions/", 404, "not_found", None),
+        ("POST", "/../etc/passwd", 404, "not_found", None),
+        ("GET", "/static/x", 404, "not_found", None),
+        ("GET", "/v1/models/no-such-model", 404, "model_not_found", None),
+    ],
+)
+async def test_wrong_methods_and_paths(method: str, path: str, status: int, code: str, allow: str | None) -> None:
+    async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client:
+        response = await client.request(method, path)
+    answer: Json = response.json()
+    assert (response.status_code, answer["error"]["code"]) == (status, code)
+    assert response.headers.get("allow") == allow
+    assert response.headers["content-type"] == "application/json"
+
+
+async def test_an_unlisted_model_where_only_listed_ones_are_allowed() -> None:
+    async with open_gateway(settings("[server]\nallow_unlisted = false\n")) as client:
+        response = await client.post("/v1/chat/completions", json=chat(model="gpt-9"))
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
+
+
+@pytest.mark.parametrize("prompt", ["\n\ndata: [DONE]\n\n", "event: error\ndata: {}\n\n", "\r\r: x\r\r", "\u2028\u0085\x00"])
+async def test_a_prompt_that_looks_like_the_stream(prompt: str) -> None:
+    from .support import ask
+
+    async with open_upstream(plays(text_answer(prompt))) as upstream, open_gateway(
+        settings(UPSTREAM_URL=upstream.url)
+    ) as client:
+        answer = await ask(client, chat(prompt))
+    assert (answer.done, answer.error, answer.phases) == (1, None, ["prompt_summary", "final_output"])
+    assert answer.output == prompt
+    assert upstream.requests[0]["messages"] == [{"role": "user", "content": prompt}]

@@ -1,0 +1,200 @@
+"""The gateway as a process: how it starts, what it refuses, how it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from mock_llm import Options
+
+from .support import HEAD, chat, open_mock, open_upstream, plays, sse_chunk
+
+ROOT = Path(__file__).parent.parent
+THINKS = HEAD + sse_chunk({"content": "<think>First I add two and two.\n"})
+OWN = [sys.executable, "-m", "trio_gateway"]
+HYPERCORN = [sys.executable, "-m", "hypercorn", "-k", "trio", "trio_gateway:app"]
+
+
+class Process:
+    """A gateway process; its log lines are in ``log`` as they come."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self.log: list[str] = []
+        self.url = ""
+
+    async def follow(self, pattern: str, *, task_status: trio.TaskStatus[str]) -> None:
+        pending, found = b"", False
+        assert self.process.stderr is not None
+        async for data in self.process.stderr:
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                self.log.append(line.decode())
+                if not found and (match := re.search(pattern, self.log[-1])):
+                    found = True
+                    task_status.started(match[1])
+
+    async def stop(self, number: int = signal.SIGTERM, *, within: float = 5) -> int:
+        self.process.send_signal(number)
+        with trio.fail_after(within):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def running(command: list[str], **environ: str) -> AsyncIterator[Process]:
+    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    async with trio.open_nursery() as nursery:
+        process = Process(
+            await trio.lowlevel.open_process(
+                command, stderr=subprocess.PIPE, cwd=ROOT, env={**clean, "PORT": "0", **environ}
+            )
+        )
+        try:
+            with trio.fail_after(20):
+                process.url = await nursery.start(process.follow, r"(http://127\.0\.0\.1:\d+)")
+            yield process
+        finally:
+            process.process.kill()
+            with trio.CancelScope(shield=True):
+                await process.process.wait()
+            nursery.cancel_scope.cancel()
+
+
+def gone(process: Process, *names: str) -> list[str]:
+    return [line for line in process.log if any(name in line for name in names)]
+
+
+@asynccontextmanager
+async def streaming(url: str, body: dict[str, object]) -> AsyncIterator[httpx.Response]:
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client,
+        client.stream("POST", "/v1/chat/completions", json=body) as response,
+    ):
+        yield response
+
+
+async def test_sigterm_in_mid_stream_lets_the_stream_finish() -> None:
+    async with (
+        open_mock(Options(port=0, tokens_per_second=60)) as upstream,
+        running(OWN, UPSTREAM_URL=upstream) as gateway,
+        streaming(gateway.url, chat()) as response,
+    ):
+        chunks = response.aiter_bytes()
+        text = await anext(chunks)
+        gateway.process.send_signal(signal.SIGTERM)
+        async for chunk in chunks:
+            text += chunk
+        assert text.endswith(b"data: [DONE]\n\n")
+        assert b'"finish_reason": "stop"' in text
+        with trio.fail_after(5):
+            assert await gateway.process.wait() == 0
+    events = [json.loads(line) for line in gateway.log]
+    assert [each["outcome"] for each in events if each["event"] == "request"] == ["ok"]
+
+
+async def test_a_stream_that_outlasts_the_grace_time_ends_honestly(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    async with open_upstream(plays(THINKS, hold=True)) as upstream:
+        config.write_text(f"[server]\ngraceful_timeout = 1.0\n[upstreams.main]\nurl = '{upstream.url}'\n")
+        async with (
+            running([*OWN, "--config", str(config)]) as gateway,
+            streaming(gateway.url, chat()) as response,
+        ):
+            chunks = response.aiter_bytes()
+            text = await anext(chunks)
+            gateway.process.send_signal(signal.SIGTERM)
+            async for chunk in chunks:
+                text += chunk
+            assert text.count(b"data: [DONE]") == 1
+            assert b'"code": "shutting_down"' in text
+            with trio.fail_after(3):
+                assert await gateway.process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_gateway_stops_at_once(number: int) -> None:
+    async with running(OWN) as gateway, httpx.AsyncClient(trust_env=False) as client:
+        # An idle keep-alive connection must not hold it.
+        assert (await client.get(f"{gateway.url}/health/live")).status_code == 200
+        assert await gateway.stop(number, within=2) == 0
+    assert [line for line in gateway.log if "Traceback" in line] == []
+    assert all(json.loads(line) for line in gateway.log)
+
+
+async def test_hypercorns_own_command_serves_and_stops_as_well() -> None:
+    async with open_mock() as upstream:
+        async with running([*HYPERCORN, "-b", "127.0.0.1:0"], UPSTREAM_URL=upstream) as gateway:
+            async with httpx.AsyncClient(base_url=gateway.url, timeout=10, trust_env=False) as client:
+                response = await client.post("/v1/chat/completions", json=chat())
+                assert response.text.endswith("data: [DONE]\n\n")
+                assert "server" not in response.headers
+                hostile = await trio.open_tcp_stream("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+                await hostile.send_all(
+                    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\ngarbage"
+                )
+                await hostile.receive_some(1000)
+                await hostile.aclose()
+                assert (await client.get("/health/live")).status_code == 200
+            assert await gateway.stop() == 0
+    assert [line for line in gateway.log if "Traceback" in line] == []
+
+
+def run(command: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, cwd=ROOT, env={**clean, **environ}, check=False
+    )
+
+
+def test_an_asyncio_worker_is_refused_in_plain_words() -> None:
+    done = run([sys.executable, "-m", "hypercorn", "-b", "127.0.0.1:0", "trio_gateway:app"])
+    assert done.returncode != 0
+    assert "hypercorn -k trio trio_gateway:app" in done.stderr
+
+
+@pytest.mark.parametrize("command", [OWN, [*HYPERCORN, "-b", "127.0.0.1:0"]], ids=["own", "hypercorn"])
+def test_a_bad_configuration_is_one_line_and_exit_2(command: list[str], tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text("[server]\nprot = 8080\n")
+    done = run(command, GATEWAY_CONFIG=str(config))
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if "prot" in line]
+    assert line.startswith(f"{config}: server.prot: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_check_config(tmp_path: Path) -> None:
+    good = tmp_path / "good.toml"
+    good.write_text("[server]\nport = 1234\n[models.x]\nhedge_after = 1.0\n")
+    done = run([*OWN, "--check-config", "--config", str(good)])
+    assert (done.returncode, done.stdout) == (0, "configuration: ok\n")
+    assert "hedge_after" in done.stderr
+    bad = run([*OWN, "--check-config"], PORT="many")
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr.startswith("PORT: ")
+    assert bad.stderr.count("\n") == 1
+
+
+def test_a_busy_port_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(OWN, PORT=str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert re.fullmatch(r"cannot listen on 127\.0\.0\.1:\d+: .*; set PORT or HOST to a free address\n", done.stderr)
+
+
+def test_importing_reads_nothing() -> None:
+    done = run([sys.executable, "-c", "import trio_gateway; print(trio_gateway.app)"], PORT="many", GATEWAY_CONFIG="no")
+    assert done.returncode == 0, done.stderr

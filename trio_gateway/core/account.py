@@ -1,0 +1,132 @@
+"""The account a splitter gives: pieces in order, what joins them, and what may yet be taken back.
+
+The splitter decides what a stretch of text is; the account says it. It knows nothing of markers.
+"""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Final
+
+from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
+
+__all__ = ["KEPT", "Account"]
+
+KEPT: Final = 4 * 1024 * 1024
+"""Characters of an open block that are kept, in case it becomes output; a longer one stays reasoning."""
+
+
+class Account:
+    """What was given so far. *keep_output*: hold output back until a block opens or :meth:`release`.
+
+    ``pieces`` are those of the current call; the caller takes the list away and puts a new one there.
+    """
+
+    __slots__ = ("_block", "_calls", "_earlier", "_joint", "_kept", "_opener", "_parted", "_skipped", "_taken")
+    __slots__ += ("answered", "pieces", "reasoned")
+
+    def __init__(self, *, keep_output: bool) -> None:
+        self.pieces: list[Piece] = []
+        self.answered = False  # output was given, and not only whitespace
+        self.reasoned = False  # reasoning was
+        self._kept: list[str] | None = [] if keep_output else None
+        self._parted = False  # a marker stands between the output so far and what comes
+        self._calls = -1
+
+        self._block: StringIO | None = None  # the text of the open block; None: none is open, or it is too long
+        self._opener = ""  # its start marker, and whitespace before it
+        self._skipped = 0  # characters at its beginning that were not given
+        self._taken = 0  # characters of reasoning given for it
+        self._joint = False  # another block's reasoning came before, and none of its own yet
+        self._earlier = False  # what ``reasoned`` was before it
+
+    def speak(self, text: str) -> None:
+        """Give output."""
+        if self._parted:
+            text, self._parted = "\n" + text, False
+        if not self.answered and not text.isspace():
+            self.answered = True
+        if self._kept is None:
+            self.pieces.append(Output(text))
+        else:
+            self._kept.append(text)
+
+    def think(self, text: str) -> None:
+        """Give reasoning."""
+        self._keep(text)
+        if self._joint:
+            text, self._joint = "\n" + text, False
+        if not self.reasoned and not text.isspace():
+            self.reasoned = True
+        self._taken += len(text)
+        self.pieces.append(Reasoning(text))
+
+    def open_call(self, name: str) -> None:
+        """A tool call begins; it counts as output."""
+        self.answered = True
+        self._calls += 1
+        self.pieces.append(ToolCall(self._calls, name, ""))
+
+    def call(self, text: str) -> None:
+        """Give arguments of the tool call."""
+        self.pieces.append(ToolCall(self._calls, None, text))
+
+    def part(self) -> None:
+        """A marker was dropped from the output: a newline joins what comes to what was."""
+        self._parted = self.answered
+
+    def open_block(self, opener: str) -> None:
+        """A block of reasoning begins, behind the start marker *opener*."""
+        self.release()
+        self._opener = "\n" + opener if self._parted else opener
+        self._parted = False
+        self._block = StringIO()
+        self._skipped = self._taken = 0
+        self._joint = self._earlier = self.reasoned
+
+    def skip(self, text: str) -> None:
+        """Text of the block that belongs to its start marker."""
+        self._keep(text)
+        self._skipped += len(text)
+
+    def close_block(self) -> None:
+        """The open block, if any, was reasoning."""
+        self._block = None
+
+    def reclaim(self) -> Promotion | None:
+        """Close the open block: what it would be as output; ``None``: nothing, or too long.
+
+        With other output before it, it is given back as it stood, with its start marker. The caller must
+        :meth:`promote` what it makes of this.
+        """
+        block, self._block = self._block, None
+        if block is None:
+            return None
+        text = block.getvalue()
+        text = self._opener + text if self.answered else text[self._skipped :]
+        return None if not text or text.isspace() else Promotion(text, self._taken)
+
+    def promote(self, promotion: Promotion) -> None:
+        """Give a block as output after all."""
+        self.answered = True
+        self.reasoned = self._earlier
+        self.pieces.append(promotion)
+
+    def release(self) -> None:
+        """Give the output that was held back; no more is."""
+        kept, self._kept = self._kept, None
+        self.pieces += map(Output, kept or ())
+
+    def recast(self) -> None:
+        """The output that was held back is reasoning; no more is."""
+        if self._kept is not None:
+            text, self._kept = "".join(self._kept), None
+            self.answered = False
+            if text:
+                self.think(text)
+
+    def _keep(self, text: str) -> None:
+        if self._block is not None:
+            self._block.write(text)
+            if self._block.tell() > KEPT:
+                self._block = None

@@ -1,0 +1,203 @@
+"""What an upstream says, as values: the data of one event, or the body of a refusal.
+
+Servers agree on the frame (``choices[].delta``) and differ in everything around it: reasoning has five
+names, an error three shapes, and some answer a request for a stream with one whole ``chat.completion``.
+The differences end here. An event is parsed once a token, so the ordinary shape has a short way through.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from msgspec import Struct
+
+from .errors import clean_text
+from .strict_json import StrictJSONError, dumps, parse
+
+__all__ = ["ChoiceDelta", "Chunk", "InbandError", "ProtocolError", "describe_http_error", "parse_chunk"]
+
+_MAX_DEPTH: Final = 128
+_REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+_NOT_EXTRA: Final = frozenset({"role", "content", *_REASONING_FIELDS})
+_NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
+
+_MAX_MESSAGE: Final = 4096
+"""Characters kept of an error's message: more than a client is shown, so that whoever shortens it can find
+keys in it first."""
+_MAX_NAME: Final = 128
+
+_STATUS_FIELDS: Final = ("status", "status_code", "http_status_code", "code")
+
+Json = dict[str, Any]
+
+
+class ProtocolError(ValueError):
+    """The data is no chunk of any known shape."""
+
+
+class ChoiceDelta(Struct, frozen=True):
+    """What one chunk adds to one choice."""
+
+    index: int = 0
+    text: str = ""
+    """Content, reasoning that stands in its text included."""
+    reasoning: str = ""
+    """Reasoning from a field of its own."""
+    extra: Json = {}
+    """All else that belongs to the answer (tool calls, a refusal), as it came. Empty values are left out."""
+    logprobs: object | None = None
+    finish_reason: str | None = None
+
+
+class Chunk(Struct, frozen=True):
+    """One event of a stream, or a whole answer in one object."""
+
+    choices: list[ChoiceDelta]
+    usage: Json | None = None
+
+
+class InbandError(Struct, frozen=True):
+    """An error as the upstream told it."""
+
+    message: str
+    """On one line, without control characters; it may be long and may hold a key: clean it again with the
+    keys at hand before it is shown."""
+    code: str | None = None
+    """Its name for the error. A number is read as a status instead."""
+    type: str | None = None
+    param: str | None = None
+    status: int | None = None
+    """The HTTP status it stands for, if the upstream says."""
+
+
+def parse_chunk(data: str) -> Chunk | InbandError:
+    """Read the data of one event (not ``[DONE]``).
+
+    Raises:
+        ProtocolError: it is not strict JSON (but ``NaN`` passes in ``logprobs``), or has no known shape.
+    """
+    try:
+        value = parse(data, max_depth=_MAX_DEPTH, lenient_under="logprobs", mend_surrogates=True)
+    except StrictJSONError as error:
+        raise ProtocolError(f"{error.path or 'chunk'}: {error.message}") from None
+    if type(value) is not dict:
+        raise ProtocolError("chunk: not an object")
+    if value.get("error") or value.get("object") == "error":
+        return _told(value, "no reason given")
+    usage = value.get("usage")
+    choices = value.get("choices") or []
+    if type(choices) is not list:
+        raise ProtocolError("choices: not a list")
+    return Chunk(
+        [_choice(choice, place) for place, choice in enumerate(choices)],
+        usage if type(usage) is dict else None,
+    )
+
+
+def describe_http_error(status: int, body: bytes) -> InbandError:
+    """The error in a refusal's *body*: an object, or a line of text. Of a page nothing is told on."""
+    text = body.decode(errors="replace").strip()
+    try:
+        value = parse(text, max_depth=_MAX_DEPTH, mend_surrogates=True)
+    except StrictJSONError:  # a proxy's page or a plain line: the client gets the line, or the status alone
+        value = None if text.startswith("<") else text
+    if type(value) is list and value:
+        value = value[0]  # some servers put the object in a list
+    told = _told(value if type(value) is dict else {"error": value}, f"status {status}")
+    return InbandError(told.message, told.code, told.type, told.param, status)
+
+
+def _choice(choice: object, place: int) -> ChoiceDelta:
+    if type(choice) is not dict:
+        raise ProtocolError(f"choices[{place}]: not an object")
+    index, reason = choice.get("index"), choice.get("finish_reason") or None
+    if index is None:
+        index = place
+    if type(index) is not int or index < 0:
+        raise ProtocolError(f"choices[{place}].index: not a number from 0 on")
+    if not (reason is None or type(reason) is str):
+        raise ProtocolError(f"choices[{place}].finish_reason: not a string")
+    delta = choice.get("delta")
+    if delta is None:
+        delta = _numbered(choice.get("message"))
+    delta = delta or {}
+    if type(delta) is not dict:
+        raise ProtocolError(f"choices[{place}].delta: not an object")
+    text, reasoning, extra = _delta(delta, place)
+    return ChoiceDelta(index, text, reasoning, extra, choice.get("logprobs"), reason)
+
+
+def _delta(delta: Json, place: int) -> tuple[str, str, Json]:
+    """Text, reasoning and all else."""
+    content, thoughts = delta.get("content"), ""
+    if type(content) is str and len(delta) == 1:
+        return content, "", {}
+    if type(content) is list:
+        content, thoughts = _parts(content)
+    if not (content is None or type(content) is str):
+        raise ProtocolError(f"choices[{place}].delta.content: not a string or a list of parts")
+    extra = {key: value for key, value in delta.items() if key not in _NOT_EXTRA and value not in _NOTHING}
+    return content or "", _reasoning(delta) or thoughts, extra
+
+
+def _numbered(message: object) -> object:
+    """A whole message as a delta: the tool calls of a delta are numbered."""
+    if type(message) is not dict or type(message.get("tool_calls")) is not list:
+        return message
+    calls = [
+        {"index": place, **call} if type(call) is dict else call
+        for place, call in enumerate(message["tool_calls"])
+    ]
+    return {**message, "tool_calls": calls}
+
+
+def _reasoning(delta: Json) -> str:
+    """The first field that says something: some servers send the same text under two names."""
+    for field in _REASONING_FIELDS:
+        if text := _text_of(delta.get(field)):
+            return text
+    return ""
+
+
+def _parts(content: list[object]) -> tuple[str, str]:
+    """Text and thoughts of a content list."""
+    parts = [part for part in content if type(part) is dict]
+    thoughts = [_text_of(part.get("thinking")) for part in parts if part.get("type") == "thinking"]
+    text = [_text_of(part.get("text")) for part in parts if part.get("type") != "thinking"]
+    return "".join(text), "".join(thoughts)
+
+
+def _text_of(value: object) -> str:
+    """A string, or the strings in a list of objects with ``text`` or ``summary``."""
+    if type(value) is list:
+        items = [item for item in value if type(item) is dict]
+        return "".join(_text_of(item.get("text") or item.get("summary")) for item in items)
+    return value if type(value) is str else ""
+
+
+def _told(value: Json, unsaid: str) -> InbandError:
+    """The error in one of the shapes ``{"error": {…}}``, ``{"error": "…"}`` and ``{"message": …}``."""
+    error = value.get("error")
+    told = {**value, **error} if type(error) is dict else {**value, "message": error or value.get("message")}
+    message = next((told[key] for key in ("message", "msg", "detail") if told.get(key)), unsaid)
+    if type(message) is not str:
+        message = unsaid if type(message) is bool else dumps(message)
+    return InbandError(
+        clean_text(message, _MAX_MESSAGE) or unsaid,
+        _name(told.get("code")),
+        _name(told.get("type") or told.get("error_type")),
+        _name(told.get("param")),
+        next(filter(None, (_status(told.get(key)) for key in _STATUS_FIELDS)), None),
+    )
+
+
+def _name(value: object) -> str | None:
+    return clean_text(value, _MAX_NAME) or None if type(value) is str and not value.isdigit() else None
+
+
+def _status(value: object) -> int | None:
+    """An HTTP status as a number or a string; of five digits (40301 and the like) the first three are one."""
+    if not re.fullmatch(r"[45]\d\d(?:\d\d)?", str(value), re.ASCII):
+        return None
+    return int(str(value)[:3])

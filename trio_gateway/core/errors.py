@@ -1,0 +1,160 @@
+"""What a client is told when something fails: one table of codes, one shape of error.
+
+The shape is OpenAI's, so that every SDK understands it. Text that came from an upstream is never
+passed on as it stands: see :func:`clean_text`.
+"""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from .strict_json import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["CODES", "ApiError", "RequestError", "clean_text", "error_for", "redact", "refusal"]
+
+_REQUEST: Final = "invalid_request_error"
+_SERVER: Final = "server_error"
+_UPSTREAM: Final = "upstream_error"
+
+CODES: Final[Mapping[str | None, tuple[int, str]]] = MappingProxyType(
+    {
+        # The request is at fault. Without a code: ``param`` and the message say it all, as OpenAI does.
+        None: (400, _REQUEST),
+        "invalid_json": (400, _REQUEST),
+        "invalid_api_key": (401, "authentication_error"),
+        "forbidden": (403, "permission_error"),
+        "not_found": (404, _REQUEST),
+        "model_not_found": (404, _REQUEST),
+        "method_not_allowed": (405, _REQUEST),
+        "request_timeout": (408, _REQUEST),
+        "request_in_progress": (409, _REQUEST),
+        "request_too_large": (413, _REQUEST),
+        "unsupported_media_type": (415, _REQUEST),
+        "rate_limit_exceeded": (429, "rate_limit_error"),
+        "insufficient_quota": (429, "insufficient_quota"),
+        "cancelled": (499, _REQUEST),  # as proxies log a request its client took back
+        # The gateway is at fault, or has no room.
+        "internal_error": (500, _SERVER),
+        "circuit_open": (503, _SERVER),
+        "overloaded": (503, _SERVER),
+        "shutting_down": (503, _SERVER),
+        # The upstream is at fault.
+        "upstream_unreachable": (502, _UPSTREAM),
+        "upstream_tls": (502, _UPSTREAM),
+        "upstream_closed": (502, _UPSTREAM),
+        "upstream_protocol": (502, _UPSTREAM),
+        "upstream_error": (502, _UPSTREAM),
+        "upstream_auth": (502, _UPSTREAM),
+        "upstream_empty": (502, _UPSTREAM),
+        "empty": (502, _UPSTREAM),  # a 200 without any body
+        "truncated": (502, _UPSTREAM),
+        "line_too_long": (502, _UPSTREAM),
+        "bad_content_type": (502, _UPSTREAM),
+        "bad_content_encoding": (502, _UPSTREAM),
+        "reasoning_limit": (502, _UPSTREAM),
+        "upstream_connect_timeout": (504, _UPSTREAM),
+        "first_event_timeout": (504, _UPSTREAM),
+        "idle_timeout": (504, _UPSTREAM),
+        "deadline": (504, _UPSTREAM),
+    }
+)
+"""Error code to its usual HTTP status and OpenAI error type."""
+
+# C0, DEL, C1; then what reorders or hides text: bidi marks, embeddings, isolates, the BOM; lone surrogates
+# because no encoder takes them.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
+
+
+class ApiError(Struct, frozen=True):
+    """One error as a client gets it, whether by status or inside a stream."""
+
+    message: str
+    code: str | None
+    type: str
+    status: int
+    """HTTP status; inside a stream it is told as ``error.status``."""
+    param: str | None = None
+    """Place in the request, such as ``messages[2].content``."""
+    retry_after: float | None = None
+    """Seconds after which another try makes sense."""
+
+    def body(self) -> dict[str, Any]:
+        """The OpenAI error object, keys in OpenAI's order."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class RequestError(Exception):
+    """A request that is refused; ``error`` is the answer to send."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def error_for(
+    code: str | None,
+    message: str,
+    *,
+    status: int | None = None,
+    param: str | None = None,
+    retry_after: float | None = None,
+) -> ApiError:
+    """The error of that *code*, with its usual type and status (or *status*).
+
+    Raises:
+        KeyError: *code* is not in :data:`CODES`.
+    """
+    usual, kind = CODES[code]
+    return ApiError(message, code, kind, usual if status is None else status, param, retry_after)
+
+
+def refusal(param: str, expected: str, got: object) -> RequestError:
+    """The refusal of the value *got* (msgspec's ``UNSET``: there is none) of the field *param* (or the body).
+
+    >>> str(refusal("n", "an integer from 1 to 8", 9))
+    'n: expected an integer from 1 to 8, got number 9'
+    """
+    where = f"{param}: " if param else ""
+    return RequestError(error_for(None, f"{where}expected {expected}, got {_told(got)}", param=param or None))
+
+
+def _told(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"number {value}"
+        case str():
+            return f"string {dumps(clean_text(value, 40))}"
+        case list():
+            return "a list" if value else "an empty list"
+        case dict():
+            return "an object"
+        case _:
+            return "nothing"
+
+
+def clean_text(text: str, limit: int = 512, *, secrets: Sequence[str] = ()) -> str:
+    """Foreign text made fit for a message: one line, no control or bidi characters, no key, cut at *limit*.
+
+    Keys go after the control characters, which could hide one, and before the cut, which could halve one.
+    """
+    line = _UNSAFE.sub("", " ".join(text.split()))
+    return redact(line, secrets)[:limit]
+
+
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """*text* with every whole occurrence of a secret replaced by ``***``."""
+    # Longest first: a key that begins with another one must not leave its tail behind.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,106 @@
+"""What happens in one answer, as plain values: the engine makes them, an encoder writes them.
+
+A batch (a list of events) is all that one read from the upstream gave; it leaves in one write.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from .errors import ApiError
+from .phases import Phase
+
+__all__ = [
+    "Batch",
+    "Done",
+    "Event",
+    "Failure",
+    "Finish",
+    "OutputDelta",
+    "OutputExtra",
+    "Ping",
+    "PromptSummary",
+    "ReasoningDelta",
+    "ReasoningLine",
+    "Usage",
+]
+
+
+class PromptSummary(Struct, frozen=True):
+    """The summary of the prompt, without its prefix."""
+
+    text: str
+
+
+class ReasoningDelta(Struct, frozen=True):
+    """A piece of the reasoning itself. It feeds the summary; only a client that asked for it sees it."""
+
+    index: int
+    text: str
+
+
+class ReasoningLine(Struct, frozen=True):
+    """One line of the reasoning summary, without prefix or newline."""
+
+    text: str
+
+
+class OutputDelta(Struct, frozen=True):
+    """A piece of the final output of choice *index*, with its log probabilities if there are any."""
+
+    index: int
+    text: str
+    logprobs: object | None = None
+
+
+class OutputExtra(Struct, frozen=True):
+    """Whatever else of a delta belongs to the final output (tool calls, refusal), as upstream gave it."""
+
+    index: int
+    delta: dict[str, Any]
+    logprobs: object | None = None
+
+
+class Finish(Struct, frozen=True):
+    """Choice *index* is complete, for the reason the upstream gave."""
+
+    index: int
+    reason: str
+
+
+class Usage(Struct, frozen=True):
+    """Token counts, as upstream gave them."""
+
+    usage: dict[str, Any]
+
+
+class Failure(Struct, frozen=True):
+    """The answer could not be completed. *phase* is how far the upstream had come."""
+
+    error: ApiError
+    phase: Phase
+
+
+class Done(Struct, frozen=True):
+    """The last event of every answer, after a finish or a failure."""
+
+
+class Ping(Struct, frozen=True):
+    """Nothing to say for a while; a sign of life."""
+
+
+Event: TypeAlias = (
+    PromptSummary
+    | ReasoningDelta
+    | ReasoningLine
+    | OutputDelta
+    | OutputExtra
+    | Finish
+    | Usage
+    | Failure
+    | Done
+    | Ping
+)
+Batch: TypeAlias = list[Event]

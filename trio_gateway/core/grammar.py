@@ -1,0 +1,102 @@
+"""What a model's configuration makes of the splitter's states: which markers are looked for, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from .config import ModelConfig
+from .harmony import HARMONY
+from .markers import Kind, Lexicon, Marker, Scan, is_prose, orphan, phrase, tag
+
+__all__ = ["CUES", "Grammar", "grammar_of"]
+
+CUES = ("Wait", "Hmm", "But wait", "Actually", "Alternatively", "Hold on", "Let me check")
+"""What a model says when it has not come to its answer after all."""
+
+
+class Grammar:
+    """The markers of one model, compiled. The text of a marker, as here, is that of :class:`Marker`."""
+
+    echo: Lexicon
+    """At the head of a text that begins in reasoning: a start marker all the same."""
+    head: Lexicon
+    """At the head of any other text."""
+    prose_head: Lexicon
+    """There too, after emphasis."""
+    any_block: Scan
+    """Inside a block that the prompt opened: any end."""
+    blocks: dict[str, Scan]
+    """Inside a block, by its start: the ends paired with it."""
+    prose: Scan
+    """Inside prose."""
+    candidate: Scan
+    """After words that may have ended it."""
+    closers: dict[str, str]
+    """What closes a wrapper, by what opens it."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        pairs = [pair for pair in model.markers if all(pair)]
+        starts = [tag(Kind.START, text, attributes=True) for text in _unique(start for start, _ in pairs)]
+        ends = _unique(end for _, end in pairs)
+        tools = [tag(Kind.TOOL, text, attributes=True) for text in _unique(model.tool_markers)]
+        self._starts = [start for start in starts if not is_prose(start.text)]
+        self._orphans = [orphan(end) for end in ends if not is_prose(end)]
+        self._openers = [tag(Kind.OPEN, text, attributes=True) for text in _unique(text for text, _ in model.wrappers)]
+        self.closers = {_text(opener): _text(closer) for opener, closer in model.wrappers if opener}
+        self._lone_closers = {_text(closer) for opener, closer in model.wrappers if not opener}
+        self._outputs: dict[tuple[bool, frozenset[str]], Scan] = {}
+
+        self.echo = Lexicon(starts)
+        self.head = Lexicon([*starts, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
+        self.prose_head = Lexicon(phrase(Kind.PROSE_START, text) for text in _unique(model.prose_starts))
+        self.any_block = _block(ends, tools)
+        self.blocks = {
+            start.text: _block([end for text, end in pairs if _text(text) == start.text], tools) for start in starts
+        }
+        tags = [*self._orphans, *self._starts]
+        prose_ends = [phrase(Kind.PROSE_END, text) for text in _unique(model.prose_ends)]
+        cues = [phrase(Kind.CUE, cue) for cue in CUES]
+        self.prose = Scan(tools, sentence=prose_ends, line=tags, outside_code=True)
+        self.candidate = Scan(tools, sentence=cues, line=tags, outside_code=True)
+
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:
+        """In output: whether *orphans* count, and the closers of the wrappers that are open."""
+        key = (orphans, wrapped)
+        if key not in self._outputs:
+            line = [*(self._orphans if orphans else ()), *self._starts, *self._openers]
+            self._outputs[key] = Scan(self._closing(self._lone_closers | wrapped), line=line, outside_code=True)
+        return self._outputs[key]
+
+    def _closing(self, closers: Iterable[str]) -> list[Marker]:
+        return [tag(Kind.CLOSE, text) for text in sorted(closers) if text]
+
+
+class _Harmony(Grammar):
+    """The channel format knows no other markers."""
+
+    def __init__(self) -> None:
+        super().__init__(ModelConfig())
+        self.echo = self.head = HARMONY.line
+        self.any_block = HARMONY
+
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:  # noqa: ARG002
+        return HARMONY
+
+
+@lru_cache(maxsize=256)
+def grammar_of(model: ModelConfig) -> Grammar:
+    """The grammar of *model*; kept, as compiling it takes some milliseconds."""
+    return _Harmony() if model.dialect == "harmony" else Grammar(model)
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    return [text for text in dict.fromkeys(texts) if text]
+
+
+def _text(marker: str) -> str:
+    return tag(Kind.START, marker).text
+
+
+def _block(ends: Iterable[str], tools: list[Marker]) -> Scan:
+    return Scan([*(tag(Kind.END, end) for end in _unique(ends)), *tools])

@@ -1,0 +1,76 @@
+"""Text for people: one line, no control or invisible characters, no HTML, no Markdown, formulas in plain words."""
+
+from __future__ import annotations
+
+import re
+
+from trio_gateway.core.formulas import loose_formula, plain_formula
+
+__all__ = ["FORMULA", "cut", "one_line", "plain"]
+
+FORMULA = r"\\\[.*?\\\]|\\\(.*?\\\)|\$\$.*?\$\$|\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d)"
+"""A whole formula with its delimiters (read with DOTALL). A price is none: a closing dollar never
+follows a space and never stands before a digit."""
+
+# Line ends of every kind and C0, C1: they part words.
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]+")
+# Soft hyphens, joiners, directional marks, fillers, variation selectors, tags, halves of pairs: what a reader
+# cannot see. Format characters that have a shape (Arabic number signs and the like) stay.
+_INVISIBLE = re.compile(
+    "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\ud800-\udfff]"
+)
+_TAGS = (
+    "a|abbr|article|aside|audio|b|base|blockquote|body|br|button|canvas|center|code|col|dd|del|details|div|dl|dt|em|"
+    "embed|font|footer|form|frame|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|label|li|link|main|mark|meta|nav|"
+    "noscript|object|ol|option|p|pre|q|s|script|section|select|small|source|span|strike|strong|style|sub|summary|sup|"
+    "svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|tt|u|ul|var|video|think|answer"
+)
+_HTML = re.compile(rf"</?(?:{_TAGS})\b[^<>]{{0,300}}>|<!--.{{0,300}}?-->|<!doctype[^<>]{{0,300}}>", re.IGNORECASE)
+_TAG_LIKE = re.compile(r"<(?=[A-Za-z/!?])([^<>]{0,80})>")
+_FORMULA = re.compile(FORMULA, re.DOTALL)
+_LOOSE_LATEX = re.compile(r"\\[A-Za-z]{2}|[\^_]\{")
+_LOOSE_DELIMITER = re.compile(r"\\[()\[\]]")
+_LINK = re.compile(r"!?\[([^\[\]]{0,200})\]\([^()\s]{1,300}\)")
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_{1,3}|~~)(?=[^\s*_])([^*\n]{1,400}?)(?<=[^\s*_])\1(?![\w*])")
+_LOOSE_EMPHASIS = re.compile(r"(?<!\w)\*\*(?=\S)|(?<=\S)\*\*(?!\w)|~~")
+_LINE_HEAD = re.compile(r"^\s*(?:[#>]+\s+|[-*+•–—]\s+|\(?\d{1,2}[.)]\s+|\[[ xX]\]\s+)+")
+_SPACE_BEFORE = re.compile(r"\s+([,.;:!?])(?=\s|$)")
+
+
+def one_line(text: str) -> str:
+    """*text* on one line: control characters and runs of white space are one space, invisible ones are gone."""
+    return " ".join(_INVISIBLE.sub("", _CONTROL.sub(" ", text)).split())
+
+
+def plain(text: str) -> str:
+    """A sentence as a person would read it aloud: *text* without markup of any kind, on one line."""
+    text = _FORMULA.sub(_formula, text)
+    text = _HTML.sub("", text)
+    text = _TAG_LIKE.sub("‹\\1›", text)
+    text = _LINE_HEAD.sub("", text)
+    text = _LINK.sub(r"\1", text)
+    text = _EMPHASIS.sub(r"\2", text)
+    text = _LOOSE_EMPHASIS.sub("", text).replace("`", "")
+    text = _LOOSE_DELIMITER.sub("", text)
+    if _LOOSE_LATEX.search(text):
+        text = loose_formula(text)
+    return _SPACE_BEFORE.sub(r"\1", one_line(text))
+
+
+def _formula(found: re.Match[str]) -> str:
+    width = 1 if found[0][:2] not in ("\\[", "\\(", "$$") else 2
+    return plain_formula(found[0][width:-width])
+
+
+def cut(text: str, width: int) -> str:
+    """*text* in at most *width* characters, cut between words (or, in a text without spaces, between
+    characters) with an ellipsis."""
+    if len(text) <= width:
+        return text
+    head = text[: width - 1]
+    if not text[width - 1].isspace():
+        space = head.rfind(" ")
+        head = head[:space] if space > width // 2 else head
+    return head.rstrip(" ,;:.-–—(") + "…"

@@ -1,0 +1,224 @@
+"""Splitting one answer's text into reasoning and output, as it arrives.
+
+Theory of operation
+-------------------
+The splitter is always in one state, which says what the text is just now and what may end that:
+
+HEAD       only whitespace so far; awaited: a start marker, a wrapper, prose that opens reasoning, or text
+ASSUMED    as HEAD, but the prompt has opened a block; awaited: an echo of its start marker, or text
+OUTPUT     the answer; awaited: a start marker or a wrapper at the start of a line, or what closes a wrapper
+GAP        after a marker, back in the answer; whitespace is dropped; awaited: a marker, or text
+BLOCK      after a start marker; whitespace and the label are dropped; awaited: text
+REASONING  in a block; awaited: an end paired with its start, or a tool call
+PROSE      reasoning told in prose, a guess; awaited: words that end it, or a tag, which beats the guess
+CANDIDATE  after such words; awaited: words that take them back, or the end of the hold
+CALL       the arguments of a harmony tool call; awaited: the next token of the format
+
+A call looks for the places where an awaited marker can begin (one regular expression), asks there whether one
+does (a lexicon), and gives what comes before it. Three things are held back for the next call: what may yet become a
+marker; whitespace before it (at most 64 characters; whitespace that touches a marker belongs to it); and in
+CANDIDATE the words in doubt. Everything else leaves at once. So nothing is decided twice, and the split does not
+depend on how the text was cut. Where no marker can begin in the text and no whitespace ends it, ``feed`` does no
+more than wrap it.
+
+A marker in the text is a guess: it may be the answer that speaks of markers. So the text of an open block is kept
+(up to 4 Mi characters), and may become output after all.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from .account import Account
+from .codespans import CodeTracker
+from .config import ModelConfig
+from .grammar import grammar_of
+from .harmony import Channel, read_header
+from .markers import BLANKS, Hit, Kind, Marker, Scan
+from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Output",
+    "Piece",
+    "Promotion",
+    "Reasoning",
+    "ReasoningSplitter",
+    "ToolCall",
+    "starts_in_reasoning",
+]
+
+_BLANK = re.compile(r"\s*")
+_BLANK_OR_BOM = re.compile(r"[\s\ufeff]*")
+_EMPHASIS = re.compile(rf"[\s*_]{{0,{BLANKS}}}")
+_ANYTHING = re.compile("")
+_NOTHING: Final = Scan()
+
+
+class State(Enum):
+    """Described at the top of the file."""
+
+    HEAD = auto()
+    ASSUMED = auto()
+    OUTPUT = auto()
+    GAP = auto()
+    BLOCK = auto()
+    REASONING = auto()
+    PROSE = auto()
+    CANDIDATE = auto()
+    CALL = auto()
+
+
+_IN_BLOCK: Final = (State.ASSUMED, State.BLOCK, State.REASONING)
+_IN_PROSE: Final = (State.PROSE, State.CANDIDATE)
+
+
+def starts_in_reasoning(model: ModelConfig, *, thinking: bool | None) -> bool:
+    """Whether the answer to a request begins inside reasoning.
+
+    *thinking* is what the request said by ``enable_thinking``, ``thinking`` or ``reasoning_effort: none``;
+    ``None``: nothing. Where it was switched off no block is open; a model with ``"when_thinking"`` opens one
+    only where it was switched on.
+    """
+    if thinking is False:
+        return False
+    if model.starts_in_reasoning == "when_thinking":
+        return thinking is True
+    return model.starts_in_reasoning
+
+
+class ReasoningSplitter:
+    """Splits the text of one choice.
+
+    *starts_in_reasoning*: the prompt has opened a block (see the function of this name).
+
+    *whole*: the answer is not streamed, so output need not leave before it is certain. It is given when a block
+    opens or at the end; if an end marker without a start stands alone on a line before, it was reasoning. In a
+    streamed answer such a marker is only dropped, and counted in ``orphans``.
+
+    >>> splitter = ReasoningSplitter(ModelConfig(markers=(("<think>", "</think>"),)))
+    >>> splitter.feed("<think>2 + 2</th"), splitter.feed("ink> 4"), splitter.finish("stop")
+    ([Reasoning(text='2 + 2')], [Output(text='4')], [])
+    """
+
+    def __init__(self, model: ModelConfig, *, starts_in_reasoning: bool = False, whole: bool = False) -> None:
+        self.orphans = 0
+        """End markers that no start preceded, dropped; at most one of an answer is."""
+        self.promoted = False
+        """The answer ended in a block that was left open, so that this became output."""
+        self._model = model
+        self._grammar = grammar_of(model)
+        self._account = Account(keep_output=whole and not starts_in_reasoning)
+        self._code = CodeTracker()
+        self._held = ""  # the text under consideration; the next begins after it
+        self._started = starts_in_reasoning  # a start marker was seen, so that no end is an orphan any more
+        self._wrapped: frozenset[str] = frozenset()  # what closes the wrappers that are open
+        self._block = self._grammar.any_block  # what ends the block
+        self._label = ""  # text that may follow its start marker, to be dropped
+        self._last = ""  # in prose, the last character given that is no whitespace
+        self._window = 0  # in CANDIDATE, the characters that decide
+        self._weighed = 0  # how many of them have been looked at
+        if starts_in_reasoning:
+            self._account.open_block("")
+        self._enter(State.ASSUMED if starts_in_reasoning else State.HEAD, _NOTHING)
+
+    def feed(self, text: str) -> list[Piece]:
+        """Take the next delta of text; gives what it made certain."""
+        if self._held:
+            text, self._held = self._held + text, ""
+        if text and self._trigger(text) is None and not text[-1].isspace():
+            self._account.pieces = pieces = []
+            self._flow(text)
+            return pieces
+        return self._run(text, final=False)
+
+    def structured(self) -> list[Piece]:
+        """A field of its own brought reasoning: all text is output from here on, what was held back too."""
+        self._account.pieces = pieces = []
+        if self._state in _IN_PROSE:
+            self._promote()
+        elif self._state in _IN_BLOCK:
+            self._account.part()
+        self._account.release()
+        self._enter(State.OUTPUT, _NOTHING)
+        if held := self._take_held():
+            self._flow(held)
+        return pieces
+
+    def end_reasoning(self) -> list[Piece]:
+        """A tool call came beside the text: open reasoning ends, and words that may have ended it did."""
+        if self._state not in (*_IN_BLOCK, *_IN_PROSE):
+            return []
+        pieces = self._run(self._take_held(), final=True)
+        if self._state in (*_IN_BLOCK, *_IN_PROSE):
+            self._leave()
+        return pieces
+
+    def finish(self, finish_reason: str | None) -> list[Piece]:
+        """The text is over: gives all that was held back, and says whether an open block was one.
+
+        Where the model stopped of its own accord (``stop``) in a block it had opened, there was no block: that is
+        output, with its start marker if other output came before it. Cut off for any other reason it stays
+        reasoning. Prose that nothing ended is output always.
+        """
+        pieces = self._run(self._take_held(), final=True)
+        if self._state in _IN_BLOCK and finish_reason == "stop":
+            self.promoted = self._promote()
+        elif self._state in _IN_PROSE:
+            self._promote()
+        self._account.release()
+        return pieces
+
+    def _take_held(self) -> str:
+        held, self._held = self._held, ""
+        return held
+
+    def _enter(self, state: State, scan: Scan) -> None:
+        self._state = state
+        self._scan = scan
+        self._flow: Callable[[str], None] = self._account.speak
+        match state:
+            case State.OUTPUT if scan.outside_code:
+                self._flow = self._speak
+            case State.ASSUMED | State.BLOCK | State.REASONING:
+                self._flow = self._account.think
+            case State.PROSE | State.CANDIDATE:
+                self._flow = self._muse
+            case State.CALL:
+                self._flow = self._account.call
+            case _:
+                pass
+        steady = state in (State.OUTPUT, State.REASONING, State.PROSE, State.CALL)
+        self._trigger = (scan.triggers if steady else _ANYTHING).search
+
+    def _speak(self, text: str) -> None:
+        self._code.add(text)
+        self._account.speak(text)
+
+    def _muse(self, text: str) -> None:
+        self._code.add(text)
+        self._last = text.rstrip()[-1:] or self._last
+        self._account.think(text)
+
+    def _run(self, text: str, *, final: bool) -> list[Piece]:
+        """Go through *text*, state after state. Each gives what it can and says how far it came; what it must
+        hold back it leaves in ``_held``, and is through."""
+        self._account.pieces = pieces = []
+        at = 0
+        while at < len(text):
+            match self._state:
+                case State.HEAD | State.ASSUMED:
+                    at = self._at_head(text, at, final=final)
+                case State.GAP:
+                    at = self._in_gap(text, at, final=final)
+                case State.BLOCK:
+                    at = self._at_block(text, at, final=final)
+                case State.CANDIDATE:
+                    at = self._in_doubt(text, at, final=final)
+                case State.OUTPUT | State.REASONING | State.PROSE | State.CALL:
+                    at = self._in_text(text, at, final=final)
+        return pieces

@@ -1,0 +1,193 @@
+r"""Cuts growing text into sentences.
+
+Theory of operation: text is taken in blocks of ``BLOCK`` characters. When a block is full, or when somebody
+asks, everything up to the last certain end of a sentence is cut into sentences and the rest is kept as the
+tail. An end is certain once the next visible character is there: a full stop before a small letter ends
+nothing, and a line before a displayed formula goes on in it. Formulas, and code between backticks, are never
+cut; a fenced block is skipped, and only its first line of code is reported. A text that has no end for
+``LONGEST`` characters is cut at a comma, a space or, failing both, anywhere.
+
+Blocks begin where the last cut was made, so sentences depend on the text and on the places where they were
+asked for, never on how the text was chunked. A character is looked at once with its block, and once more for
+every ``take`` while it is in the tail, which is bounded: the work is linear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+
+__all__ = ["Sentence", "SentenceReader"]
+
+BLOCK = 2048
+LONGEST = 700
+LONGEST_CJK = 120
+KEPT = 64
+
+_TOKEN = re.compile(
+    r"(?P<fence>```+|~~~+)|(?P<code>`[^`\n]{1,200}`)|(?P<formula>\\\[|\\\(|\$\$)"
+    r"|(?P<inline>\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d))"
+    r"|(?P<cjk>[。！？；]+[”’」』）]*)|(?P<stop>[.!?…]+[\"'”’»)\]*_]*(?=\s))|(?P<line>\n)"
+)
+_CLOSER = {"\\[": "\\]", "\\(": "\\)", "$$": "$$"}
+_FENCE_END = re.compile(r"(?:^|\n)[ \t]*(?:```+|~~~+)[^\n]*\n")
+_CODE_LINE = re.compile(r"[^\n]*\n\s*([^\n]*\S)[^\n]*\n")
+_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:e\.g|i\.e|vs|cf|approx|resp|fig|eq|dr|mr|mrs|ms|prof)\.$", re.IGNORECASE)
+_GOES_ON = frozenset("+-*/=<>×÷·^),;")  # after a factorial: "6! / (3! * 3!)"
+_LIST_NUMBER = re.compile(r"\s*\(?\d{1,2}\.$")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_SOFT_END = re.compile(r"[，、,;；：]\s*|\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence as it stood in the text, or (*code*) the first line of a fenced block."""
+
+    text: str
+    code: bool = False
+
+
+class SentenceReader:
+    """Takes text as it comes and gives back the sentences that are complete, at most the latest ``KEPT``.
+
+    >>> reader = SentenceReader()
+    >>> reader.feed("Let x = 2. Then"), [sentence.text for sentence in reader.take()]
+    (None, ['Let x = 2.'])
+    """
+
+    __slots__ = ("_block", "_fenced", "_held", "_sentences", "_tail")
+
+    def __init__(self) -> None:
+        self._sentences: deque[Sentence] = deque(maxlen=KEPT)
+        self._block: list[str] = []
+        self._held = 0
+        self._tail = ""
+        self._fenced = False
+
+    def feed(self, text: str) -> None:
+        start = 0
+        while start < len(text):
+            piece = text[start : start + BLOCK - self._held]
+            start += len(piece)
+            self._block.append(piece)
+            self._held += len(piece)
+            if self._held == BLOCK:
+                self._digest(final=False)
+
+    def take(self, *, final: bool = False) -> list[Sentence]:
+        """The complete sentences since the last call; *final*: what is left counts as complete too."""
+        self._digest(final=final)
+        taken = list(self._sentences)
+        self._sentences.clear()
+        return taken
+
+    def clear(self) -> None:
+        """Forget what was not taken, and begin a new text."""
+        self.take(final=True)
+        self._fenced = False
+
+    def _digest(self, *, final: bool) -> None:
+        text = self._tail + "".join(self._block)
+        self._block.clear()
+        self._held = 0
+        scan = _Scan(text + "\n\n" if final else text, self._fenced, final)
+        scan.run()
+        self._sentences.extend(scan.found)
+        self._fenced = scan.fenced
+        self._tail = "" if final else self._shorten(scan.text[scan.start :])
+
+    def _shorten(self, tail: str) -> str:
+        """Cut a tail that finds no end, so that it stays bounded and its text is not lost."""
+        while len(tail) > (limit := LONGEST_CJK if _is_cjk(tail[:LONGEST_CJK]) else LONGEST):
+            ends = [found.end() for found in _SOFT_END.finditer(tail, limit // 2, limit)]
+            end = ends[-1] if ends else limit
+            self._sentences.append(Sentence(tail[:end].strip()))
+            tail = tail[end:]
+        return tail
+
+
+class _Scan:
+    """One pass over a block: ``start`` is where the sentence under way begins."""
+
+    def __init__(self, text: str, fenced: bool, final: bool) -> None:
+        self.text = text
+        self.fenced = fenced
+        self.final = final
+        self.start = 0
+        self.found: list[Sentence] = []
+
+    def run(self) -> None:
+        position: int | None = self._skip_code() if self.fenced else 0
+        while position is not None and (token := _TOKEN.search(self.text, position)):
+            match token.lastgroup:
+                case "fence":
+                    position = self._fence(token)
+                case "formula":
+                    position = self._formula(token)
+                case "stop" | "cjk" | "line":
+                    position = self._end(token)
+                case _:
+                    position = token.end()
+
+    def _end(self, token: re.Match[str]) -> int | None:
+        """A possible end of the sentence: None when the text that decides it has not come yet."""
+        following = re.compile(r"\S").search(self.text, token.end())
+        if following is None and not self.final:
+            return None
+        if following is None or self._ends(token, following.start()):
+            self._emit(token.end())
+        return token.end()
+
+    def _ends(self, token: re.Match[str], following: int) -> bool:
+        before = self.text[self.start : token.end()]
+        small = self.text[following].islower()
+        match token.lastgroup:
+            case "cjk":
+                return True
+            case "stop":
+                if "?" in token[0] or "!" in token[0]:
+                    return not (small or self.text[following] in _GOES_ON)
+                return not (small or _ABBREVIATION.search(before[-12:]) or _LIST_NUMBER.fullmatch(before))
+            case _:
+                if self.text.startswith(("\\[", "$$"), following):
+                    return not before.strip()
+                return not (small and before.rstrip()[-1:] not in (".", ":", ";", "!", "?"))
+
+    def _emit(self, end: int) -> None:
+        if sentence := self.text[self.start : end].strip():
+            self.found.append(Sentence(sentence[:LONGEST]))
+        self.start = end
+
+    def _formula(self, token: re.Match[str]) -> int | None:
+        """Jump over a formula; None when its end has not come yet and may still come."""
+        end = self.text.find(_CLOSER[token[0]], token.end())
+        if 0 <= end - token.end() <= LONGEST:
+            return end + 2
+        return None if end < 0 and not self.final and len(self.text) - self.start < LONGEST else token.end()
+
+    def _fence(self, token: re.Match[str]) -> int | None:
+        """A fenced block opens where a line begins; elsewhere backticks are text."""
+        if self.text[self.start : token.start()].strip():
+            return token.end()
+        first = _CODE_LINE.match(self.text, token.start())
+        if first is None and not self.final:
+            return None
+        if first is not None:
+            self.found.append(Sentence(first[1][:LONGEST], code=True))
+        self.fenced = True
+        self.start = token.end()
+        return self._skip_code()
+
+    def _skip_code(self) -> int | None:
+        """To the end of the fenced block, or keep only its last line, which may become its end."""
+        if closing := _FENCE_END.search(self.text, self.start):
+            self.fenced = False
+            self.start = closing.end()
+            return self.start
+        self.start = max(self.start, self.text.rfind("\n"), len(self.text) - LONGEST)
+        return None
+
+
+def _is_cjk(text: str) -> bool:
+    return 2 * len(_CJK.findall(text)) > len(text)

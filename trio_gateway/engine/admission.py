@@ -1,0 +1,116 @@
+"""What a request holds before its answer begins, and the way it takes through the model's upstreams."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import trio
+from msgspec import Struct
+
+from ..core.breaker import Permit, Refusal
+from ..core.config import ModelConfig
+from ..core.errors import ApiError, error_for
+from ..core.faults import Fault, Replay
+from .backends import Backend, Turned
+
+__all__ = ["Admission", "Route", "Try"]
+
+# Seconds. Full jitter over a doubling span keeps many clients of one failing upstream from returning
+# together (the usual scheme of cloud clients); the span starts short, as someone is waiting.
+_BACKOFF_BASE = 0.25
+_BACKOFF_CAP = 2.0
+# Nobody is kept waiting longer than this for one upstream to be ready again: better another, or an error.
+_LONGEST_PAUSE = 5.0
+
+
+class Try(Struct, frozen=True):
+    """One attempt that may be made now, after *pause* seconds."""
+
+    backend: Backend
+    permit: Permit
+    pause: float = 0.0
+
+
+class Route:
+    """The upstreams of a model in order, each for as many attempts as it allows."""
+
+    def __init__(self, backends: list[Backend]) -> None:
+        self._backends = backends
+        self._position = 0
+        self._tries = 0
+
+    def first(self) -> Try | ApiError:
+        """The first attempt, on the first upstream that admits it; an error if none does."""
+        turned: list[Turned] = []
+        for position, backend in enumerate(self._backends):
+            admitted = backend.admit()
+            if isinstance(admitted, Permit):
+                self._position, self._tries = position, 1
+                return Try(backend, admitted)
+            turned.append(admitted)
+        return _why_not(turned)
+
+    def after(self, fault: Fault) -> Try | None:
+        """The attempt that follows a failed one, or None when there is no other."""
+        if fault.replay is Replay.NO:
+            return None
+        backend = self._backends[self._position]
+        pause = max(_backoff(self._tries), fault.error.retry_after or 0.0)
+        if fault.replay is Replay.SAME and self._tries < backend.config.max_attempts and pause <= _LONGEST_PAUSE:
+            admitted = backend.admit()
+            if isinstance(admitted, Permit):
+                self._tries += 1
+                return Try(backend, admitted, pause)
+        for position in range(self._position + 1, len(self._backends)):
+            admitted = self._backends[position].admit()
+            if isinstance(admitted, Permit):
+                self._position, self._tries = position, 1
+                return Try(self._backends[position], admitted)
+        return None
+
+
+def _backoff(tries: int) -> float:
+    return random.uniform(0.0, min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0**tries))  # noqa: S311  (no secret)
+
+
+def _why_not(turned: list[Turned]) -> ApiError:
+    """One answer for a request that no upstream admits: the one that promises the soonest return."""
+    refusals = [each for each in turned if isinstance(each, Refusal)]
+    if len(refusals) < len(turned):
+        return error_for("overloaded", "Every upstream of this model is busy.", retry_after=1.0)
+    soonest = min(refusals, key=lambda refusal: refusal.retry_after)
+    wait = max(1.0, soonest.retry_after)
+    if all(refusal.throttled for refusal in refusals):
+        return error_for("rate_limit_exceeded", "The upstream asked for a pause.", retry_after=wait)
+    return error_for("circuit_open", "The model's upstreams fail at present.", retry_after=wait)
+
+
+class Admission:
+    """A place among the running streams and the permit of the first attempt.
+
+    Close it whatever happens: closing again, or after the stream has taken the permit, does nothing more.
+    """
+
+    def __init__(self, model_id: str, model: ModelConfig, route: Route, first: Try, leave: Callable[[], None]) -> None:
+        self.model_id = model_id
+        self.model = model
+        self.route = route
+        self.admitted_at = trio.current_time()
+        self._first: Try | None = first
+        self._leave: Callable[[], None] | None = leave
+
+    def take(self) -> Try:
+        """The first attempt, whose permit the caller now has to settle."""
+        first, self._first = self._first, None
+        assert first is not None, "an admission is for one answer"
+        return first
+
+    def close(self) -> None:
+        """Give back what is still held."""
+        if self._first is not None:
+            self._first.backend.release(self._first.permit)
+            self._first = None
+        if self._leave is not None:
+            self._leave()
+            self._leave = None

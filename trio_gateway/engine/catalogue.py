@@ -1,0 +1,95 @@
+"""The models on offer: those configured, and those the upstreams list when asked in the background."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+import trio
+
+from ..core.config import GatewayConfig, ModelConfig
+from ..core.families import family_of
+from ..core.settings import resolve_model
+from .backends import Backend
+from .upstream import UpstreamFailure
+
+__all__ = ["Catalogue"]
+
+log = structlog.get_logger("trio_gateway.upstream")
+
+# Seconds a list is kept; seconds until an upstream that did not answer is asked again, doubling up to it.
+_FRESH = 60.0
+_RETRY = 2.0
+# Seconds an upstream has to send its list.
+_PATIENCE = 10.0
+# Models taken from one upstream: they become labels of metrics, which must stay few.
+_MOST = 500
+
+
+class Catalogue:
+    """Knows the models. Asking it never waits for an upstream."""
+
+    def __init__(self, config: GatewayConfig, backends: Sequence[Backend]) -> None:
+        self._config = config
+        self._models = config.models
+        self._backends = backends
+        self._created = int(time.time())
+
+    async def run(self) -> None:
+        """Keep the upstreams' lists fresh, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for backend in self._backends:
+                nursery.start_soon(self._follow, backend)
+
+    async def _follow(self, backend: Backend) -> None:
+        retry = _RETRY
+        while True:
+            try:
+                with trio.fail_after(_PATIENCE):
+                    backend.models = tuple(await backend.upstream.list_models())[:_MOST]
+            except (UpstreamFailure, trio.TooSlowError) as error:
+                # Nobody sees this: the models it listed before stay, and chat requests find out for themselves.
+                log.debug("models_not_listed", upstream=backend.name, reason=str(error))
+                await trio.sleep(retry)
+                retry = min(retry * 2, _FRESH)
+            else:
+                retry = _RETRY
+                await trio.sleep(_FRESH)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The objects of ``GET /v1/models``: configured ones first, each id once."""
+        entries: dict[str, dict[str, Any]] = {}
+        for name, model in self._models.items():
+            if not model.match:  # with a pattern, the entry's name is a label, not an id
+                entries[name] = self._entry(name, model.upstreams[0], model)
+        for backend in self._backends:
+            for name in backend.models:
+                entries.setdefault(name, self._entry(name, backend.name, resolve_model(self._config, name) or family_of(name)))
+        return list(entries.values())
+
+    def entry(self, model_id: str) -> dict[str, Any] | None:
+        """The object of one model, or None."""
+        return next((entry for entry in self.entries() if entry["id"] == model_id), None)
+
+    def label(self, model_id: str) -> str:
+        """*model_id* where it is known, else ``other``: clients must not invent labels of metrics."""
+        listed = any(model_id in backend.models for backend in self._backends)
+        return model_id if listed or model_id in self._models else "other"
+
+    def _entry(self, model_id: str, owner: str, model: ModelConfig) -> dict[str, Any]:
+        reasons = bool(model.family and model.family != "generic")
+        return {
+            "id": model_id,
+            "object": "model",
+            "created": self._created,
+            "owned_by": owner,
+            "capabilities": {
+                "reasoning": reasons,
+                "streaming": True,
+                "tools": True,
+                "reasoning_effort": bool(model.thinking_switch) or model.dialect == "harmony",
+                "family": model.family,
+            },
+        }

@@ -1,0 +1,195 @@
+"""One attempt: a request to one upstream and its answer, read to its end, and a verdict on the upstream."""
+
+from __future__ import annotations
+
+import trio
+
+from ..core.answer import AnswerReader
+from ..core.breaker import Outcome
+from ..core.chunks import InbandError, ProtocolError, parse_chunk
+from ..core.errors import error_for
+from ..core.events import Done, Event, Usage
+from ..core.faults import Fault, Replay, fault_of_error, fault_of_transport
+from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
+from .admission import Try
+from .backends import Flight
+from .metrics import Metrics
+from .outlet import Outlet
+from .report import Report
+from .upstream import UpstreamAnswer, UpstreamFailure
+
+__all__ = ["Exchange"]
+
+# Seconds an upstream gets to end its body after [DONE], so that its connection can be used again.
+_BODY_GRACE = 0.1
+# Seconds to wait for usage and [DONE] once every choice has its finish reason; nothing else may follow.
+_DONE_GRACE = 5.0
+# Bytes of an answer that comes as one JSON object, from servers that do not stream.
+_MAX_WHOLE_ANSWER = 8 * 1024 * 1024
+
+
+class Exchange:
+    """Runs one attempt. Its permit is settled when ``run`` returns, and by ``release`` at the latest.
+
+    *deadline* is the instant by which the whole request must be over.
+    """
+
+    def __init__(
+        self, attempt: Try, reader: AnswerReader, outlet: Outlet, *, report: Report, metrics: Metrics, deadline: float
+    ) -> None:
+        self._backend = attempt.backend
+        self._permit = attempt.permit
+        self._reader = reader
+        self._outlet = outlet
+        self._report = report
+        self._metrics = metrics
+        self._deadline = deadline
+        self._started_at = trio.current_time()
+        self._first_event_at: float | None = None
+        self._told_done = False
+
+    async def run(self, body: bytes, authorization: str | None) -> Fault | None:
+        """None when the client has the whole answer; otherwise what went wrong."""
+        fault: Fault | None = None
+        with self._backend.flight(self._first_event_deadline()) as flight:
+            try:
+                await self._converse(flight, body, authorization)
+            except UpstreamFailure as failure:
+                fault = failure.fault
+        if self._told_done:
+            return None
+        if self._reader.finished:
+            # Every choice is complete: whatever became of the connection after that changes nothing.
+            self._metrics.missing_done.labels(self._backend.name).inc()
+            await self._finish()
+            return None
+        if fault is None:
+            fault = self._why_cancelled(flight)
+        self._backend.fail(self._permit, fault, slow=self._is_slow())
+        if self._outlet.committed:
+            await self._outlet.send(self._reader.end())
+        return fault
+
+    def release(self) -> None:
+        """Settle neutral if nothing was settled: the client left, or the gateway stops."""
+        self._backend.release(self._permit, slow=self._is_slow())
+
+    async def _converse(self, flight: Flight, body: bytes, authorization: str | None) -> None:
+        async with self._backend.upstream.open_completion(body, authorization=authorization) as answer:
+            if answer.streamed:
+                await self._read_stream(flight, answer)
+            else:
+                await self._read_whole(flight, answer)
+            flight.scope.deadline = trio.current_time() + _BODY_GRACE
+            while await answer.receive():
+                pass
+
+    async def _read_stream(self, flight: Flight, answer: UpstreamAnswer) -> None:
+        decoder = SSEDecoder()
+        while chunk := await answer.receive():
+            if await self._take(flight, _decoded(decoder, chunk)):
+                return
+        # The standard drops an event that the end of the stream has cut off. One that is evidently whole
+        # and the last is taken all the same: some servers forget the blank line after it.
+        rest = [event for event in _decoded(decoder) if _is_final(event)]
+        if not await self._take(flight, rest) and not self._reader.finished:
+            raise _failure("truncated", "The upstream's answer ended before it was complete.")
+
+    async def _read_whole(self, flight: Flight, answer: UpstreamAnswer) -> None:
+        whole = bytearray()
+        while chunk := await answer.receive():
+            whole += chunk
+            if len(whole) > _MAX_WHOLE_ANSWER:
+                raise _failure("upstream_protocol", "The upstream's answer is too large.")
+        await self._take(flight, [SSEEvent(data=whole.decode("utf-8", "replace")), SSEEvent(data=DONE)])
+
+    async def _take(self, flight: Flight, events: list[SSEEvent]) -> bool:
+        """Pass on what *events* bring; true when one of them was the end of the answer."""
+        told: list[Event] = []
+        failure: UpstreamFailure | None = None
+        done = False
+        for event in events:
+            if event.data.strip() == DONE:
+                done = True
+                break
+            try:
+                told += self._read(event, flight)
+            except UpstreamFailure as error:
+                failure = error  # what came before it still counts
+                break
+        if told:
+            # While the client is slow to take this, the upstream is not the one who is silent.
+            flight.scope.deadline = self._deadline
+            await self._outlet.send(told)
+        if failure is not None:
+            raise failure
+        if done:
+            await self._end()
+        elif events:
+            pause = _DONE_GRACE if self._reader.finished else self._backend.config.idle_timeout
+            flight.scope.deadline = min(trio.current_time() + pause, self._deadline)
+        return done
+
+    def _read(self, event: SSEEvent, flight: Flight) -> list[Event]:
+        if event.event not in {"message", "error"} or not event.data.strip():
+            return []  # an event of the upstream's own kind is none of ours, and an empty one says nothing
+        try:
+            chunk = parse_chunk(event.data)
+        except ProtocolError as error:
+            if event.event != "error":
+                raise _failure("upstream_protocol", "The upstream sent an event that is no chunk.") from error
+            chunk = InbandError(message=event.data)
+        if isinstance(chunk, InbandError):
+            raise UpstreamFailure(self._backend.upstream.fault_in_stream(chunk))
+        if self._first_event_at is None:
+            self._first_event_at = trio.current_time()
+            self._permit = self._backend.confirm(self._permit)
+            self._backend.flows(flight)
+        return self._reader.read(chunk)
+
+    async def _end(self) -> None:
+        """[DONE] came."""
+        if self._reader.empty:
+            raise _failure("upstream_empty", "The upstream ended its answer before it began.")
+        await self._outlet.send(self._reader.end())
+        await self._finish()
+
+    async def _finish(self) -> None:
+        self._backend.succeed(self._permit, slow=self._is_slow())
+        self._report.outcome = "ok"
+        self._told_done = True
+        await self._outlet.finish()
+
+    def _first_event_deadline(self) -> float:
+        by = self._started_at + self._backend.config.first_event_timeout
+        return min(by, self._backend.probe_deadline(self._permit), self._deadline)
+
+    def _why_cancelled(self, flight: Flight) -> Fault:
+        if flight.swept:
+            error = error_for("circuit_open", "The upstream failed meanwhile.", retry_after=1.0)
+            return Fault(error, Outcome.NEUTRAL, Replay.NEXT)
+        if trio.current_time() >= self._deadline:
+            return fault_of_transport("deadline", "The answer was not complete in the time a request may take.")
+        if self._first_event_at is None:
+            return fault_of_transport("first_event_timeout", "The upstream did not begin to answer in time.")
+        return fault_of_transport("idle_timeout", "The upstream fell silent.")
+
+    def _is_slow(self) -> bool:
+        heard_at = self._first_event_at if self._first_event_at is not None else trio.current_time()
+        return heard_at - self._started_at > self._backend.config.breaker.slow_after
+
+
+def _decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:
+    """The events that *chunk* completes, or, without one, what the end of the stream has cut off."""
+    try:
+        return decoder.finish() if chunk is None else decoder.feed(chunk)
+    except LineTooLongError as error:
+        raise _failure("line_too_long", "The upstream sent a line that is too long.") from error
+
+
+def _is_final(event: SSEEvent) -> bool:
+    return event.data.strip() == DONE or '"finish_reason"' in event.data
+
+
+def _failure(code: str, message: str) -> UpstreamFailure:
+    return UpstreamFailure(fault_of_transport(code, message))

@@ -1,0 +1,158 @@
+"""The gateway itself: its backends, who is admitted, what runs, and how it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Literal
+
+import trio
+
+from ..core.breaker import Snapshot, State
+from ..core.chat import ChatRequest
+from ..core.config import ModelConfig
+from ..core.errors import ApiError, RequestError, error_for
+from ..core.settings import Settings, resolve_model
+from ..version import __version__
+from .admission import Admission, Route
+from .attempts import Attempts
+from .backends import Backend
+from .catalogue import Catalogue
+from .metrics import Metrics
+from .report import Report
+from .stream import EventStream, open_stream
+
+__all__ = ["Gateway"]
+
+# Of the grace time, what is kept for telling streams that must be cut, and for their clients to hear it.
+_LAST_WORDS = 0.2
+_LAST_WORDS_CAP = 1.0
+
+
+class Gateway:
+    """Everything that lives as long as the server. Make it inside Trio; run :meth:`run` beside the server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.config = settings.config
+        self.metrics = Metrics(self._snapshots)
+        self.backends = {
+            name: Backend(name, upstream, settings.keys.get(name), self.metrics)
+            for name, upstream in settings.config.upstreams.items()
+        }
+        self.catalogue = Catalogue(settings.config, list(self.backends.values()))
+        self.active = 0
+        self.draining = False
+        self._running: set[Attempts] = set()
+        self._drain = trio.Event()
+        self._started_at = trio.current_time()
+
+    async def run(self) -> None:
+        """Background work, until cancelled; closes the connection pools at the end."""
+        async with AsyncExitStack() as pools:
+            for backend in self.backends.values():
+                pools.push_async_callback(backend.upstream.aclose)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.catalogue.run)
+                await self._drain.wait()
+                grace = self.config.server.graceful_timeout
+                await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))
+                for attempts in list(self._running):
+                    attempts.cut()
+
+    def drain(self) -> None:
+        """Take no more requests; what runs may finish within the grace time and is then ended."""
+        self.draining = True
+        self._drain.set()
+
+    def admit(self, request: ChatRequest) -> Admission:
+        """A place for *request*, decided at once.
+
+        Raises:
+            RequestError: it cannot be served: 404 (no such model), 429 or 503 (not now).
+        """
+        if self.draining:
+            raise RequestError(error_for("shutting_down", "The gateway is restarting.", retry_after=1.0))
+        if self.active >= self.config.server.max_streams:
+            raise RequestError(error_for("overloaded", "The gateway is busy.", retry_after=1.0))
+        model = self._model(request.model)
+        route = Route([self.backends[name] for name in model.upstreams])
+        first = route.first()
+        if isinstance(first, ApiError):
+            raise RequestError(first)
+        self._enter()
+        return Admission(request.model, model, route, first, self._leave)
+
+    def open_stream(
+        self, request: ChatRequest, admission: Admission, *, authorization: str | None, report: Report
+    ) -> AbstractAsyncContextManager[EventStream]:
+        """The answer to an admitted request; *authorization* is the client's own header value."""
+        return open_stream(
+            request,
+            admission,
+            authorization=authorization,
+            report=report,
+            metrics=self.metrics,
+            server=self.config.server,
+            summary=self.config.summary,
+            running=self._running,
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request could be served now."""
+        return not self.draining and any(backend.can_admit() for backend in self.backends.values())
+
+    def health(self) -> dict[str, Any]:
+        """The body of ``GET /health``."""
+        return {
+            "status": self._status(),
+            "version": __version__,
+            "uptime_s": round(trio.current_time() - self._started_at, 3),
+            "active_streams": self.active,
+            "upstreams": {name: _shown(snapshot) for name, snapshot in self._snapshots().items()},
+        }
+
+    def _status(self) -> Literal["ok", "degraded", "unavailable", "draining"]:
+        if self.draining:
+            return "draining"
+        if not self.ready:
+            return "unavailable"
+        flows = {State.CLOSED, State.FORCED_CLOSED}
+        return "ok" if all(s.state in flows for s in self._snapshots().values()) else "degraded"
+
+    def _model(self, model_id: str) -> ModelConfig:
+        model = resolve_model(self.config, model_id)
+        if model is None:
+            raise RequestError(error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model"))
+        return model
+
+    def _snapshots(self) -> Mapping[str, Snapshot]:
+        now = trio.current_time()
+        return {name: backend.breaker.snapshot(now) for name, backend in self.backends.items()}
+
+    def _enter(self) -> None:
+        self.active += 1
+        self.metrics.active_streams.set(self.active)
+
+    def _leave(self) -> None:
+        self.active -= 1
+        self.metrics.active_streams.set(self.active)
+
+
+# What a breaker shows of itself; its counts of calls are for /metrics.
+_SHOWN = (
+    "state",
+    "generation",
+    "failure_rate",
+    "slow_rate",
+    "calls",
+    "open_until_s",
+    "probes_in_flight",
+    "in_flight",
+    "opened_total",
+    "last_error_class",
+)
+
+
+def _shown(snapshot: Snapshot) -> dict[str, Any]:
+    return {name: getattr(snapshot, name) for name in _SHOWN}

@@ -1,0 +1,118 @@
+"""One answer as a stream of events, in the order of the phases, from one nursery.
+
+Each phase has a memory channel, and a task that owns its sending end: the prompt summary, the summariser,
+the upstream's reader. The channels are drained one after the other, so the order of phases needs neither
+a buffer nor a flag: a phase ends when its channel is closed. Whatever ends a request early (the client
+left, the gateway stops) cancels the nursery; there is nothing else to clean up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+
+from ..core.chat import ChatRequest
+from ..core.config import ServerConfig, SummaryConfig
+from ..core.events import Batch, Ping, PromptSummary
+from ..core.prompt_summary import summarize_prompt
+from .admission import Admission
+from .attempts import Attempts
+from .metrics import Metrics
+from .outlet import Outlet
+from .report import Report
+from .summarizer import Summarizer
+
+__all__ = ["EventStream", "open_stream"]
+
+# Batches. A client that lags may be this many reads of the upstream behind (64 KiB each at most, which is
+# well under 1 MiB a stream); then the reader stops and TCP makes the upstream wait.
+_OUTPUT_BUFFER = 4
+# Lines. They come an interval apart, and each is taken at once unless the client is stuck.
+_LINES_BUFFER = 1
+
+
+class EventStream:
+    """The batches of one answer. Iterate once; the last batch ends in ``Done``."""
+
+    def __init__(self, phases: list[trio.MemoryReceiveChannel[Batch]], *, heartbeat: float) -> None:
+        self._phases = phases
+        self._heartbeat = heartbeat
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> Batch:
+        """The next batch; a ``Ping`` when there was none for a heartbeat (seconds)."""
+        while self._phases:
+            # What is there already is taken without a scope: this is the path of every token.
+            try:
+                return self._phases[0].receive_nowait()
+            except trio.WouldBlock:
+                pass
+            except trio.EndOfChannel:
+                del self._phases[0]
+                continue
+            with trio.move_on_after(self._heartbeat):
+                try:
+                    return await self._phases[0].receive()
+                except trio.EndOfChannel:
+                    del self._phases[0]
+                    continue
+            return [Ping()]
+        raise StopAsyncIteration
+
+
+@asynccontextmanager
+async def open_stream(
+    request: ChatRequest,
+    admission: Admission,
+    *,
+    authorization: str | None,
+    report: Report,
+    metrics: Metrics,
+    server: ServerConfig,
+    summary: SummaryConfig,
+    running: set[Attempts],
+) -> AsyncGenerator[EventStream, None]:
+    """Answer *request*: open the nursery, start its tasks and hand over what they say.
+
+    *running* has the stream's attempts in it for as long as it is open, so that a shutdown finds them.
+    """
+    prompt_send, prompt_receive = trio.open_memory_channel[Batch](1)
+    lines_send, lines_receive = trio.open_memory_channel[Batch](_LINES_BUFFER)
+    output_send, output_receive = trio.open_memory_channel[Batch](_OUTPUT_BUFFER)
+    summarizer = Summarizer(
+        interval=summary.interval,
+        detail=request.options.detail,
+        silent=summary.reasoning == "off" or request.options.reasoning == "off",
+    )
+    outlet = Outlet(output_send, summarizer=summarizer, report=report, metrics=metrics)
+    attempts = Attempts(
+        request,
+        admission.model,
+        authorization=authorization,
+        outlet=outlet,
+        report=report,
+        metrics=metrics,
+        deadline=admission.admitted_at + server.request_timeout,
+    )
+    prompted = request.options.prompt_summary and summary.prompt != "off"
+    async with trio.open_nursery() as nursery:
+        running.add(attempts)
+        nursery.start_soon(_say_prompt, request if prompted else None, prompt_send)
+        nursery.start_soon(attempts.run, admission.take(), admission.route)
+        nursery.start_soon(summarizer.run, lines_send)
+        try:
+            yield EventStream([prompt_receive, lines_receive, output_receive], heartbeat=server.heartbeat)
+        finally:
+            running.discard(attempts)
+            nursery.cancel_scope.cancel()
+
+
+async def _say_prompt(request: ChatRequest | None, prompt_send: trio.MemorySendChannel[Batch]) -> None:
+    """Say what was asked, at once, and close the phase; without a request, just close it."""
+    with prompt_send:
+        if request is not None:
+            await prompt_send.send([PromptSummary(summarize_prompt(request.messages))])

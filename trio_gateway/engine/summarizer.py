@@ -1,0 +1,92 @@
+"""Speaks while the model thinks: turns reasoning that is still coming into lines, at the right moments.
+
+What is worth saying is decided in ``core.summary``; here is only when. The first line goes out with the
+first complete thought, further ones an interval apart, the last when the reasoning ends. The task that
+reads the upstream never waits for any of it: ``feed`` and ``end`` are synchronous.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import structlog
+import trio
+
+from ..core.events import Batch, ReasoningLine
+from ..core.summary import ReasoningSummary
+
+__all__ = ["Summarizer"]
+
+log = structlog.get_logger("trio_gateway.summary")
+
+# Seconds until a thought that turned out not worth a line is followed up: an interval would be felt as a gap.
+_SECOND_LOOK = 0.25
+# Lines after which a concise summary speaks half as often.
+_LINES_A_PACE = 10
+
+
+class Summarizer:
+    """The reasoning summary of one answer. *interval* is in seconds; a *silent* one says nothing."""
+
+    def __init__(
+        self,
+        *,
+        interval: float,
+        detail: Literal["concise", "auto", "detailed"] = "auto",
+        silent: bool = False,
+    ) -> None:
+        self._summary = ReasoningSummary(detail=detail)
+        self._silent = silent
+        self._interval = interval
+        self._slows_down = detail == "concise"
+        self._told = 0
+        self._ready = trio.Event()
+        self._ended = trio.Event()
+
+    def feed(self, text: str) -> None:
+        """Take reasoning as it comes."""
+        if self._silent:
+            return
+        self._summary.feed(text)
+        if self._summary.ready:
+            self._ready.set()
+
+    def restart(self) -> None:
+        """Another attempt begins: its reasoning starts anew, and nothing told already is told again."""
+        self._summary.restart()
+
+    def end(self) -> None:
+        """The reasoning is over: say a last line if there is one, then close the phase."""
+        self._ended.set()
+        self._ready.set()
+
+    async def run(self, lines_send: trio.MemorySendChannel[Batch]) -> None:
+        """Send lines until :meth:`end`; owns and closes *lines_send*, which ends the phase."""
+        with lines_send:
+            try:
+                await self._speak(lines_send)
+            except Exception:
+                # A bug in the summary. The answer matters more: the client merely misses further lines.
+                log.exception("summary_failed")
+
+    async def _speak(self, lines_send: trio.MemorySendChannel[Batch]) -> None:
+        while True:
+            await self._ready.wait()
+            if self._ended.is_set():
+                break
+            line = self._summary.line()
+            self._ready = trio.Event()
+            if line is not None:
+                await lines_send.send([ReasoningLine(line)])
+                self._told += 1
+            with trio.move_on_after(self._pause() if line is not None else min(self._interval, _SECOND_LOOK)):
+                await self._ended.wait()
+            if self._ended.is_set():
+                break
+            if self._summary.ready:
+                self._ready.set()
+        if (line := self._summary.last()) is not None:
+            await lines_send.send([ReasoningLine(line)])
+
+    def _pause(self) -> float:
+        return self._interval * (2 ** (self._told // _LINES_A_PACE) if self._slows_down else 1)

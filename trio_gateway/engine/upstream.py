@@ -1,0 +1,260 @@
+"""The only module that knows httpx: requests to one model server, as bytes, with every fault named.
+
+httpx is used for what it does well (TLS, pooling, HTTP/1.1). Its pool limit is off, because httpcore
+loses a slot whenever a request is cancelled while it waits for one (httpcore #1093); the backend counts
+instead. Redirects, proxies from the environment and cookies are off: a redirect would carry the key to
+another host, and one client's cookies are nobody else's business.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from ..core.chunks import InbandError, describe_http_error
+from ..core.config import UpstreamConfig
+from ..core.faults import Fault, fault_of_error, fault_of_transport
+from ..core.model_list import parse_model_ids
+from ..core.retry_after import parse_retry_after, parse_retry_after_ms
+from ..version import __version__
+
+__all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
+
+# Larger than any list of models seen (a router with 3,000 entries sends 1.5 MB).
+_MAX_MODEL_LIST = 4 * 1024 * 1024
+# An error page is read no further than this: enough for any error object, nothing to fill memory with.
+_MAX_ERROR_BODY = 64 * 1024
+# Decompressed bytes per byte received. Real JSON stays under 20; a bomb is at 1000.
+_MAX_INFLATION = 100
+# Bytes of decompressed data that are always allowed, so that a short, repetitive answer is no bomb.
+_INFLATION_FLOOR = 1024 * 1024
+
+
+class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstream, not an error of ours)
+    """An attempt failed; ``fault`` says what that means."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.error.message)
+        self.fault = fault
+
+
+class UpstreamAnswer:
+    """An accepted request's answer, read as bytes."""
+
+    def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
+        self._response = response
+        self._chunks = chunks
+        self._received = 0
+        self.streamed = _media_type(response) != "application/json"
+        """Server-sent events, or one JSON object (some servers ignore ``stream``)."""
+
+    async def receive(self) -> bytes:
+        """The next bytes of the body, as they come; empty at its end.
+
+        Raises:
+            UpstreamFailure: the connection or the body's framing broke.
+        """
+        with _faults_named():
+            chunk = await anext(self._chunks, b"")
+        self._received += len(chunk)
+        if self._received > max(_INFLATION_FLOOR, _MAX_INFLATION * self._response.num_bytes_downloaded):
+            raise UpstreamFailure(fault_of_transport("bad_content_encoding", "The upstream's body inflates too far."))
+        return chunk
+
+
+class Upstream:
+    """One model server. ``key`` is the gateway's own key for it, if it has one."""
+
+    def __init__(self, config: UpstreamConfig, key: str | None) -> None:
+        self._url = config.url
+        self._own_key = not config.pass_through_key
+        self._secrets = (key,) if key else ()
+        self._headers = {
+            "User-Agent": f"trio-gateway/{__version__}",
+            "Accept-Encoding": "identity",
+            **({"Authorization": f"Bearer {key}"} if key else {}),
+        }
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            # Every other limit of time belongs to the caller's scopes.
+            timeout=httpx.Timeout(None, connect=config.connect_timeout),
+        )
+
+    async def aclose(self) -> None:
+        """Close the pooled connections."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def open_completion(self, body: bytes, *, authorization: str | None) -> AsyncIterator[UpstreamAnswer]:
+        """Post *body* and hand over the answer once its headers are accepted.
+
+        *authorization* is the client's own header value; it is sent only where the configuration says
+        ``pass_through_key``.
+
+        Raises:
+            UpstreamFailure: no connection, an error status, or a body of a kind we cannot read.
+        """
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        if authorization is not None and not self._own_key:
+            headers["Authorization"] = authorization
+        response = await self._send("POST", "/chat/completions", headers=headers, content=body)
+        try:
+            if not response.is_success:
+                raise UpstreamFailure(await self._refusal(response))
+            chunks = _body(response)
+            try:
+                yield UpstreamAnswer(response, chunks)
+            finally:
+                await chunks.aclose()
+        finally:
+            await response.aclose()
+
+    def fault_in_stream(self, told: InbandError) -> Fault:
+        """What an error event inside an answer means."""
+        return fault_of_error(told, own_key=self._own_key, secrets=self._secrets)
+
+    async def list_models(self) -> list[str]:
+        """The ids of the models the upstream lists; none where its answer is no such list.
+
+        Raises:
+            UpstreamFailure: it did not answer, or refused.
+        """
+        response = await self._send("GET", "/models", headers={"Accept": "application/json"})
+        try:
+            if not response.is_success:
+                raise UpstreamFailure(await self._refusal(response))
+            return parse_model_ids(await _read(response, _MAX_MODEL_LIST))
+        finally:
+            await response.aclose()
+
+    async def _send(self, method: str, path: str, *, headers: dict[str, str], content: bytes = b"") -> httpx.Response:
+        for fresh_only in (False, True):
+            connects = _Connects()
+            request = self._client.build_request(
+                method,
+                self._url + path,
+                headers={**self._headers, **headers},
+                content=content or None,
+                extensions={"trace": connects.trace},
+            )
+            try:
+                with _faults_named():
+                    return await self._client.send(request, stream=True)
+            except UpstreamFailure:
+                # A pooled connection that the server had closed while it lay idle says nothing about
+                # the server: ask once more. The pool has dropped it, so this cannot go on.
+                if fresh_only or connects.fresh:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _refusal(self, response: httpx.Response) -> Fault:
+        told = describe_http_error(response.status_code, await _read(response, _MAX_ERROR_BODY))
+        return fault_of_error(
+            told, own_key=self._own_key, retry_after=_pause(response.headers), secrets=self._secrets
+        )
+
+
+class _Connects:
+    """Whether a request opened a connection of its own, seen through httpcore's trace."""
+
+    def __init__(self) -> None:
+        self.fresh = False
+
+    async def trace(self, name: str, _info: dict[str, object]) -> None:
+        if name == "connection.connect_tcp.started":
+            self.fresh = True
+
+
+def _media_type(response: httpx.Response) -> str:
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+
+
+def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The bytes of an accepted answer, once its headers promise something we can read.
+
+    Raises:
+        UpstreamFailure: they do not.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    # A missing type is let pass: what is no event stream fails as one soon enough.
+    if response.status_code == 204 or response.headers.get("Content-Length") == "0":
+        raise UpstreamFailure(fault_of_transport("empty", "The upstream sent no body."))
+    if _media_type(response) not in {"", "text/event-stream", "application/json"}:
+        raise UpstreamFailure(fault_of_transport("bad_content_type", "The upstream sent neither events nor JSON."))
+    match encoding:
+        case "identity" | "":
+            chunks = response.aiter_raw()
+        case "gzip" | "deflate":
+            chunks = response.aiter_bytes()
+        case _:
+            message = "The upstream used a content encoding that was not asked for."
+            raise UpstreamFailure(fault_of_transport("bad_content_encoding", message))
+    assert isinstance(chunks, AsyncGenerator)  # httpx promises an iterator; we need to close it
+    return chunks
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    """The body's first *limit* bytes."""
+    body = bytearray()
+    chunks = response.aiter_bytes()
+    assert isinstance(chunks, AsyncGenerator)
+    try:
+        with _faults_named():
+            while len(body) < limit and (chunk := await anext(chunks, b"")):
+                body += chunk
+    finally:
+        await chunks.aclose()
+    return bytes(body[:limit])
+
+
+def _pause(headers: httpx.Headers) -> float | None:
+    if (exact := headers.get("retry-after-ms")) is not None:
+        return parse_retry_after_ms(exact)
+    value = headers.get("Retry-After")
+    return None if value is None else parse_retry_after(value, time.time())
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    """Give httpx's exceptions the gateway's names. Their own texts stay inside: they may name hosts."""
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise _failure("upstream_connect_timeout", "The upstream could not be reached in time.") from error
+    except httpx.ConnectError as error:
+        if _caused_by(error, ssl.SSLError):
+            raise _failure("upstream_tls", "No secure connection to the upstream.") from error
+        raise _failure("upstream_unreachable", "The upstream could not be reached.") from error
+    except httpx.DecodingError as error:
+        raise _failure("bad_content_encoding", "The upstream's body cannot be decompressed.") from error
+    except httpx.RemoteProtocolError as error:
+        raise _protocol_failure(str(error)) from error
+    except httpx.NetworkError as error:
+        raise _failure("upstream_closed", "The upstream closed the connection.") from error
+
+
+def _protocol_failure(text: str) -> UpstreamFailure:
+    # httpcore and h11 tell these apart by their texts alone.
+    if text.startswith("Server disconnected"):
+        return _failure("upstream_closed", "The upstream closed the connection without an answer.")
+    if text.startswith("peer closed connection"):
+        return _failure("truncated", "The upstream's answer ended before it was complete.")
+    return _failure("upstream_protocol", "The upstream broke the rules of HTTP.")
+
+
+def _failure(code: str, message: str) -> UpstreamFailure:
+    return UpstreamFailure(fault_of_transport(code, message))
+
+
+def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error is not None

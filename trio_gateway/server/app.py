@@ -1,0 +1,137 @@
+"""The web application: routes, and how every error becomes an OpenAI error object."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from quart import Response, g, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from ..core.errors import RequestError, error_for
+from ..core.settings import Settings, load_settings
+from ..core.strict_json import dumps
+from ..engine.gateway import Gateway
+from . import hardening
+from .asgi import HTTPConnection, Lifespan
+from .chat import answer_chat
+from .errors import http_error, internal_error, request_error
+
+__all__ = ["GatewayApp", "create_app"]
+
+log = structlog.get_logger("trio_gateway.server")
+
+# A client may name its request; what could break a log line or a header is not taken.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# Seconds a request body may take to arrive.
+_BODY_TIMEOUT = 10
+
+
+class GatewayApp(QuartTrio):
+    """The application, and the gateway that lives while it serves."""
+
+    asgi_http_class = HTTPConnection
+    asgi_lifespan_class = Lifespan
+    gateway: Gateway
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("trio_gateway", static_folder=None)
+        self.settings = settings
+        self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
+        self.config["BODY_TIMEOUT"] = _BODY_TIMEOUT
+        self.before_serving(self._start)
+        self.after_serving(self._stop)
+        self.before_request(_name_request)
+        self.after_request(_sign_response)
+        self.register_error_handler(RequestError, request_error)
+        self.register_error_handler(HTTPException, http_error)
+        self.register_error_handler(Exception, internal_error)
+        self._route("/v1/chat/completions", "POST", self._chat)
+        self._route("/v1/models", "GET", self._models)
+        self._route("/v1/models/<path:model_id>", "GET", self._model)
+        self._route("/health", "GET", self._health)
+        self._route("/health/live", "GET", self._live)
+        self._route("/health/ready", "GET", self._ready)
+        self._route("/metrics", "GET", self._metrics)
+
+    def _route(self, path: str, method: str, view: Callable[..., Awaitable[Response]]) -> None:
+        self.add_url_rule(path, view_func=view, methods=[method], provide_automatic_options=False)
+
+    async def _start(self) -> None:
+        server = self.settings.config.server
+        for warning in self.settings.warnings:
+            log.warning("configuration", message=warning)
+        self.gateway = Gateway(self.settings)
+        self._hardened = hardening.install(
+            hardening.Limits(write_timeout=server.write_timeout, graceful_timeout=server.graceful_timeout)
+        )
+        self.nursery.start_soon(self._drain_with, self._hardened.__enter__())
+        self.nursery.start_soon(self.gateway.run)
+
+    async def _stop(self) -> None:
+        self._hardened.__exit__(None, None, None)
+
+    async def _drain_with(self, draining: hardening.Draining) -> None:
+        await draining.wait()
+        self.gateway.drain()
+
+    async def _chat(self) -> Response:
+        return await answer_chat(self.gateway, request, g.request_id)
+
+    async def _models(self) -> Response:
+        return _json({"object": "list", "data": self.gateway.catalogue.entries()})
+
+    async def _model(self, model_id: str) -> Response:
+        entry = self.gateway.catalogue.entry(model_id)
+        if entry is None:
+            raise RequestError(error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model"))
+        return _json(entry)
+
+    async def _health(self) -> Response:
+        return _json(self.gateway.health())
+
+    async def _live(self) -> Response:
+        return _json({"status": "ok"})
+
+    async def _ready(self) -> Response:
+        ready = self.gateway.ready
+        return _json({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
+
+    async def _metrics(self) -> Response:
+        return Response(generate_latest(self.gateway.metrics.registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def create_app(settings: Settings | None = None) -> GatewayApp:
+    """The application, for hypercorn's trio worker; without *settings*, as the environment says.
+
+    Raises:
+        ConfigError: the environment or the file it names has a mistake.
+    """
+    if settings is None:
+        settings = load_settings(os.environ, read_text=read_text)
+    return GatewayApp(settings)
+
+
+def read_text(path: str) -> str:
+    """A configuration file's text."""
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _json(value: object, *, status: int = 200) -> Response:
+    return Response(dumps(value), status=status, content_type="application/json")
+
+
+async def _name_request() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+
+
+async def _sign_response(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    return response

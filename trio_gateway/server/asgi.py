@@ -1,0 +1,103 @@
+"""Quart-Trio's side of a request, with the ends put right that it leaves loose, on old and new versions.
+
+* Hypercorn reports ``http.disconnect`` from inside the last ``send``; Quart-Trio takes it for the
+  client's leaving and cancels that ``send``, and with it hypercorn's own tidying up: an idle
+  keep-alive connection then never closes, and SIGTERM waits for it. Here that report is held back
+  once the last part of the answer has been handed over.
+* Newer Quart keeps a body of any size in memory until it has arrived, and looks at its size only
+  then. Here nothing is passed on beyond ``MAX_CONTENT_LENGTH``, and a connection closes after the 413
+  that Quart makes of it.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, cast
+
+import trio
+from hypercorn.typing import LifespanStartupFailedEvent
+from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGILifespan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hypercorn.typing import (
+        ASGIReceiveCallable,
+        ASGIReceiveEvent,
+        ASGISendCallable,
+        ASGISendEvent,
+        HTTPRequestEvent,
+    )
+
+__all__ = ["CLEANUP", "HTTPConnection", "Lifespan"]
+
+CLEANUP = "gateway.cleanup"
+"""Key of the ASGI scope: the callables that :class:`HTTPConnection` calls when the request is over."""
+
+
+class HTTPConnection(TrioASGIHTTPConnection):
+    """One request and its answer: set it as the application's ``asgi_http_class``.
+
+    What must happen at the end of a request whatever becomes of it, even when the client leaves after the
+    view has returned and before the body has begun, goes as a callable without arguments into the list
+    ``request.scope.setdefault(CLEANUP, [])``. Each is called once, the last one first, in the request's own
+    task, after its handler has ended; one that raises does not keep the others from their turn.
+    """
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        exchange = _Exchange(receive, send, self.app.config["MAX_CONTENT_LENGTH"])
+        try:
+            await super().__call__(exchange.receive, exchange.send)
+        finally:
+            with ExitStack() as stack:
+                for cleanup in cast("dict[str, list[Callable[[], object]]]", self.scope).pop(CLEANUP, []):
+                    stack.callback(cleanup)
+
+
+class _Exchange:
+    """The two callables of one request, between hypercorn and Quart."""
+
+    def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable, max_body: int | None) -> None:
+        self._receive = receive
+        self._send = send
+        self._room = max_body
+        self._too_large = False
+        self._answered = False
+
+    async def receive(self) -> ASGIReceiveEvent:
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.request":
+                if not self._too_large:
+                    return self._measured(message)
+            elif self._answered:
+                await trio.sleep_forever()  # until the handler has returned from its last send
+            else:
+                return message
+
+    def _measured(self, message: HTTPRequestEvent) -> HTTPRequestEvent:
+        if self._room is not None:
+            self._room -= len(message["body"])
+            self._too_large = self._room < 0
+        if self._too_large:
+            message["more_body"] = False
+        return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 413:
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        elif message["type"] == "http.response.body":
+            self._answered = not message["more_body"]
+        await self._send(message)
+
+
+class Lifespan(TrioASGILifespan):
+    """The application's life, which begins under trio or not at all: set it as ``asgi_lifespan_class``."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if trio.lowlevel.in_trio_task():
+            await super().__call__(receive, send)
+            return
+        await receive()
+        message = "trio_gateway needs hypercorn's trio worker: hypercorn -k trio trio_gateway:app"
+        await send(LifespanStartupFailedEvent(type="lifespan.startup.failed", message=message))

@@ -1,0 +1,232 @@
+"""Hypercorn's connection under trio, its faults contained.
+
+What :class:`Connection` does otherwise than its base:
+
+* An exception out of a connection's code ends that connection, with one log line. In the base it ends the
+  whole process, and several openings of a few bytes raise one.
+* A write has a deadline. The base writes inside a shield (so that an event goes out whole or not at all, even
+  when its handler is cancelled) for as long as it takes: a client that stops reading holds its handler, and
+  the end of the process, for ever. Here it is cut off by force, and the handler is told as if it had left.
+* The socket is read on while the protocol is busy or paused (by a second request behind the first, by a body
+  that nobody reads), so that a client's leaving is seen at once.
+* A handler that does not hear that its client is gone is cancelled.
+* A connection ends with a FIN and then a second in which whatever still comes is thrown away. To close with
+  bytes unread would be a reset, and the client might lose the answer that explains the end.
+* HTTP/1.1 alone is spoken, and strictly: see :mod:`trio_gateway.server.http1`.
+
+A client that shuts down its sending side counts as gone, as in the base.
+"""
+
+from __future__ import annotations
+
+import socket
+from math import inf
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from trio_gateway.server.http1 import StrictHTTP1
+
+if TYPE_CHECKING:
+    from hypercorn.config import Config
+    from hypercorn.typing import AppWrapper, LifespanState, WorkerContext
+
+__all__ = ["Connection"]
+
+_PIECE = 16 * 1024
+"""Bytes that must leave within one write timeout."""
+
+_SEND_BUFFER = 64 * 1024
+"""Bytes asked of the kernel, which doubles them. It reports a full buffer as writable again when a third is
+free: in one of megabytes a slow reader looks like one that takes nothing. With this size, a client needs to
+read about 2 KB/s to get through a timeout of 20 s."""
+
+_LOOK_AHEAD = 64 * 1024
+"""Bytes held for a protocol that is not ready for them; a client that sends more is not watched."""
+
+_LINGER = 1.0
+"""Seconds after our FIN in which the client's remaining bytes are taken and thrown away."""
+
+_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+
+log = structlog.get_logger("trio_gateway.server")
+
+
+class Connection(TCPServer):
+    """One client's connection, never the end of another one's.
+
+    The task that runs it reads; handlers in a nursery of its own write, through :meth:`protocol_send`.
+
+    Attributes:
+        _gone: Nothing more comes from the client.
+        _closing: Nothing more goes to it: what it sends is thrown away.
+        _ahead: What was read while the protocol was busy.
+        _reading: Scope of the reader; its end is the connection's end.
+        _worker: Scope of all connections; its deadline is the end of the grace that a signal leaves them.
+    """
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: LifespanState,
+        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+        *,
+        write_timeout: float,
+    ) -> None:
+        super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]  # either, in truth
+        self._write_timeout = write_timeout
+        self._gone = False
+        self._closing = False
+        self._ahead = bytearray()
+        self._reading = trio.CancelScope()
+        self._worker = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Serve the client until one side ends it. Raises nothing but cancellation."""
+        parent = trio.lowlevel.current_task().parent_nursery
+        if parent is not None:
+            self._worker = parent.cancel_scope
+        try:
+            await self._serve()
+        except* (*_GONE, trio.TooSlowError):
+            pass  # the client left, or did not end its TLS handshake: nobody is there to be told
+        except* Exception as group:
+            log.warning("connection_failed", error_class=", ".join(sorted(_names(group))))
+        finally:
+            await trio.aclose_forcefully(self.stream)
+
+    async def _serve(self) -> None:
+        tls = isinstance(self.stream, trio.SSLStream)
+        if tls:
+            with trio.fail_after(self.config.ssl_handshake_timeout):
+                await self.stream.do_handshake()
+        sock = self.stream.transport_stream.socket if tls else self.stream.socket
+        client = parse_socket_addr(sock.family, sock.getpeername())
+        server = parse_socket_addr(sock.family, sock.getsockname())
+        if client is not None:
+            _tune(sock, self._write_timeout)
+        async with trio.open_nursery() as self._handlers:
+            self._task_group = TaskGroup()  # not entered: it would let the nursery's own cancellation escape
+            self._task_group._nursery = self._handlers
+            self.protocol = StrictHTTP1(  # type: ignore[assignment]
+                self.app,
+                self.config,
+                self.context,
+                self._task_group,
+                ConnectionState(self.state),
+                tls,
+                client,
+                server,
+                self.protocol_send,
+            )
+            await self.idle_task.restart(self._task_group, self._idle_timeout)
+            await self._read_data()
+
+    async def _read_data(self) -> None:
+        with self._reading:
+            while data := await self._receive():
+                if not self._closing:
+                    await self._take(data)
+        self._handlers.cancel_scope.deadline = trio.current_time() + self._write_timeout
+        await self.idle_task.stop()
+        await self.protocol.handle(Closed())
+
+    async def _take(self, data: bytes) -> None:
+        """Give *data* to the protocol, and keep an eye on the socket until it is done with it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_ahead, nursery.cancel_scope)
+            await self.protocol.handle(RawData(data))
+            nursery.cancel_scope.cancel()
+
+    async def _look_ahead(self, handling: trio.CancelScope) -> None:
+        while len(self._ahead) < _LOOK_AHEAD:
+            data = await self._read()
+            if not data:
+                handling.cancel()
+                return
+            self._ahead += data
+
+    async def _receive(self) -> bytes:
+        """The next bytes for the protocol; none when the client is gone, whatever it sent before."""
+        if self._gone:
+            return b""
+        if self._ahead:
+            data = bytes(self._ahead)
+            self._ahead.clear()
+            return data
+        return await self._read()
+
+    async def _read(self) -> bytes:
+        try:
+            with trio.fail_after(self.config.read_timeout or inf):
+                data = bytes(await self.stream.receive_some(MAX_RECV))
+        except (*_GONE, trio.TooSlowError):  # reset by the client, closed by us, or silent
+            data = b""
+        self._gone = not data
+        return data
+
+    async def protocol_send(self, event: Event) -> None:
+        """Do what the protocol asks: write bytes, end the connection, start or stop the idle timer."""
+        match event:
+            case RawData():
+                if not await self._write(event.data):
+                    self._gone = True
+                    await self.protocol.handle(Closed())
+            case Closed():
+                await self._finish()
+                await self.protocol.handle(Closed())
+            case _ if not (self._gone or self._closing):
+                await super().protocol_send(event)
+
+    async def _write(self, data: bytes) -> bool:
+        """Write all of *data*; false when the client is gone, or had to be cut off."""
+        async with self.send_lock:
+            with trio.CancelScope(shield=True) as scope:
+                try:
+                    for start in range(0, len(data), _PIECE):
+                        # Beyond the grace that a signal leaves, nobody is waited for.
+                        scope.deadline = min(trio.current_time() + self._write_timeout, self._worker.deadline)
+                        await self.stream.send_all(data[start : start + _PIECE])
+                except _GONE:
+                    return False
+            if scope.cancelled_caught:
+                log.info("write_timed_out", timeout=self._write_timeout)
+                await trio.aclose_forcefully(self.stream)
+            return not scope.cancelled_caught
+
+    async def _finish(self) -> None:
+        """Send our FIN, and leave the client a moment to read what came before it."""
+        if self._closing:
+            return
+        self._closing = True
+        self._reading.deadline = trio.current_time() + _LINGER
+        try:
+            await self.stream.send_eof()
+        except (AttributeError, trio.BusyResourceError, *_GONE):  # TLS, a write under way, or gone already
+            self._reading.cancel()
+
+
+def _tune(sock: trio.socket.SocketType, write_timeout: float) -> None:
+    """Set what this connection needs of the kernel.
+
+    The user timeout finds the client that vanished while its answer, or the heartbeats in it, still fit
+    into the buffer, so that no write of ours ever waits.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(write_timeout * 1000))
+
+
+def _names(error: BaseException) -> set[str]:
+    """The types of the exceptions in *error*."""
+    if isinstance(error, BaseExceptionGroup):
+        return set().union(*map(_names, error.exceptions))
+    return {type(error).__name__}

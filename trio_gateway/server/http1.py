@@ -1,0 +1,132 @@
+"""What passes as a request: HTTP/1.1 read strictly, over hypercorn's protocol class and h11.
+
+h11 is lenient where RFC 9112 lets it be, and hypercorn changes protocol when a client asks for it.
+Both are doors: where two readers of one byte stream disagree about its line ends, folds or framing,
+a second request can be hidden in a first one, and hypercorn's HTTP/2 and WebSocket code raises on
+bytes that come before their time. So:
+
+* lines end in CRLF, header fields are not folded, in requests and in trailers alike;
+* a header block has one size limit, whether it came in one read or in many (h11 looks at the size
+  only while the block is incomplete);
+* a request is framed by Content-Length or by chunks, never by both, and never by chunks in HTTP/1.0;
+* an upgrade to WebSocket is complete and right, and nothing stands behind it until it is answered;
+* HTTP/2 is not spoken: an offer of h2c is passed over, the preface of HTTP/2 is answered with 505.
+
+What is refused gets a status and an error object as its body, and the connection ends.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from h11._receivebuffer import ReceiveBuffer
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.ws_stream import Handshake, WSStream
+
+__all__ = ["StrictHTTP1"]
+
+_LAX_LINE_END = re.compile(rb"(?<!\r)\n|\n[ \t]")
+"""A line feed alone, or a line that goes on in the next one."""
+
+_TARGET = re.compile(rb"/|\*$|[\w.:-]+$|https?://[\w.:-]+/")
+"""How a request target begins: a path, ``*``, an authority (CONNECT), or a URL as proxies get it."""
+
+_WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
+
+
+class StrictHTTP1(H11Protocol):
+    """hypercorn's HTTP/1.1 connection, for clean requests only.
+
+    :meth:`handle` raises whatever the code below it raises: the caller must expect any exception.
+    """
+
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401  (handed on as they are)
+        super().__init__(*args)
+        self.connection = _StrictConnection(self.config.h11_max_incomplete_size)
+
+    async def handle(self, event: Event) -> None:
+        """Take bytes, or the news that the client is gone.
+
+        Raises:
+            h11.RemoteProtocolError: bytes came before the WebSocket handshake was answered. (Hypercorn
+                would answer 400 and leave the handler waiting for ever.)
+        """
+        stream = self.stream
+        if isinstance(event, RawData) and isinstance(stream, WSStream) and not stream.handshake.accepted:
+            raise h11.RemoteProtocolError("data before the WebSocket handshake was answered")
+        await super().handle(event)
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Stay with HTTP/1.1, whatever the client would rather speak."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        status = self._refusal(request)
+        if status is not None:
+            await self._send_error_response(status)
+            await self.send(Closed())
+            return
+        await super()._create_stream(request)
+        if self.stream is not None and self.stream.closed:
+            await self.send(Closed())  # hypercorn has refused it, and would leave the connection open
+
+    def _refusal(self, request: h11.Request) -> int | None:
+        """The status that *request* is refused with, if it is."""
+        headers = dict(request.headers)
+        size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+        framed = headers.keys() & {b"content-length", b"transfer-encoding"}
+        upgrade = headers.get(b"upgrade", b"").lower() == b"websocket"
+        if not request.http_version.startswith(b"1."):
+            return 505
+        if size > self.config.h11_max_incomplete_size:
+            return 431
+        if len(framed) == 2 or (b"transfer-encoding" in framed and request.http_version == b"1.0"):
+            return 400
+        if not _TARGET.match(request.target):
+            return 400
+        if upgrade and (framed or self.connection.trailing_data[0] or not _shakes_hands(request)):
+            return 400
+        return None
+
+    async def _send_error_response(self, status_code: int) -> None:
+        status = HTTPStatus(400 if status_code == 501 else status_code)  # h11: 501 for unknown codings
+        error = {"message": status.phrase, "type": "invalid_request_error", "param": None, "code": None}
+        body = json.dumps({"error": error}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        if getattr(self.connection, "_request_method", None) == b"HEAD":
+            body = b""
+        events = (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+        # In one piece: a handler that is running already must not come in between.
+        await self.send(RawData(b"".join(self.connection.send(event) for event in events)))
+
+
+def _shakes_hands(request: h11.Request) -> bool:
+    """Whether *request* is a whole and valid opening of a WebSocket."""
+    handshake = Handshake(list(request.headers), request.http_version.decode())
+    return handshake.is_valid() and _WEBSOCKET_KEY.fullmatch(handshake.key or b"") is not None
+
+
+class _StrictConnection(h11.Connection):
+    def __init__(self, max_head: int) -> None:
+        super().__init__(h11.SERVER, max_incomplete_event_size=max_head)
+        self._receive_buffer = _StrictBuffer()
+
+
+class _StrictBuffer(ReceiveBuffer):
+    """h11's buffer, which here does not forgive how lines end."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        raw = bytes(self)
+        lines = super().maybe_extract_lines()
+        if lines is not None and _LAX_LINE_END.search(raw, 0, len(raw) - len(self)):
+            raise h11.LocalProtocolError("a line ends without CR, or is folded")  # h11 makes a 400 of it
+        return lines

@@ -1,0 +1,71 @@
+"""The server process: a socket, hypercorn on it, and signals that let it finish what runs."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from functools import partial
+
+import hypercorn.trio
+import structlog
+import trio
+from hypercorn.config import Config
+
+from ..core.config import ServerConfig
+from ..core.settings import Settings
+from .app import create_app
+
+__all__ = ["PortError", "run_server"]
+
+log = structlog.get_logger("trio_gateway.server")
+
+# Connections the kernel keeps while the loop is busy; Linux cuts it to net.core.somaxconn.
+_BACKLOG = 1024
+
+
+class PortError(Exception):
+    """The address cannot be listened on; the message is one line, with the remedy."""
+
+
+def run_server(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let running streams finish within the grace time.
+
+    Raises:
+        PortError: the address is taken or not ours.
+    """
+    with _listen(settings.config.server) as listener:
+        trio.run(_serve, settings, listener)
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    server = settings.config.server
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.graceful_timeout = server.graceful_timeout
+    config.errorlog = logging.getLogger("hypercorn.error")
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_at_signal, stop)
+        await hypercorn.trio.serve(create_app(settings), config, shutdown_trigger=stop.wait)
+        nursery.cancel_scope.cancel()
+
+
+async def _stop_at_signal(stop: trio.Event) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            stop.set()
+
+
+def _listen(server: ServerConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    try:
+        listener = socket.create_server((server.host, server.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        where = f"{server.host}:{server.port}"
+        raise PortError(f"cannot listen on {where}: {error.strerror}; set PORT or HOST to a free address") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    host, port = listener.getsockname()[:2]
+    log.info("listening", url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    return listener
