@@ -30,6 +30,7 @@ import msgspec
 import trio
 from rich.console import Console
 from rich.style import Style
+from rich.text import Text
 
 from trio_gateway.core.encoder import PREFIXES
 from trio_gateway.core.phases import Phase, PhaseOrder, PhaseOrderError
@@ -219,9 +220,8 @@ class Screen:
     def __init__(self, options: Namespace) -> None:
         self._options = options
         self._quiet = options.raw or options.json
-        as_is = functools.partial(Console, markup=False, emoji=False, highlight=False, soft_wrap=True)
-        self._err = as_is(stderr=True, force_terminal=sys.stderr.isatty())
-        out = as_is(force_terminal=sys.stdout.isatty())
+        self._err = Console(stderr=True, force_terminal=sys.stderr.isatty(), soft_wrap=True)
+        out = Console()
         coloured = out.color_system is not None and not out.no_color
         self._style = Style.parse(COLOURS[Phase.FINAL_OUTPUT]) if coloured else Style.null()
         self._line: Literal["out", "err"] | None = None
@@ -241,7 +241,7 @@ class Screen:
     def note(self, text: str, style: str = "bright_black") -> None:
         """A line of its own on stderr."""
         self._end_line()
-        self._err.print(clean(text), style=style)
+        self._err.print(Text(clean(text), style))
 
     def show(self, piece: Piece) -> None:
         """A piece of the answer, where and how its phase is shown."""
@@ -296,7 +296,7 @@ class Screen:
         shown = text.rstrip()
         self._held = text[len(shown) :]
         if shown:
-            self._err.print(clean(re.sub(r"\s*\n", "\n", shown)), style=colour, end="")
+            self._err.print(Text(clean(re.sub(r"\s*\n", "\n", shown)), colour), end="")
             self._line = "err"
 
     def _end_line(self) -> None:

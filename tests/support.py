@@ -116,26 +116,24 @@ async def open_upstream(script: Script) -> AsyncIterator[Upstream]:
 
 
 async def _serve_connection(stream: trio.SocketStream, upstream: Upstream, script: Script) -> None:
-    while True:
-        connection = h11.Connection(h11.SERVER)
-        request, body = None, b""
-        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
-            if event is h11.NEED_DATA:
-                connection.receive_data(await stream.receive_some(65536))
-            elif isinstance(event, h11.Request):
-                request = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-            else:
-                return
-        assert request is not None
-        if request.method != b"POST":
-            await stream.send_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-            continue
-        upstream.requests.append(json.loads(body))
-        upstream.headers.append({name.decode(): value.decode() for name, value in request.headers})
-        await script(stream, len(upstream.requests) - 1)
+    connection = h11.Connection(h11.SERVER)
+    request, body = None, b""
+    while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        else:
+            return
+    assert request is not None
+    if request.method != b"POST":
+        await stream.send_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         return
+    upstream.requests.append(json.loads(body))
+    upstream.headers.append({name.decode(): value.decode() for name, value in request.headers})
+    await script(stream, len(upstream.requests) - 1)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"

@@ -155,6 +155,7 @@ CLEARED = {
     "http_proxy",
     "HTTP_PROXY",
     "ALL_PROXY",
+    "PYTHONUNBUFFERED",
 }
 
 
@@ -264,7 +265,7 @@ def opening(phase: str) -> SSEEvent:
         ([opening("epilogue")], "not an answer of the gateway"),
         ([chunk("x", None)], "outside of a phase"),
         ([SSEEvent("message", "{")], "not an answer of the gateway"),
-        ([SSEEvent("message", "[" * 200_000)], "not an answer of the gateway"),
+        ([SSEEvent("message", '{"x": ' + "[" * 200_000)], "not an answer of the gateway"),
         ([SSEEvent("message", '{"choices": [{"delta": {"content": 5}}]}')], "not an answer of the gateway"),
     ],
 )
@@ -430,6 +431,12 @@ def test_raw_is_what_was_received(typed: object, capsysbinary: pytest.CaptureFix
     assert capsysbinary.readouterr() == (body, b"")
 
 
+def test_a_prompt_that_is_not_text_is_sent_all_the_same(typed: object) -> None:
+    with streaming(GOOD) as server:
+        assert main(["--url", server.url, "--prompt", "a\udcffb"]) == 0
+    assert server.bodies[0]["messages"][-1]["content"] == "a?b"
+
+
 def test_hide_reasoning(typed: object, capsys: pytest.CaptureFixture[str]) -> None:
     with streaming(GOOD) as server:
         assert main(["--url", server.url, "--prompt", "2+2?", "-R"]) == 0
@@ -441,6 +448,14 @@ def test_summaries_are_shown_without_blank_lines(typed: object, capsys: pytest.C
         assert main(["--url", server.url, "--prompt", "2+2?"]) == 0
     shown = capsys.readouterr().err.splitlines()
     assert shown[1:] == ["[Reasoning Summary] One.", "Two.", "Three."]
+
+
+def test_a_summary_may_come_in_any_pieces(typed: object, capsys: pytest.CaptureFixture[str]) -> None:
+    pieces = ["One", " and ", "a half. \n", "\n", "Two.", "\n\n"]
+    told = [("message", chunk(piece, "reasoning_summary").data) for piece in pieces]
+    with streaming(sse([*told, ("message", "[DONE]")])) as server:
+        assert main(["--url", server.url, "--prompt", "2+2?"]) == 0
+    assert capsys.readouterr().err == "One and a half.\nTwo.\n"
 
 
 def test_summaries_are_text_not_markup(typed: object, capsys: pytest.CaptureFixture[str]) -> None:
@@ -815,12 +830,19 @@ class Terminal:
     def expect(self, text: str) -> str:
         """Read on until *text*; everything up to it."""
         while text not in self.seen:
-            assert select.select([self._fd], [], [], 20)[0], f"{text!r} did not come after {self.seen!r}"
             more = self._read()
             assert more, f"{text!r} did not come before the end: {self.seen!r}"
             self.seen += more
         before, _, self.seen = self.seen.partition(text)
         return before + text
+
+    def insist(self, key: str, text: str) -> str:
+        """Press *key* until *text* comes: readline misses a Ctrl-C that comes just before it waits."""
+        for _ in range(20):
+            self.type(key)
+            if text in self.seen or select.select([self._fd], [], [], 1)[0]:
+                return self.expect(text)
+        raise AssertionError(f"no answer to {key!r} after {self.seen!r}")
 
     def end(self) -> tuple[str, int]:
         """What it says up to its end, and its exit code."""
@@ -829,6 +851,7 @@ class Terminal:
         return self.seen, self._process.wait(20)
 
     def _read(self) -> str:
+        assert select.select([self._fd], [], [], 20)[0], f"silent after {self.seen!r}"
         try:
             return os.read(self._fd, 65536).decode(errors="replace")
         except OSError:  # how Linux says that the other side of a terminal is closed
@@ -851,9 +874,8 @@ def test_a_conversation_on_a_terminal() -> None:
         screen.expect("stopped by Ctrl-C")
         assert server.left.wait(5)
         screen.expect(">>> ")
-        screen.type("half a line\x03")
-        screen.expect("Ctrl-D or /bye leaves.")
-        screen.expect(">>> ")
+        screen.type("half a line")
+        screen.insist("\x03", "Ctrl-D or /bye leaves.")
         screen.type("go on\r")
         screen.expect("The answer is 4.")
         screen.expect(">>> ")

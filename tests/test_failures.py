@@ -374,7 +374,8 @@ async def test_a_busy_gateway_and_a_busy_upstream_shed() -> None:
             open_gateway(settings(toml.format(upstream.url))) as client,
             client.stream("POST", "/v1/chat/completions", json=chat()) as running,
         ):
-            await anext(running.aiter_bytes())
+            chunks = running.aiter_bytes()
+            await anext(chunks)
             response = await client.post("/v1/chat/completions", json=chat())
             assert (response.status_code, response.json()["error"]["code"]) == (503, "overloaded"), where
             assert response.headers["retry-after"] == "1"
@@ -384,8 +385,8 @@ async def test_the_mocks_faults() -> None:
     expected = {
         "fault-cut-40": None,
         "fault-malformed": "upstream_protocol",
-        "fault-429": "rate_limit_exceeded",
         "fault-500": "upstream_error",
+        "fault-429": "rate_limit_exceeded",  # last: the pause it asks for holds back what follows
     }
     toml = "[upstreams.main]\nurl = 'URL'\nmax_attempts = 1\n[upstreams.main.breaker]\nconsecutive = 0\n"
     async with open_pair(toml.replace("URL", "http://localhost:9000"), options=Options(port=0, tokens_per_second=0)) as client:

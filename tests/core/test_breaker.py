@@ -160,6 +160,14 @@ def test_each_reopening_in_a_row_doubles_the_time_up_to_the_cap() -> None:
     assert breaker.snapshot(now).open_until_s == 5.0
 
 
+def test_an_open_time_below_a_second_is_kept() -> None:
+    breaker = make(BreakerConfig(open_base=0.25))
+    end(breaker, F, 0.0, opens=True)
+    permit(breaker, 0.25)  # lost: reopens at 15.25 for 0.5
+    assert [breaker.can_admit(now) for now in (15.5, 15.75)] == [False, True]
+    assert breaker.admit(15.5) == Refusal(0.25)
+
+
 def test_reopening_for_months_does_not_overflow() -> None:
     breaker, now = tripped(), 0.0
     for _ in range(1100):

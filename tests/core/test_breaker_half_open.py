@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from trio_gateway.core.breaker import CircuitBreaker, Outcome, Permit, Reason, Refusal, State, Transition
 from trio_gateway.core.config import BreakerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 S, F, N = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 
@@ -109,6 +114,14 @@ def test_a_stream_that_dies_while_others_are_still_tried_reopens() -> None:
     assert breaker.settle(rest, F, 6.0)
 
 
+def test_a_probe_given_back_cannot_be_confirmed() -> None:
+    breaker = tripped()
+    probe = permit(breaker, 5.0)
+    breaker.settle(probe, N, 5.0)
+    assert breaker.confirm(probe, 5.0) is probe
+    assert breaker.snapshot(5.0).in_flight == 0
+
+
 def test_a_probe_of_an_older_generation_cannot_be_confirmed() -> None:
     breaker = tripped()
     probe = permit(breaker, 5.0)
@@ -179,6 +192,21 @@ def test_half_open_without_a_verdict_ends_by_itself() -> None:
     assert breaker.drain_events()[-1] == Transition(
         State.HALF_OPEN, State.OPEN, 3, 35.0, Reason.HALF_OPEN_OVER
     )
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda breaker: breaker.reset(21.0),
+        lambda breaker: breaker.configure(BreakerConfig(force="closed"), 21.0),
+    ],
+)
+def test_an_order_by_hand_finds_the_deadline_passed_too(act: Callable[[CircuitBreaker], None]) -> None:
+    breaker = tripped()
+    permit(breaker, 5.0)
+    act(breaker)
+    assert [event.at for event in breaker.drain_events()] == [0.0, 5.0, 20.0, 21.0]
+    assert breaker.snapshot(21.0).failure == 2
 
 
 def test_only_the_overdue_probe_fails_with_the_deadline() -> None:

@@ -11,6 +11,7 @@ from trio_gateway.core.chunks import (
     ChoiceDelta,
     Chunk,
     InbandError,
+    describe_error_event,
     ProtocolError,
     describe_http_error,
     parse_chunk,
@@ -300,3 +301,16 @@ def test_any_json_is_a_chunk_an_error_or_refused(value: Any) -> None:  # noqa: A
     for delta in chunk.choices:
         assert isinstance(delta.text + delta.reasoning, str)
         (delta.text + delta.reasoning + json.dumps(delta.extra, ensure_ascii=False)).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("boom", InbandError("boom")),
+        ('{"message": "boom", "code": 503}', InbandError("boom", status=503)),
+        ('{"error": {"message": "boom", "type": "server_error"}}', InbandError("boom", type="server_error")),
+        ("<html>", InbandError("an error without a message")),
+    ],
+)
+def test_error_events(data: str, told: InbandError) -> None:
+    assert describe_error_event(data) == told

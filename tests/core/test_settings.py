@@ -17,7 +17,7 @@ from trio_gateway.core.settings import ConfigError, Settings, base_url, load_set
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EXAMPLE = (Path(__file__).parents[1] / "data" / "gateway.toml").read_text(encoding="utf-8")
+EXAMPLE = (Path(__file__).parents[2] / "docs" / "gateway.toml").read_text(encoding="utf-8")
 KEY = "sk-canary"
 NO_FILES: Mapping[str, str | bytes] = {}
 KEYS_FILE = f"alice {hashlib.sha256(b'a').hexdigest()} metrics\n"
@@ -440,6 +440,7 @@ def test_an_entry_has_its_family_and_its_own_keys() -> None:
     entry = model("models.a = {upstream_model = 'deepseek-r1', label = 'x', markers = []}")
     assert (entry.family, entry.starts_in_reasoning, entry.match) == (r1.family, r1.starts_in_reasoning, "")
     assert (entry.label, entry.markers) == ("x", ())
+    assert model("models.deepseek-r1.family = ''", "deepseek-r1").family == r1.family
     assert model("models.deepseek-r1 = {}", "deepseek-r1").markers == r1.markers
     named = model("models.a.family = 'deepseek-r1'")
     assert named == msgspec.structs.replace(r1, match="", upstreams=("main",))

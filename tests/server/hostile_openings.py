@@ -1,6 +1,6 @@
 """What a server must survive: openings of a connection, and the status each is answered with.
 
-A status of 0: closed without an answer. Parts of a tuple are sent one after the other.
+The parts of an opening are sent one after the other.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OPENINGS: dict[str, tuple[int, tuple[bytes, ...]]] = {
     "upgrade with a body to come": (400, (_upgrade(b"Content-Length: 5"), b"hello")),
     "upgrade with a body, no such path": (400, (_upgrade(b"Content-Length: 5", target=b"/no") + b"hello",)),
     "upgrade with a chunked body": (400, (_upgrade(_CHUNKED) + b"5\r\nhello\r\n0\r\n\r\n",)),
-    "bytes before the upgrade is answered": (0, (_upgrade(target=b"/ws-silent"), b"\x81\x80\0\0\0\0")),
+    "bytes before the upgrade is answered": (400, (_upgrade(target=b"/ws-silent"), b"\x81\x80\0\0\0\0")),
     "upgrade, no such path": (404, (_upgrade(target=b"/no"),)),
     "upgrade, no such path, then bytes": (404, (_upgrade(target=b"/no"), b"garbage")),
     "upgrade, then garbage": (101, (_upgrade(), b"garbage" * 20)),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from trio_gateway.server.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 
@@ -30,18 +30,23 @@ POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
 
 @asynccontextmanager
 async def connected(
-    app: ASGIFramework, *, worker: trio.CancelScope | None = None, **settings: object
+    app: ASGIFramework,
+    *,
+    worker: trio.CancelScope | None = None,
+    context: WorkerContext | None = None,
+    getpeername: Callable[[], str] = str,
+    **settings: object,
 ) -> AsyncIterator[tuple[trio.StapledStream[Any, Any], trio.Event]]:
     """A client's stream, each of its bytes taken when the server reads it; and the connection's end."""
     client, stream = trio.testing.lockstep_stream_pair()
     stream.socket = SimpleNamespace(  # type: ignore[attr-defined]
-        family=socket.AF_UNIX, getpeername=lambda: "", getsockname=lambda: ""
+        family=socket.AF_UNIX, getpeername=getpeername, getsockname=str
     )
     config = Config.from_mapping({"errorlog": None, "include_server_header": False, **settings})
     connection = Connection(
         ASGIWrapper(app),
         config,
-        WorkerContext(None),
+        context or WorkerContext(None),
         {},
         stream,  # type: ignore[arg-type]
         write_timeout=20.0,
@@ -186,6 +191,82 @@ async def test_a_client_that_closes_is_not_kept(autojump_clock: trio.testing.Moc
         await client.aclose()
         await ended.wait()
         assert trio.current_time() < 1.5  # not the keep-alive time
+
+
+async def test_what_comes_after_the_end_is_thrown_away(autojump_clock: trio.testing.MockClock) -> None:
+    context = WorkerContext(None)
+    async with connected(Answer(10), context=context) as (client, _):
+        await client.send_all(GET)
+        await trio.testing.wait_all_tasks_blocked()
+        await context.terminated.set()
+        await read_all(client)
+        with trio.fail_after(0.5):
+            for _ in range(20):
+                await client.send_all(GET * 500)
+
+
+async def test_a_request_is_answered_whole_or_not_at_all_when_the_worker_drains(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    for _ in range(30):  # which task is woken first is left to chance
+        context = WorkerContext(None)
+        async with connected(Answer(10), context=context) as (client, _):
+            await client.send_all(GET)
+            await context.terminated.set()
+            got = await read_all(client)
+            assert got.endswith(b"0\r\n\r\n") or got == b""
+
+
+async def test_a_handler_that_does_nothing_but_send_is_cancelled_too(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def endless(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    async with connected(endless) as (client, ended):
+        await client.send_all(GET)
+        await client.receive_some()
+        await client.aclose()
+        await ended.wait()
+
+
+async def test_an_event_is_written_whole_even_when_its_handler_is_cancelled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def hasty(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with trio.move_on_after(1.0):
+            await send({"type": "http.response.body", "body": b"x" * 50_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async with connected(hasty) as (client, _):
+        await client.send_all(GET)
+        got = bytes(await client.receive_some())  # the head
+        await trio.sleep(2.0)
+        while not got.endswith(b"0\r\n\r\n"):
+            got += await client.receive_some()
+        assert got.count(b"x") == 50_000
+
+
+async def test_a_host_hypercorn_does_not_serve_is_not_left_hanging(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with connected(deaf, server_names=["example.org"]) as (client, ended):
+        await client.send_all(GET)
+        assert (await read_all(client)).startswith(b"HTTP/1.1 404 ")
+        await ended.wait()
+
+
+async def test_a_client_gone_before_it_was_served_makes_no_noise() -> None:
+    def getpeername() -> str:
+        raise OSError("not connected")
+
+    with structlog.testing.capture_logs() as lines:
+        async with connected(deaf, getpeername=getpeername) as (_, ended):
+            await ended.wait()
+    assert lines == []
 
 
 class BrokenError(Exception):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,14 +94,17 @@ def unused_tcp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def test_a_client_that_takes_nothing_does_not_hold_up_the_end() -> None:
+@pytest.mark.parametrize("reads", [True, False])
+async def test_no_client_holds_up_the_end(reads: bool) -> None:
     app = EchoApp(Limits(write_timeout=0.5))
-    with trio.fail_after(4):
+    with trio.fail_after(3):
         async with serving(app, graceful_timeout=0.2) as (port, stop), Client(port) as client:
             await client.send(b"GET /flood " + HEAD + b"\r\n")
             await app.begun.wait()
             await trio.sleep(0.2)
             stop.set()
+            if reads:
+                assert await client.rest(1.0)
             await app.ended.wait()
 
 
@@ -202,3 +207,25 @@ async def test_the_kernel_watches_as_well(monkeypatch: pytest.MonkeyPatch) -> No
             await client.until(b"ok")
             assert served[1].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 12_500
             assert served[1].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 128 * 1024
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+async def test_over_tls_http1_alone_is_offered(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout {key} -out {certificate}"
+    )
+    await trio.run_process(request.split(), capture_stderr=True)
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with serving(EchoApp(), keyfile=str(key), certfile=str(certificate)) as (port, _):
+        stream = await trio.open_ssl_over_tcp_stream(
+            "127.0.0.1", port, ssl_context=context, https_compatible=True
+        )
+        async with stream:
+            await stream.send_all(GET + CLOSE)
+            with trio.fail_after(5):
+                answer = b"".join([data async for data in stream])
+        assert stream.selected_alpn_protocol() == "http/1.1"
+        assert answer.endswith(b"\r\n\r\nok")

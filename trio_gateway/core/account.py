@@ -17,37 +17,41 @@ KEPT: Final = 4 * 1024 * 1024
 
 
 class Account:
-    """What was given so far. *keep_output*: hold output back until a block opens or :meth:`release`.
+    """What was given so far. *keep_output*: hold output back until a block opens or :meth:`release`."""
 
-    ``pieces`` are those of the current call; the caller takes the list away and puts a new one there.
-    """
-
-    __slots__ = ("_block", "_calls", "_earlier", "_joint", "_kept", "_opener", "_parted", "_skipped", "_taken")
-    __slots__ += ("answered", "pieces", "reasoned")
+    __slots__ = (
+        *("_block", "_calls", "_earlier", "_joint", "_kept", "_opener", "_parted", "_pieces", "_skipped"),
+        *("_taken", "reasoned", "spoken"),
+    )
 
     def __init__(self, *, keep_output: bool) -> None:
-        self.pieces: list[Piece] = []
-        self.answered = False  # output was given, and not only whitespace
+        self._pieces: list[Piece] = []
+        self.spoken = False  # output was given, and not only whitespace
         self.reasoned = False  # reasoning was
         self._kept: list[str] | None = [] if keep_output else None
         self._parted = False  # a marker stands between the output so far and what comes
         self._calls = -1
 
-        self._block: StringIO | None = None  # the text of the open block; None: none is open, or it is too long
+        self._block: StringIO | None = None  # the text of the open block; None: none, or one too long
         self._opener = ""  # its start marker, and whitespace before it
         self._skipped = 0  # characters at its beginning that were not given
         self._taken = 0  # characters of reasoning given for it
         self._joint = False  # another block's reasoning came before, and none of its own yet
         self._earlier = False  # what ``reasoned`` was before it
 
+    def begin(self) -> list[Piece]:
+        """A list that takes all the pieces from now on."""
+        self._pieces = []
+        return self._pieces
+
     def speak(self, text: str) -> None:
         """Give output."""
         if self._parted:
             text, self._parted = "\n" + text, False
-        if not self.answered and not text.isspace():
-            self.answered = True
+        if not self.spoken and not text.isspace():
+            self.spoken = True
         if self._kept is None:
-            self.pieces.append(Output(text))
+            self._pieces.append(Output(text))
         else:
             self._kept.append(text)
 
@@ -59,21 +63,20 @@ class Account:
         if not self.reasoned and not text.isspace():
             self.reasoned = True
         self._taken += len(text)
-        self.pieces.append(Reasoning(text))
+        self._pieces.append(Reasoning(text))
 
     def open_call(self, name: str) -> None:
-        """A tool call begins; it counts as output."""
-        self.answered = True
+        """A tool call begins."""
         self._calls += 1
-        self.pieces.append(ToolCall(self._calls, name, ""))
+        self._pieces.append(ToolCall(self._calls, name, ""))
 
     def call(self, text: str) -> None:
         """Give arguments of the tool call."""
-        self.pieces.append(ToolCall(self._calls, None, text))
+        self._pieces.append(ToolCall(self._calls, None, text))
 
     def part(self) -> None:
         """A marker was dropped from the output: a newline joins what comes to what was."""
-        self._parted = self.answered
+        self._parted = self.spoken
 
     def open_block(self, opener: str) -> None:
         """A block of reasoning begins, behind the start marker *opener*."""
@@ -103,25 +106,25 @@ class Account:
         if block is None:
             return None
         text = block.getvalue()
-        text = self._opener + text if self.answered else text[self._skipped :]
+        text = self._opener + text if self.spoken else text[self._skipped :]
         return None if not text or text.isspace() else Promotion(text, self._taken)
 
     def promote(self, promotion: Promotion) -> None:
         """Give a block as output after all."""
-        self.answered = True
+        self.spoken = True
         self.reasoned = self._earlier
-        self.pieces.append(promotion)
+        self._pieces.append(promotion)
 
     def release(self) -> None:
         """Give the output that was held back; no more is."""
         kept, self._kept = self._kept, None
-        self.pieces += map(Output, kept or ())
+        self._pieces += map(Output, kept or ())
 
     def recast(self) -> None:
         """The output that was held back is reasoning; no more is."""
         if self._kept is not None:
             text, self._kept = "".join(self._kept), None
-            self.answered = False
+            self.spoken = False
             if text:
                 self.think(text)
 

@@ -1,8 +1,8 @@
-r"""Keeps the final result out of lines that are shown before the answer.
+"""Keeps the final result out of lines that are shown before the answer.
 
-Nobody says which number is the result, but a reasoner betrays it: it calls it the answer, boxes it, puts it under a
-heading, or states a value of the very thing it set out to find. Such a sentence is hidden whole, and its value is remembered: a
-later clause that bears the same value is hidden too. Intermediate results stay.
+Nobody says which number is the result, but a reasoner betrays it: it calls it the answer, boxes it, puts it
+under a heading, or states a value of the very thing it set out to find. Such a sentence is hidden whole, and
+its value is remembered: a later clause that bears the same value is hidden too. Intermediate results stay.
 """
 
 from __future__ import annotations
@@ -14,48 +14,63 @@ from trio_gateway.core.terms import terms
 
 __all__ = ["AnswerGuard"]
 
-VALUES = 16
+SUPPOSED = 16
 """Supposed results remembered; a reasoner seldom wavers between more."""
-
-_NUMBER = r"[-−]?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?"
-_COPULA = r"(?:\b(?:is|be|are|was|equals?|becomes?|remains?|gives?|yields?|comes? (?:out )?to)\b|[=:≈])"
-_ANNOUNCED = re.compile(
-    r"\\boxed|\bfinal (?:answer|result|output|response|value|conclusion)\b"
-    rf"|\b(?:answer|conclusion)\b[^.]{{0,60}}?{_COPULA}|\b(?:is|as|be) (?:the|my|our) (?:\w+ )?(?:answer|conclusion)\b"
-    rf"|\b(?:(?:overall|entire|whole|the) (?:result|solution)|total)\b[^.]{{0,40}}?{_COPULA}\s*(?:\w+ ){{0,2}}{_NUMBER}"
-    rf"|\b(?:rounded|rounds|rounding)\b[^.]{{0,60}}{_NUMBER}|{_NUMBER} \w+ be (?:the )?(?:correct|right|answer)"
-    r"|(?:最终|最終|最後|最后|正确)(?:的|の)?(?:答案|结果|結果|结论|答え)|答案(?:是|为|為|就|应|：|:|等于)|答え(?:は|：|:)|答えです",
-    re.IGNORECASE,
-)
-_HEADING = re.compile(r"\W*(?:(?:the|my) )?(?:final )?(?:answer|response|output|conclusion|result)\W*|\W*(?:最终)?答案\W*", re.IGNORECASE)
-_DOUBT = re.compile(r"\W*(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|等等|不过)", re.IGNORECASE)
-_AIM = re.compile(
-    r"\b(?:find|compute|calculate|determine|figure out|evaluate|work out|solve(?: for)?|what(?:'s| is| are)|how (?:many|much|long|far|old|tall))\b(?P<what>[^.?!]*)",
-    re.IGNORECASE,
-)
-_STATED = re.compile(
-    rf"(?P<subject>.*)(?:{_COPULA}|\b(?:as|has|have)\b)\s*(?:\w+ ){{0,2}}(?P<value>[√π]?{_NUMBER}\w*)(?P<unit>[^=]{{0,25}})$",
-    re.IGNORECASE,
-)
-_LAST_CLAUSE = re.compile(r"[,;]|\b(?:because|so|then|if|since)\b", re.IGNORECASE)
-_FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
-_PART_OF_IT = re.compile(r"\b(?:each|every|per|one)\b", re.IGNORECASE)
-_VALUE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 EARLY = 6
 """Sentences at the beginning in which the aim is looked for."""
 
+_NUMBER = r"[-−]?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?"
+_COPULA = (
+    r"(?:\b(?:is|be|are|was|equals?|becomes?|remains?|gives?|yields?|comes? (?:out )?to)\b|['’]s\b|[=:≈])"
+)
+_ANNOUNCED = re.compile(
+    r"\\boxed|\bfinal (?:answer|result|output|response|value|conclusion)\b"
+    rf"|\b(?:answer|conclusion)\b[^.]{{0,60}}?{_COPULA}"
+    r"|\b(?:is|as|be) (?:the|my|our) (?:\w+ )?(?:answer|conclusion)\b"
+    r"|\b(?:(?:overall|entire|whole|the) (?:result|solution)|total)\b[^.]{0,40}?"
+    rf"{_COPULA}\s*(?:\w+ ){{0,2}}{_NUMBER}"
+    rf"|\b(?:rounded|rounds|rounding)\b[^.]{{0,60}}{_NUMBER}"
+    rf"|{_NUMBER} \w+ be (?:the )?(?:correct|right|answer)"
+    r"|(?:最终|最終|最後|最后|正确)(?:的|の)?(?:答案|结果|結果|结论|答え)"
+    r"|答案(?:是|为|為|就|应|：|:|等于)|答え(?:は|：|:)|答えです"
+    r"|(?:所以|因此|总共|一共)[^。，]{0,20}(?:是|为|等于|=)\s*\d",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(
+    r"\W*(?:(?:the|my) )?(?:final )?(?:answer|response|output|conclusion|result)\W*"
+    r"|\W*(?:最终|最終)?(?:答案|答え)\W*",
+    re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"\W*(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|等等|不过|待って)", re.IGNORECASE
+)
+_AIM = re.compile(
+    r"\b(?:find|compute|calculate|determine|figure out|evaluate|work out|solve(?: for)?|what(?:'s| is| are)|"
+    r"how (?:many|much|long|far|old|tall))\b(?P<what>[^.?!]*)",
+    re.IGNORECASE,
+)
+_STATED = re.compile(
+    rf"(?P<subject>.*)(?:{_COPULA}|\b(?:as|has|have)\b)\s*(?:\w+ ){{0,2}}"
+    rf"[√π]?{_NUMBER}\w*(?P<unit>[^=]{{0,25}})$",
+    re.IGNORECASE,
+)
+_CLAUSE_END = re.compile(r"[,;]|\b(?:because|so|then|if|since)\b", re.IGNORECASE)
+_FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
+_ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one)\b", re.IGNORECASE)
+_VALUE = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
 
 class AnswerGuard:
-    """Follows one reasoning; sentences must pass through :meth:`hides` in their order."""
+    """Follows one reasoning; its sentences must pass through :meth:`hides` in their order."""
 
     def __init__(self) -> None:
         self._aim: list[str] = []
         self._read = 0
         self._closing = False
-        self._values: deque[str] = deque(maxlen=VALUES)
+        self._values: deque[str] = deque(maxlen=SUPPOSED)
 
     def hides(self, raw: str, sentence: str) -> bool:
-        """Whether the sentence gives the result away: *raw* as it was written, *sentence* in plain words."""
+        """Whether a sentence gives the result away: *raw* as it was written, *sentence* in plain words."""
         self._note_aim(sentence)
         if _HEADING.fullmatch(raw):
             self._closing = True
@@ -63,15 +78,14 @@ class AnswerGuard:
             self._closing = False
         if not (self._closing or _ANNOUNCED.search(raw) or self._reaches_aim(sentence)):
             return False
-        self.note_values(sentence)
+        self.note_value(sentence)
         return True
 
-    def note_values(self, sentence: str) -> None:
+    def note_value(self, sentence: str) -> None:
         """Take the last value of *sentence* for a result; single digits are too common to be told apart."""
-        if values := _VALUE.findall(sentence):
-            value = _bare(values[-1])
-            if len(value) > 1 and value not in self._values:
-                self._values.append(value)
+        values = _VALUE.findall(sentence)
+        if values and len(value := _bare(values[-1])) > 1:
+            self._values.append(value)
 
     def tells(self, clause: str) -> bool:
         """Whether the clause bears a value that was taken for the result."""
@@ -83,20 +97,19 @@ class AnswerGuard:
             self._aim = [term for term in terms(aim["what"]) if not term.isdigit() and len(term) > 1]
 
     def _reaches_aim(self, sentence: str) -> bool:
-        """ "The coefficient of a²b² is 120", where the coefficient of a²b² was asked for."""
-        stated = _STATED.search(sentence.rstrip(" .!?"))
-        if stated is None or not self._aim:
-            return False
-        said = [part for part in _LAST_CLAUSE.split(stated["subject"]) if terms(part)][-1:]
-        if not said or _PART_OF_IT.search(said[0]):
+        """ "The coefficient of a²b² is 120", where the coefficient of a²b² was asked for; or any value in the
+        unit that was asked for."""
+        stated = _STATED.match(sentence.rstrip(" .!?")) if self._aim else None
+        said = [part for part in _CLAUSE_END.split(stated["subject"]) if terms(part)][-1:] if stated else []
+        if not stated or not said or _ONE_OF_MANY.search(said[0]):
             return False
         subject = set(terms(_FIRST_COPULA.split(said[0])[0]))
-        common = subject & set(self._aim)
+        common = subject.intersection(self._aim)
         named = len(common) >= 2 or self._aim[0] in common
-        return (named and 2 * len(common) >= len(subject)) or not common.union(terms(stated["unit"])).isdisjoint(
-            set(self._aim) - subject
+        return (named and 2 * len(common) >= len(subject)) or not set(self._aim).isdisjoint(
+            terms(stated["unit"])
         )
 
 
 def _bare(value: str) -> str:
-    return re.sub(r"[^\d.]", "", value).rstrip(".")
+    return value.replace(",", "").rstrip(".")

@@ -15,7 +15,7 @@ from msgspec import Struct
 from .errors import clean_text
 from .strict_json import StrictJSONError, dumps, parse
 
-__all__ = ["ChoiceDelta", "Chunk", "InbandError", "ProtocolError", "describe_http_error", "parse_chunk"]
+__all__ = ["ChoiceDelta", "Chunk", "InbandError", "ProtocolError", "describe_error_event", "describe_http_error", "parse_chunk"]
 
 _MAX_DEPTH: Final = 128
 _REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
@@ -97,15 +97,24 @@ def parse_chunk(data: str) -> Chunk | InbandError:
 
 def describe_http_error(status: int, body: bytes) -> InbandError:
     """The error in a refusal's *body*: an object, or a line of text. Of a page nothing is told on."""
-    text = body.decode(errors="replace").strip()
+    told = _described(body.decode(errors="replace"), f"status {status}")
+    return InbandError(told.message, told.code, told.type, told.param, status)
+
+
+def describe_error_event(data: str) -> InbandError:
+    """The error in the data of an event named ``error``, which may be an object or a line of text."""
+    return _described(data, "an error without a message")
+
+
+def _described(text: str, unsaid: str) -> InbandError:
+    text = text.strip()
     try:
         value = parse(text, max_depth=_MAX_DEPTH, mend_surrogates=True)
-    except StrictJSONError:  # a proxy's page or a plain line: the client gets the line, or the status alone
+    except StrictJSONError:  # a proxy's page or a plain line: the client gets the line, or that there is none
         value = None if text.startswith("<") else text
     if type(value) is list and value:
         value = value[0]  # some servers put the object in a list
-    told = _told(value if type(value) is dict else {"error": value}, f"status {status}")
-    return InbandError(told.message, told.code, told.type, told.param, status)
+    return _told(value if type(value) is dict else {"error": value}, unsaid)
 
 
 def _choice(choice: object, place: int) -> ChoiceDelta:

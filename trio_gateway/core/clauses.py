@@ -1,86 +1,132 @@
 """From a sentence of somebody thinking aloud to clauses worth reading.
 
-Fillers at the head go ("Okay, so", "Hmm, wait"), announcements become what they announce ("I need to find x" reads
-"Finding x"), long sentences are parted at conjunctions, and what cannot stand alone is left out. The rules are English;
-sentences of other languages are parted at their commas and otherwise stay as they are.
+Fillers at the head go ("Okay, so", "Hmm, wait"), announcements become what they announce ("I need to find x"
+reads "Finding x"), long sentences are parted at conjunctions, and what cannot stand alone is left out. The
+rules are English; sentences of other languages are parted at their commas and otherwise stay as they are.
 """
 
 from __future__ import annotations
 
 import re
 
+from trio_gateway.core.terms import CJK
 from trio_gateway.core.verbs import VERBS, gerund
 
 __all__ = ["clauses"]
 
-_OPENER = re.compile(
-    r"(?:okay|ok|alright|all right|so|well|hmm+|hm|um+|uh|oh|ah|wow|wait a (?:minute|second|moment)|wait|hold on|hang on|now|and|but|"
-    r"then|also|actually|again|first(?:ly)?(?=,| (?:i|we|let))|second(?:ly)?(?=,)|third(?:ly)?(?=,)|next|finally|right|yes|yep|yeah|no|nope|sure|good|great|got it|got that|"
-    r"let me (?:see|think)(?: again| about (?:this|that|it))?|let's see|you know|i mean|"
-    r"(?:because )?i (?:think|guess|believe|suppose|remember|recall|know|see|notice|realize)(?: that)?(?! (?:of|about|how)\b)|"
-    r"it (?:seems|looks)(?: like| that)|(?:so )?(?:that|which|this) (?:means|implies|suggests)(?: that)?|"
-    r"(?:maybe|perhaps)(?= (?:(?:i|we) (?:should|need|can|could|have to|must|might)|let(?:'s)?)\b)|alternatively|therefore|thus|hence|however|in this case|basically|"
-    r"(?:just )?to (?:be sure|double[- ]check|make sure)(?=,)|just(?= to\b)|for now|either way|anyway|still|to start|starting off|"
-    r"嗯+|好的?|好吧|那么|等等|等一下|不过|然后|接下来|让我想想|唔|ええと|えっと|うーん|では|さて|次に|ちょっと待って)(?![\w'’])[\s,.:;!?…，。、！？—–-]*",
-    re.IGNORECASE,
+FEWEST_WORDS = 4
+FEWEST_CHARACTERS = 7
+"""A clause without spaces must be at least this long."""
+
+
+def _words(*alternatives: str) -> str:
+    """Lists of alternatives, a list a line, as one group of a regular expression."""
+    return f"(?:{'|'.join(alternatives)})"
+
+
+# ----------------------------------------------------------------------------------------------- the head
+
+_FILLER = _words(
+    r"okay|ok|alright|all right|so|well|hmm+|hm|um+|uh|oh|ah|wow|wait a (?:minute|second|moment)|wait",
+    r"hold on|hang on|now|and|but|then|also|actually|again|next|finally|right|yes|yep|yeah|no|nope|sure",
+    r"good|great|got (?:it|that)|you know|i mean|alternatively|therefore|thus|hence|however|in this case",
+    r"basically|for now|either way|anyway|still|to start|starting off|step by step|just(?= to\b)|let's see",
+    r"first(?:ly)?(?=,| (?:i|we|let))|second(?:ly)?(?=,)|third(?:ly)?(?=,)|it (?:seems|looks)(?: like| that)",
+    r"let me (?:see|think)(?: again| about (?:this|that|it))?|one (?:way|idea) (?:is|would be)(?= to\b)",
+    r"(?:because )?i (?:think|guess|believe|suppose|remember|recall|know|see|notice|realize)(?: that)?"
+    r"(?! (?:of|about|how)\b)",
+    r"(?:so )?(?:that|which|this) (?:means|implies|suggests)(?: that)?",
+    r"(?:maybe|perhaps)(?= (?:(?:i|we) (?:should|need|can|could|have to|must|might)|let(?:'s)?)\b)",
+    r"(?:just )?to (?:be sure|double[- ]check|make sure)(?=,)",
+    r"嗯+|好的?|好吧|那么|等等|等一下|不过|然后|接下来|让我想想|唔",
+    r"ええと|えっと|うーん|では|さて|次に|ちょっと待って",
+)
+_OPENER = re.compile(rf"{_FILLER}(?![\w'’])[\s,.:;!?…，。、！？—–-]*", re.IGNORECASE)
+_MODAL = _words(
+    r"['’]ll|['’]d better|['’]d like to|['’]m going to|['’]m supposed to| am going to| are going to| will",
+    r" need to| have to| want to| should| must| can| could| might want to| might need to| would need to",
+)
+_BESIDE = _words(
+    r"also|first|now|just|simply|quickly|then|probably|try to|try and|start by|begin by|go ahead and",
+    r"be able to|need to|figure out how to|make sure to|proceed to|go back and|think about how to",
 )
 _INTENTION = re.compile(
-    r"(?:let me|let's|let us|to|(?:i|we)(?:['’]ll|['’]d better| will| need to| have to| want to| should| must| can| could|"
-    r" might want to| might need to|['’]m going to| am going to| are going to| would need to|['’]m supposed to|['’]d like to))\s+"
-    r"(?:(?:also|first|now|just|simply|quickly|then|probably|try to|try and|start by|begin by|go ahead and|be able to|need to|"
-    r"figure out how to|make sure to|proceed to|go back and|think about how to) )*"
-    r"(?P<verb>[a-z]+(?:-[a-z]+)?)\b",
+    rf"(?:let me|let's|let us|to|(?:i|we){_MODAL})\s+(?:{_BESIDE} )*(?P<verb>[a-z]+(?:-[a-z]+)?)\b",
     re.IGNORECASE,
 )
-_SUBJECT = (
-    r"(?:I|we|it|that|this|these|those|there|the|they|he|she|you|let|let's|each|its|my|our|a|an|maybe|perhaps|then|all|both|any|"
-    r"every|one|some|since|if|when|\S+ (?:is|are|=))\b"
-)
-_PART = re.compile(
-    rf"[;；]\s*|\s+[—–]\s+|:\s+(?=[A-Z(\d])|[，](?=.)|,?\s+(?=(?:so|but|which means|and|and then|and so|then|yet) {_SUBJECT})|"
-    r",?\s+(?=(?:because|so that|but|which|since|where|while|whereas|although|though|unless|making|giving|meaning|resulting)\s)|"
-    r",\s+(?=(?:\w{2,}ing|if|as|when|right\?|or)\s)|,\s+(?=right\?)",
-)
-_SUBORDINATE = re.compile(r"(?:if|when|since|because|although|though|while|given|as|once|after|before|for|instead)\b", re.IGNORECASE)
-_MAIN_CLAUSE = re.compile(rf",\s+(?={_SUBJECT}|[^\s,]{{1,30}} (?:is|are|has|have|can|would|will|=|means|gives)\b)")
-_NOT_FIRST = re.compile(
-    r"(?:which|because|that (?:is|are|was|have|has)\b|where|whose|who|with|than|of|or|until|unless|so that|whereas|although|though|as|"
-    r"in (?:such )?a way|into|from|meaning|making|giving|such|is|are|was|were|has|have|be|not|etc|too|respectively|right\?|while)\b",
+# Bare verbs that are hardly ever nouns.
+_COMMAND = re.compile(
+    r"(?P<verb>calculate|compute|convert|divide|evaluate|expand|find|multiply|recall|recalculate|return|simplify|"
+    r"solve|substitute|subtract|use|verify)\s+(?!(?:is|are|was)\b)",
     re.IGNORECASE,
 )
+_PLAIN_WORD = re.compile(r"[a-z]{2,}(?=[\s,:;?'’-]|$)|a (?=[a-z]{4,})|i(?=['’ ])")
+
+# ---------------------------------------------------------------------------------------------- the parts
+
+_SUBJECT = _words(
+    r"I|we|it|that|this|these|those|there|the|they|he|she|you|let|let's|each|its|my|our|a|an|maybe|perhaps|then",
+    r"first|all|both|any|every|one|some|since|if|when|\S+ (?:is|are|=)",
+)
+_BETWEEN = _words(
+    r"[;；]\s*|\s+[—–]\s+|:\s+(?=[A-Z(\d])|，(?=.)",
+    rf"(?<=[{CJK}])\s+(?=[{CJK}])",
+    rf",\s+(?=(?:and|and then|and so|then|yet) {_SUBJECT}\b)|,?\s+(?=(?:so|but) {_SUBJECT}\b)",
+    r",?\s+(?=(?:because|so that|but|which|since|where|while|whereas|although|though|unless)\s)",
+    r",\s+(?=(?:making|giving|meaning)\s)",
+    r",\s+(?=(?:\w{2,}ing|if|as|when|or)\s)|,\s+(?=right\?)",
+)
+_PART = re.compile(_BETWEEN)
+_LEANING = re.compile(rf"\w{{2,}}ing\b|(?:and|but|or|so|yet|then) (?!{_SUBJECT}\b)", re.IGNORECASE)
+_SUBORDINATE = re.compile(
+    r"(?:if|when|since|because|although|though|while|given|as|once|after|before|for|instead)\b", re.IGNORECASE
+)
+_MAIN_CLAUSE = re.compile(
+    rf",\s+(?={_SUBJECT}\b|[^\s,]{{1,30}} (?:is|are|has|have|can|would|will|=|means|gives)\b)"
+)
+
+# --------------------------------------------------------------------------------------- what stands alone
+
+_WITHOUT_HEAD = _words(
+    r"which|because|that (?:is|are|was|have|has)|where|whose|who|with|than|of|or|until|unless|so that",
+    r"whereas|while|although|though|as|in (?:such )?a way|into|from|meaning|making|giving|such|is|are",
+    r"was|were|has|have|be|not|etc|too|respectively|right\?",
+)
+_NOT_FIRST = re.compile(rf"{_WITHOUT_HEAD}\b", re.IGNORECASE)
 _NOT_LAST = re.compile(
-    r"(?:^|\s)(?:a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because|since|my|your|"
-    r"its|this|we|I|be|like|when|where|e\.g|i\.e)$|[=+*/(<,:×·÷-]$",
+    r"(?:^|\s)(?:a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because|"
+    r"since|my|your|its|this|we|I|be|like|when|where|e\.g|i\.e)$|[=+*/(<,:×·÷-]$",
     re.IGNORECASE,
 )
 _ENGLISH = re.compile(r"\b(?:the|of|and|is|are|this|that|we|it|to|with|for|from|by|can|an)\b", re.IGNORECASE)
-_VERB = re.compile(
-    r"\b(?:is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|should|may|might|must|isn't|aren't|doesn't|don't|"
-    r"didn't|won't|wouldn't|can't|let's|let|it's|that's|there's|I'm|I'll|we'll|they're|you're|I've|we've|\w+(?:'re|'ll|'ve)|"
-    r"(?:need|want|get|give|go|make|mean|say|ask|use|take|start|begin|become|equal|seem|look|work|match|contain|consist|"
-    r"correspond|represent|involve|add|require|remain|hold|show|suggest|imply|expand|simplif|multipl|depend|affect|return|fail|"
-    r"happen|refer|include|call|cover|come|form|draw|count|find|think|know|see|pass|run|read|write|handle|raise|throw|point|"
-    r"try|keep|change|lie|lead|follow|apply|cause|create|appear|exist|cost|allow|occur|turn|repeat|explain|describe|mention|check)"
-    r"(?:s|es|ies|ed|d)?|gets?|got|gave|went|made|meant|said|took|began|became|came|found|thought|knew|saw|ran|wrote|held|kept|"
-    r"read|cut|put|set|sets)\b",
-    re.IGNORECASE,
+_AUXILIARY = _words(
+    r"is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|should|may|might|must|let|\w+n't",
+    r"\w+['’](?:s|m|re|ll|ve)",
 )
+_IRREGULAR = _words(
+    r"got|gave|went|made|meant|said|took|began|became|came|found|thought|knew|saw|ran|wrote|held|kept|cut|put",
+    r"sets?",
+)
+_REGULAR = _words(
+    r"need|want|get|give|go|make|mean|say|ask|use|take|start|begin|become|equal|seem|look|work|match|contain",
+    r"consist|correspond|represent|involve|add|require|remain|hold|show|suggest|imply|expand|simplif|multipl",
+    r"depend|affect|return|fail|happen|refer|include|call|cover|come|form|draw|count|find|think|know|see|pass",
+    r"run|read|write|handle|raise|throw|point|try|keep|change|lie|lead|follow|apply|cause|create|appear|exist",
+    r"cost|allow|occur|turn|repeat|explain|describe|mention|check|open",
+)
+_VERB = re.compile(rf"\b(?:{_AUXILIARY}|{_IRREGULAR}|{_REGULAR}(?:s|es|ies|ed|d)?)\b", re.IGNORECASE)
 _EQUATION = re.compile(r"\S\s*(?:=|≈|≤|≥|<|>|→|⇒|->|≡|≠)\s*\S")
 _LOOSE = re.compile(r"\\[A-Za-z]{3,}|\$\$|\\[()\[\]]|\^\{|_\{")
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-_PLAIN_WORD = re.compile(r"[a-z]{2,}(?=[\s,:;?'’-]|$)|a (?=[a-z]{4,})|i(?=['’ ])")
+_CJK = re.compile(f"[{CJK}]")
 _CLOSING = {")": "(", "]": "[", "}": "{"}
-FEWEST_WORDS = 4
-FEWEST_CHARACTERS = 7
 
 
 def clauses(sentence: str) -> list[str]:
-    """The readable parts of a plain *sentence*, each able to stand alone, without a full stop: the whole sentence
-    first where it can be read, then its clauses in their order.
+    """The readable parts of a plain *sentence*, each able to stand alone, without a full stop: the whole
+    sentence first where it can be read, then its clauses in their order.
 
-    >>> clauses("Okay, so I need to find the gcd of both, but first let me check the inputs for zero.")
-    ['Finding the gcd of both, but first let me check the inputs for zero', 'Finding the gcd of both',
-    'Checking the inputs for zero']
+    >>> clauses("Okay, so I need to find the gcd, but first let me check the inputs.")
+    ['Finding the gcd, but first let me check the inputs', 'Finding the gcd', 'Checking the inputs']
     """
     body = _without_opener(sentence.strip().rstrip(".。;,，:： "))
     found: list[str] = []
@@ -97,36 +143,31 @@ def _without_opener(text: str) -> str:
     return text
 
 
-def _parts(body: str) -> list[str]:
-    """Split at conjunctions outside brackets; parts that lean on the one before are left out."""
-    ends = [0]
-    depth_at = 0
-    depth = 0
-    for found in _PART.finditer(body):
-        between = body[depth_at : found.start()]
-        depth += between.count("(") + between.count("[") - between.count(")") - between.count("]")
-        depth_at = found.start()
-        if depth == 0:
-            ends.append(found.start())
-    if len(ends) == 1 and not _SUBORDINATE.match(body):
-        return []
-    parts = [body[start:end].strip(" ,;:，；—–") for start, end in zip(ends, [*ends[1:], len(body)], strict=True)]
-    leaning = re.compile(r"\w{2,}ing\b")
-    alone = [part for at, part in enumerate(parts) if not at or not (leaning.match(part) or _NOT_FIRST.match(part))]
-    mains = []
-    if _SUBORDINATE.match(body) and (main := _MAIN_CLAUSE.search(body)):
-        mains = [body[main.end() :]]
-    return alone + mains
-
-
 def _speak(part: str) -> str:
     """Without fillers, and an intention as the deed itself."""
     text = _without_opener(part)
-    if (found := _INTENTION.match(text)) and found["verb"].lower() in VERBS:
-        text = gerund(found["verb"].lower()) + text[found.end() :]
+    if (found := _INTENTION.match(text) or _COMMAND.match(text)) and found["verb"].lower() in VERBS:
+        text = gerund(found["verb"].lower()) + text[found.end("verb") :]
     if text.endswith("right?"):
         text = text[:-6].rstrip(" ,")
     return text[:1].upper() + text[1:] if _PLAIN_WORD.match(text) else text
+
+
+def _parts(body: str) -> list[str]:
+    """Split at conjunctions outside brackets; parts that lean on the one before are left out."""
+    ends = [0]
+    read = depth = 0
+    for found in _PART.finditer(body):
+        between = body[read : found.start()]
+        depth += sum((char in "([") - (char in ")]") for char in between)
+        read = found.start()
+        if depth == 0:
+            ends.append(read)
+    parts = [body[start:end].strip(" ,;:，；—–") for start, end in zip(ends, [*ends[1:], None], strict=True)]
+    alone = [part for part in parts[1:] if not (_LEANING.match(part) or _NOT_FIRST.match(part))]
+    if _SUBORDINATE.match(body) and (main := _MAIN_CLAUSE.search(body)):
+        alone.append(body[main.end() :])
+    return [parts[0], *alone]
 
 
 def _readable(text: str) -> bool:
@@ -135,15 +176,13 @@ def _readable(text: str) -> bool:
         return False
     if not _balanced(text) or _leans(text):
         return False
-    if _EQUATION.search(text):
-        return True
-    if len(_CJK.findall(text)) >= FEWEST_CHARACTERS:
+    if _EQUATION.search(text) or len(_CJK.findall(text)) >= FEWEST_CHARACTERS:
         return True
     words = text.split()
-    if _ENGLISH.search(text):
-        gerund_first = words[0].endswith("ing") and len(words[0]) > 4
-        return len(words) >= FEWEST_WORDS - gerund_first and bool(gerund_first or _VERB.search(text))
-    return len(words) > FEWEST_WORDS
+    if not _ENGLISH.search(text):
+        return len(words) > FEWEST_WORDS
+    deed = len(words[0]) > 4 and words[0].endswith("ing")
+    return len(words) >= FEWEST_WORDS - deed and bool(deed or _VERB.search(text))
 
 
 def _leans(text: str) -> bool:

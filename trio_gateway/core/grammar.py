@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from .config import ModelConfig
 from .harmony import HARMONY
 from .markers import Kind, Lexicon, Marker, Scan, is_prose, orphan, phrase, tag
+from .prose import CUES
 
-__all__ = ["CUES", "Grammar", "grammar_of"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-CUES = ("Wait", "Hmm", "But wait", "Actually", "Alternatively", "Hold on", "Let me check")
-"""What a model says when it has not come to its answer after all."""
+__all__ = ["Grammar", "grammar_of"]
 
 
 class Grammar:
@@ -42,7 +43,8 @@ class Grammar:
         tools = [tag(Kind.TOOL, text, attributes=True) for text in _unique(model.tool_markers)]
         self._starts = [start for start in starts if not is_prose(start.text)]
         self._orphans = [orphan(end) for end in ends if not is_prose(end)]
-        self._openers = [tag(Kind.OPEN, text, attributes=True) for text in _unique(text for text, _ in model.wrappers)]
+        openers = _unique(opener for opener, _ in model.wrappers)
+        self._openers = [tag(Kind.OPEN, text, attributes=True) for text in openers]
         self.closers = {_text(opener): _text(closer) for opener, closer in model.wrappers if opener}
         self._lone_closers = {_text(closer) for opener, closer in model.wrappers if not opener}
         self._outputs: dict[tuple[bool, frozenset[str]], Scan] = {}
@@ -51,9 +53,8 @@ class Grammar:
         self.head = Lexicon([*starts, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
         self.prose_head = Lexicon(phrase(Kind.PROSE_START, text) for text in _unique(model.prose_starts))
         self.any_block = _block(ends, tools)
-        self.blocks = {
-            start.text: _block([end for text, end in pairs if _text(text) == start.text], tools) for start in starts
-        }
+        paired = {start.text: [end for text, end in pairs if _text(text) == start.text] for start in starts}
+        self.blocks = {start: _block(ends, tools) for start, ends in paired.items()}
         tags = [*self._orphans, *self._starts]
         prose_ends = [phrase(Kind.PROSE_END, text) for text in _unique(model.prose_ends)]
         cues = [phrase(Kind.CUE, cue) for cue in CUES]
@@ -65,7 +66,8 @@ class Grammar:
         key = (orphans, wrapped)
         if key not in self._outputs:
             line = [*(self._orphans if orphans else ()), *self._starts, *self._openers]
-            self._outputs[key] = Scan(self._closing(self._lone_closers | wrapped), line=line, outside_code=True)
+            closers = self._closing(self._lone_closers | wrapped)
+            self._outputs[key] = Scan(closers, line=line, outside_code=True)
         return self._outputs[key]
 
     def _closing(self, closers: Iterable[str]) -> list[Marker]:
@@ -80,7 +82,7 @@ class _Harmony(Grammar):
         self.echo = self.head = HARMONY.line
         self.any_block = HARMONY
 
-    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:  # noqa: ARG002
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:
         return HARMONY
 
 

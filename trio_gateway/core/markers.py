@@ -15,10 +15,12 @@ How a marker may be written:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["BLANKS", "Hit", "Kind", "Lexicon", "Marker", "Scan", "is_prose", "orphan", "phrase", "tag"]
 
@@ -27,6 +29,7 @@ BLANKS = 64
 
 _NAMED = re.compile(r"</?[A-Za-z][A-Za-z0-9_.:-]*>")
 _ATTRIBUTES = rf"[ \t][^<>\n]{{0,{BLANKS}}}"
+_SENTENCE_ENDS = frozenset(".!?:")
 _REST_OF_LINE = rf"[ \t\r]{{0,{BLANKS}}}"
 
 
@@ -100,15 +103,17 @@ def phrase(kind: Kind, text: str) -> Marker:
 
 
 def is_prose(text: str) -> bool:
-    """Whether a marker reads like prose ("Here is my thought process:"), so that it counts at the head only."""
+    """Whether a marker reads like prose ("Here is my thought process:"): then it counts at the head only."""
     return text[:1].isalpha()
 
 
 def _spelled(text: str, *, folded: bool = False) -> str:
-    return "".join(
-        f"[{char.lower()}{char.upper()}]" if folded and char.isalpha() else "['’]" if char in "'’" else re.escape(char)
-        for char in text
-    )
+    def spelled(char: str) -> str:
+        if char in "'’":
+            return "['’]"
+        return f"[{char.lower()}{char.upper()}]" if folded and char.isalpha() else re.escape(char)
+
+    return "".join(map(spelled, text))
 
 
 class Hit(NamedTuple):
@@ -163,7 +168,7 @@ class Scan:
         self.outside_code = outside_code
         self.triggers = _triggers(self.line.markers)
 
-    def place(self, text: str, place: int, before: str) -> Lexicon:
+    def place(self, text: str, place: int, before: str = "") -> Lexicon:
         """What counts at *place* of *text*; *before*: the last character before *text* that is no whitespace.
 
         A sentence starts after a newline, or after ``.``, ``!``, ``?`` or ``:`` and whitespace.
@@ -178,15 +183,15 @@ class Scan:
             word -= 1
         if word:
             before = text[word - 1]
-        starts = "\n" in text[max(word, place - BLANKS) : place] or before in set(".!?:")
+        starts = "\n" in text[max(word, place - BLANKS) : place] or before in _SENTENCE_ENDS
         return self.sentence if starts else self.mid
 
 
 def _triggers(markers: Iterable[Marker]) -> re.Pattern[str]:
-    """Finds every place where one of *markers* can begin; by their first two characters, as one is too common."""
+    """Finds the places where one of *markers* can begin, by two characters: one alone is too common."""
     seconds: dict[str, set[str]] = {}
     for marker in markers:
         first, second = (_spelled(char, folded=marker.folded) for char in (marker.text[0], marker.text[1:2]))
         seconds.setdefault(first, set()).add(second)
-    parts = [f"{first}(?:{'|'.join(sorted(rest))}|\\Z)" for first, rest in sorted(seconds.items())]
+    parts = [f"{first}(?={'|'.join(sorted(rest))}|\\Z)" for first, rest in sorted(seconds.items())]
     return re.compile("|".join(parts) or "(?!)")

@@ -1,4 +1,4 @@
-"""Text for people: one line, no control or invisible characters, no HTML, no Markdown, formulas in plain words."""
+"""Text for people: one line, no control or invisible characters, no HTML, no Markdown, formulas in words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _TAGS = (
     "noscript|object|ol|option|p|pre|q|s|script|section|select|small|source|span|strike|strong|style|sub|summary|sup|"
     "svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|tt|u|ul|var|video|think|answer"
 )
-_HTML = re.compile(rf"</?(?:{_TAGS})\b[^<>]{{0,300}}>|<!--.{{0,300}}?-->|<!doctype[^<>]{{0,300}}>", re.IGNORECASE)
+_HTML = re.compile(
+    rf"</?(?:{_TAGS})\b[^<>]{{0,300}}>|<!--.{{0,300}}?-->|<!doctype[^<>]{{0,300}}>", re.IGNORECASE
+)
 _TAG_LIKE = re.compile(r"<(?=[A-Za-z/!?])([^<>]{0,80})>")
 _FORMULA = re.compile(FORMULA, re.DOTALL)
 _LOOSE_LATEX = re.compile(r"\\[A-Za-z]{2}|[\^_]\{")
@@ -40,7 +42,7 @@ _SPACE_BEFORE = re.compile(r"\s+([,.;:!?])(?=\s|$)")
 
 
 def one_line(text: str) -> str:
-    """*text* on one line: control characters and runs of white space are one space, invisible ones are gone."""
+    """*text* on one line: control characters and runs of space are one space, invisible ones are gone."""
     return " ".join(_INVISIBLE.sub("", _CONTROL.sub(" ", text)).split())
 
 

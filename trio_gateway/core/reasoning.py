@@ -14,15 +14,15 @@ PROSE      reasoning told in prose, a guess; awaited: words that end it, or a ta
 CANDIDATE  after such words; awaited: words that take them back, or the end of the hold
 CALL       the arguments of a harmony tool call; awaited: the next token of the format
 
-A call looks for the places where an awaited marker can begin (one regular expression), asks there whether one
-does (a lexicon), and gives what comes before it. Three things are held back for the next call: what may yet become a
-marker; whitespace before it (at most 64 characters; whitespace that touches a marker belongs to it); and in
-CANDIDATE the words in doubt. Everything else leaves at once. So nothing is decided twice, and the split does not
-depend on how the text was cut. Where no marker can begin in the text and no whitespace ends it, ``feed`` does no
-more than wrap it.
+A call looks for the places where an awaited marker can begin (one regular expression), asks there whether
+one does (a lexicon), and gives what comes before it. Three things are held back for the next call: what may
+yet become a marker; whitespace before it (at most 64 characters; whitespace that touches a marker belongs to
+it); and in CANDIDATE the words in doubt. Everything else leaves at once. So nothing is decided twice, and the
+split does not depend on how the text was cut. Where no marker can begin in the text and no whitespace ends
+it, ``feed`` does no more than wrap it.
 
-A marker in the text is a guess: it may be the answer that speaks of markers. So the text of an open block is kept
-(up to 4 Mi characters), and may become output after all.
+A marker in the text is a guess: it may be the answer that speaks of markers. So the text of an open block is
+kept (up to 4 Mi characters), and may become output after all.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from .codespans import CodeTracker
 from .config import ModelConfig
 from .grammar import grammar_of
 from .harmony import Channel, read_header
-from .markers import BLANKS, Hit, Kind, Marker, Scan
+from .markers import BLANKS, Hit, Kind, Scan
 from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
+from .prose import CONFIRMED, Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,14 +97,24 @@ class ReasoningSplitter:
 
     *starts_in_reasoning*: the prompt has opened a block (see the function of this name).
 
-    *whole*: the answer is not streamed, so output need not leave before it is certain. It is given when a block
-    opens or at the end; if an end marker without a start stands alone on a line before, it was reasoning. In a
-    streamed answer such a marker is only dropped, and counted in ``orphans``.
+    *whole*: the answer is not streamed, so output need not leave before it is certain. It is given when a
+    block opens or at the end; if an end marker without a start stands alone on a line before, it was
+    reasoning. In a streamed answer such a marker is only dropped, and counted in ``orphans``.
 
     >>> splitter = ReasoningSplitter(ModelConfig(markers=(("<think>", "</think>"),)))
     >>> splitter.feed("<think>2 + 2</th"), splitter.feed("ink> 4"), splitter.finish("stop")
     ([Reasoning(text='2 + 2')], [Output(text='4')], [])
     """
+
+    _state: State
+    _scan: Scan
+    """What is looked for in this state."""
+    _flow: Callable[[str], None]
+    """Where text goes in this state."""
+    _trigger: Callable[[str], re.Match[str] | None]
+    """Whether anything is looked for that can begin in the text."""
+    _doubt: Doubt
+    """In CANDIDATE."""
 
     def __init__(self, model: ModelConfig, *, starts_in_reasoning: bool = False, whole: bool = False) -> None:
         self.orphans = 0
@@ -120,8 +131,6 @@ class ReasoningSplitter:
         self._block = self._grammar.any_block  # what ends the block
         self._label = ""  # text that may follow its start marker, to be dropped
         self._last = ""  # in prose, the last character given that is no whitespace
-        self._window = 0  # in CANDIDATE, the characters that decide
-        self._weighed = 0  # how many of them have been looked at
         if starts_in_reasoning:
             self._account.open_block("")
         self._enter(State.ASSUMED if starts_in_reasoning else State.HEAD, _NOTHING)
@@ -131,14 +140,14 @@ class ReasoningSplitter:
         if self._held:
             text, self._held = self._held + text, ""
         if text and self._trigger(text) is None and not text[-1].isspace():
-            self._account.pieces = pieces = []
+            pieces = self._account.begin()
             self._flow(text)
             return pieces
         return self._run(text, final=False)
 
     def structured(self) -> list[Piece]:
         """A field of its own brought reasoning: all text is output from here on, what was held back too."""
-        self._account.pieces = pieces = []
+        pieces = self._account.begin()
         if self._state in _IN_PROSE:
             self._promote()
         elif self._state in _IN_BLOCK:
@@ -161,7 +170,7 @@ class ReasoningSplitter:
     def finish(self, finish_reason: str | None) -> list[Piece]:
         """The text is over: gives all that was held back, and says whether an open block was one.
 
-        Where the model stopped of its own accord (``stop``) in a block it had opened, there was no block: that is
+        Where the model stopped of its own accord (``stop``) in an open block, there was no block: that is
         output, with its start marker if other output came before it. Cut off for any other reason it stays
         reasoning. Prose that nothing ended is output always.
         """
@@ -180,7 +189,7 @@ class ReasoningSplitter:
     def _enter(self, state: State, scan: Scan) -> None:
         self._state = state
         self._scan = scan
-        self._flow: Callable[[str], None] = self._account.speak
+        self._flow = self._account.speak
         match state:
             case State.OUTPUT if scan.outside_code:
                 self._flow = self._speak
@@ -207,7 +216,7 @@ class ReasoningSplitter:
     def _run(self, text: str, *, final: bool) -> list[Piece]:
         """Go through *text*, state after state. Each gives what it can and says how far it came; what it must
         hold back it leaves in ``_held``, and is through."""
-        self._account.pieces = pieces = []
+        pieces = self._account.begin()
         at = 0
         while at < len(text):
             match self._state:
@@ -222,3 +231,181 @@ class ReasoningSplitter:
                 case State.OUTPUT | State.REASONING | State.PROSE | State.CALL:
                     at = self._in_text(text, at, final=final)
         return pieces
+
+    def _at_head(self, text: str, at: int, *, final: bool) -> int:
+        at_head = self._state is State.HEAD
+        place = _end(_BLANK_OR_BOM, text, at)
+        lexicon = self._grammar.head if at_head else self._grammar.echo
+        hit = lexicon.at(text, place, len(text), final=final)
+        if hit is None and at_head:
+            hit = self._grammar.prose_head.at(text, _end(_EMPHASIS, text, place), len(text), final=final)
+        if hit is not None:
+            if place - at > BLANKS:
+                self._flow(text[at : place - BLANKS])
+            return self._meet(hit, text, max(at, place - BLANKS), place)
+        if at_head:
+            self._enter(State.OUTPUT, self._output_scan())
+        else:
+            self._enter(State.REASONING, self._block)
+        return at
+
+    def _in_gap(self, text: str, at: int, *, final: bool) -> int:
+        place = _end(_BLANK, text, at)
+        if place == len(text):
+            return place
+        hit = self._scan.line.at(text, place, len(text), final=final)
+        if hit is not None:
+            return self._meet(hit, text, place, place)
+        self._enter(State.OUTPUT, self._scan)
+        return place
+
+    def _at_block(self, text: str, at: int, *, final: bool) -> int:
+        place = _end(_BLANK, text, at)
+        self._account.skip(text[at:place])
+        if place == len(text):
+            return place
+        label, self._label = self._label, ""
+        found = text[place : place + len(label)]
+        if label and found == label:
+            self._account.skip(label)
+            return place + len(label)
+        if not final and label.startswith(found) and place + len(found) == len(text):
+            self._label, self._held = label, found
+            return len(text)
+        self._enter(State.REASONING, self._block)
+        return place
+
+    def _in_text(self, text: str, at: int, *, final: bool) -> int:
+        scan, end = self._scan, len(text)
+        for trigger in scan.triggers.finditer(text, at):
+            place = trigger.start()
+            hit = scan.place(text, place, self._last).at(text, place, end, final=final)
+            if hit is None:
+                continue
+            at = self._give(text, at, place)
+            if scan.outside_code and self._code.inside(text[at:place]):
+                continue
+            return self._meet(hit, text, at, place)
+        if final or not scan.line.markers:
+            self._flow(text[at:])
+        else:
+            self._held = text[self._give(text, at, end) :]
+        return end
+
+    def _in_doubt(self, text: str, at: int, *, final: bool) -> int:
+        verdict = self._doubt.weigh(text, at, final=final)
+        if verdict is None:
+            self._held = text[at:]
+            return len(text)
+        if verdict == CONFIRMED:
+            return self._commit(at)
+        words = _without_blanks(text[at:verdict])
+        self._last = words.rstrip()[-1]
+        self._code = self._doubt.code
+        self._account.think(words)
+        self._enter(State.PROSE, self._grammar.prose)
+        return at + len(words)
+
+    def _commit(self, at: int) -> int:
+        """The words did end the prose; they are output, and are read as such."""
+        self._account.close_block()
+        self._code = CodeTracker()
+        self._enter(State.OUTPUT, self._output_scan())
+        return at
+
+    def _meet(self, hit: Hit, text: str, at: int, place: int) -> int:
+        """A marker stands at *place*, where it counts; whitespace that touches it begins at *at*."""
+        marker, stop = hit
+        if marker is None:
+            self._held = text[at:]
+            return len(text)
+        match marker.kind:
+            case Kind.START:
+                if self._state is State.PROSE:
+                    self._promote()
+                self._started = True
+                self._label = self._model.label.lstrip()
+                self._open(text[at:stop], self._grammar.blocks[marker.text])
+            case Kind.HEADER:
+                self._read_header(text[at:stop])
+            case Kind.PROSE_START:
+                self._account.open_block("")
+                self._enter(State.PROSE, self._grammar.prose)
+                self._flow(text[at:stop])
+            case Kind.PROSE_END:
+                self._flow(text[at:place])
+                self._doubt = Doubt(self._grammar.candidate, stop - place + self._model.prose_hold)
+                self._enter(State.CANDIDATE, _NOTHING)
+                return place
+            case Kind.TOOL:
+                self._leave()
+                self._enter(State.OUTPUT, self._scan)
+                return place
+            case Kind.ORPHAN:
+                self.orphans += 1
+                self._account.recast()
+                self._leave()
+            case Kind.OPEN:
+                self._wrapped |= {self._grammar.closers[marker.text]}
+                self._leave()
+            case _:  # END, CLOSE, CONTROL; a CUE is met in doubt only
+                self._wrapped -= {marker.text}
+                self._leave()
+        return stop
+
+    def _read_header(self, header: str) -> None:
+        channel, name = read_header(header)
+        match channel:
+            case Channel.REASONING:
+                self._open(header, self._grammar.any_block)
+            case Channel.TOOL:
+                self._leave()
+                self._account.open_call(name)
+                self._enter(State.CALL, self._scan)
+            case Channel.OUTPUT:
+                self._leave()
+
+    def _open(self, opener: str, ends: Scan) -> None:
+        self._block = ends
+        self._account.open_block(opener)
+        self._enter(State.BLOCK, _NOTHING)
+
+    def _leave(self) -> None:
+        """A marker is over, and any block with it."""
+        self._account.close_block()
+        self._account.part()
+        self._code = CodeTracker()
+        self._enter(State.GAP, self._output_scan())
+
+    def _output_scan(self) -> Scan:
+        return self._grammar.output(orphans=not (self._started or self.orphans), wrapped=self._wrapped)
+
+    def _give(self, text: str, at: int, place: int) -> int:
+        """Give the text up to *place*, but no whitespace that may touch a marker there; how far that is."""
+        if given := _without_blanks(text[at:place]):
+            self._flow(given)
+        return at + len(given)
+
+    def _promote(self) -> bool:
+        promotion = self._account.reclaim()
+        if promotion is None:
+            return False
+        self._account.promote(Promotion(self._unwrapped(promotion.text), promotion.given))
+        return True
+
+    def _unwrapped(self, text: str) -> str:
+        """*text*, taken for reasoning until now, without what output does not show."""
+        splitter = ReasoningSplitter(ModelConfig(wrappers=self._model.wrappers))
+        splitter._wrapped = self._wrapped
+        pieces = [*splitter.feed(text), *splitter.finish(None)]
+        return "".join(piece.text for piece in pieces if isinstance(piece, Output))
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where *pattern*, which matches everywhere, ends when it begins at *at*."""
+    return next(pattern.finditer(text, at)).end()
+
+
+def _without_blanks(text: str) -> str:
+    """*text* without the whitespace at its end that belongs to a marker after it."""
+    return text[: max(len(text.rstrip()), len(text) - BLANKS)]

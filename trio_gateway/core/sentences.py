@@ -18,25 +18,31 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
+from trio_gateway.core.terms import is_cjk
+
 __all__ = ["Sentence", "SentenceReader"]
 
 BLOCK = 2048
 LONGEST = 700
 LONGEST_CJK = 120
 KEPT = 64
+WRAPPED = 65
+"""A line at least this long that ends without a stop before a small letter was wrapped."""
 
 _TOKEN = re.compile(
     r"(?P<fence>```+|~~~+)|(?P<code>`[^`\n]{1,200}`)|(?P<formula>\\\[|\\\(|\$\$)"
     r"|(?P<inline>\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d))"
-    r"|(?P<cjk>[。！？；]+[”’」』）]*)|(?P<stop>[.!?…]+[\"'”’»)\]*_]*(?=\s))|(?P<line>\n)"
+    r"|(?P<cjk>[。！？；]+[”’」』）]*)|(?P<stop>[.!?…]+[\"'”’»)\]*_]*(?=\s))|(?P<line>\n\s*)"
 )
 _CLOSER = {"\\[": "\\]", "\\(": "\\)", "$$": "$$"}
 _FENCE_END = re.compile(r"(?:^|\n)[ \t]*(?:```+|~~~+)[^\n]*\n")
 _CODE_LINE = re.compile(r"[^\n]*\n\s*([^\n]*\S)[^\n]*\n")
-_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:e\.g|i\.e|vs|cf|approx|resp|fig|eq|dr|mr|mrs|ms|prof)\.$", re.IGNORECASE)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:e\.g|i\.e|vs|cf|approx|resp|fig|eq|dr|mr|mrs|ms|prof)\.$", re.IGNORECASE
+)
 _GOES_ON = frozenset("+-*/=<>×÷·^),;")  # after a factorial: "6! / (3! * 3!)"
 _LIST_NUMBER = re.compile(r"\s*\(?\d{1,2}\.$")
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_VISIBLE = re.compile(r"\S")
 _SOFT_END = re.compile(r"[，、,;；：]\s*|\s")
 
 
@@ -99,7 +105,7 @@ class SentenceReader:
 
     def _shorten(self, tail: str) -> str:
         """Cut a tail that finds no end, so that it stays bounded and its text is not lost."""
-        while len(tail) > (limit := LONGEST_CJK if _is_cjk(tail[:LONGEST_CJK]) else LONGEST):
+        while len(tail) > (limit := LONGEST_CJK if is_cjk(tail[:LONGEST_CJK]) else LONGEST):
             ends = [found.end() for found in _SOFT_END.finditer(tail, limit // 2, limit)]
             end = ends[-1] if ends else limit
             self._sentences.append(Sentence(tail[:end].strip()))
@@ -132,7 +138,7 @@ class _Scan:
 
     def _end(self, token: re.Match[str]) -> int | None:
         """A possible end of the sentence: None when the text that decides it has not come yet."""
-        following = re.compile(r"\S").search(self.text, token.end())
+        following = _VISIBLE.search(self.text, token.end())
         if following is None and not self.final:
             return None
         if following is None or self._ends(token, following.start()):
@@ -152,7 +158,8 @@ class _Scan:
             case _:
                 if self.text.startswith(("\\[", "$$"), following):
                     return not before.strip()
-                return not (small and before.rstrip()[-1:] not in (".", ":", ";", "!", "?"))
+                line = before.rstrip().rpartition("\n")[2]
+                return not (small and len(line) >= WRAPPED and line[-1] not in ".:;!?")
 
     def _emit(self, end: int) -> None:
         if sentence := self.text[self.start : end].strip():
@@ -187,7 +194,3 @@ class _Scan:
             return self.start
         self.start = max(self.start, self.text.rfind("\n"), len(self.text) - LONGEST)
         return None
-
-
-def _is_cjk(text: str) -> bool:
-    return 2 * len(_CJK.findall(text)) > len(text)

@@ -1,46 +1,50 @@
 """What a model is working out, in lines for people, taken from its reasoning while it comes.
 
-Theory of operation: sentences are collected as they become complete. When a line is asked for, every clause of
-the new sentences that can stand alone is a candidate. A term weighs more the more of the new sentences have it and
-the fewer earlier rounds had it; the line is the clause, or the two clauses of different sentences, whose terms carry most
-weight for their cost. What was told is not told again, also not in other words, and the final result is kept back.
+Theory of operation: sentences are collected as they become complete. When a line is asked for, every clause
+of the new sentences that can stand alone is a candidate. The line is the clause, or the few clauses of
+different sentences, that carry most weight for their cost: terms that many of the new sentences share and
+that earlier rounds did not have. What was told is not told again, also not in other words, and the final
+result is kept back.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter, deque
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from trio_gateway.core.answer_guard import AnswerGuard
 from trio_gateway.core.clauses import clauses
 from trio_gateway.core.plain_text import cut, plain
+from trio_gateway.core.salience import Told, Weights
 from trio_gateway.core.sentences import Sentence, SentenceReader
-from trio_gateway.core.terms import terms
+from trio_gateway.core.terms import is_cjk, terms
 
 __all__ = ["Detail", "ReasoningSummary"]
 
 Detail = Literal["concise", "auto", "detailed"]
 
-WIDTHS: dict[Detail, int] = {"concise": 80, "auto": 140, "detailed": 300}
-"""Longest line, in characters."""
+
+class _Size(NamedTuple):
+    width: int
+    clauses: int
+
+
+SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "detailed": _Size(300, 5)}
+"""Longest line, in characters, and the most clauses it is made of."""
 FIRST_LOOK = 30
 """New characters from which on a line may be worth asking for."""
-PAIRED = 12
+COMPARED = 12
 """Best clauses among which pairs are tried."""
-REMEMBERED = 256
-"""Told clauses that a new one is compared with; of older ones the exact terms are remembered."""
-REMEMBERED_EXACTLY = 4096
-TOO_SIMILAR = 0.7
-"""Share of the shorter clause's terms that makes two clauses say the same."""
-VOCABULARY = 4000
-"""Terms whose rounds are counted; the rarer half is forgotten beyond."""
 
 _END = re.compile(r"[.!?。！？\n]")
-_LEANS = re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE)
+_CODE = "Writing code: "
+# Work done is liked, a clause that leans on one before it is not; of a program there is only its first line.
+_LIKED = (
+    (re.compile(_CODE), 0.5),
+    (re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE), 0.8),
+    (re.compile(r"[A-Z][a-z-]+ing\s|.*="), 1.1),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,11 @@ class ReasoningSummary:
     """
 
     def __init__(self, *, detail: Detail = "auto") -> None:
-        self._width = WIDTHS[detail]
+        self._size = SIZES[detail]
         self._reader = SentenceReader()
         self._guard = AnswerGuard()
-        self._weights = _Weights()
-        self._told = _Told()
+        self._weights = Weights()
+        self._told = Told()
         self._new = 0
         self._complete = False
 
@@ -87,7 +91,7 @@ class ReasoningSummary:
         """The last line, when the reasoning has ended: what was left incomplete counts too."""
         sentences = self._reader.take(final=True)
         for sentence in sentences[-1:]:
-            self._guard.note_values(plain(sentence.text))
+            self._guard.note_value(plain(sentence.text))
         return self._say(sentences)
 
     def restart(self) -> None:
@@ -100,97 +104,72 @@ class ReasoningSummary:
     def _say(self, sentences: list[Sentence]) -> str | None:
         self._new = 0
         self._complete = False
-        plain_texts = [plain(sentence.text) for sentence in sentences]
-        self._weights.learn(frozenset(terms(text)) for text in plain_texts)
-        shown = [
-            not (sentence.code or self._guard.hides(sentence.text, text))
-            for sentence, text in zip(sentences, plain_texts, strict=True)
-        ]
-        options = [
-            _Clause(clause, frozenset(terms(clause)), number)
-            for number, text in enumerate(plain_texts)
-            if shown[number]
-            for clause in clauses(text)
-            if not self._guard.tells(clause)
-        ]
-        chosen = self._choose([option for option in options if option.terms])
+        chosen = self._choose(self._candidates(sentences))
         for option in chosen:
             self._told.add(option.terms)
-        return cut(_joined([option.text for option in chosen]), self._width) if chosen else None
+        return cut(_joined(chosen), self._size.width) if chosen else None
+
+    def _candidates(self, sentences: list[Sentence]) -> list[_Clause]:
+        texts = [plain(sentence.text) for sentence in sentences]
+        self._weights.learn([frozenset(terms(text)) for text in texts])
+        # All sentences pass the guard before any clause does: the result may be betrayed by a later one.
+        hidden = [
+            self._guard.hides(sentence.text, text) for sentence, text in zip(sentences, texts, strict=True)
+        ]
+        found = [
+            _Clause(clause, frozenset(terms(clause)), at)
+            for at, text in enumerate(texts)
+            if not hidden[at]
+            for clause in ([_CODE + text.rstrip(" {(:")] if sentences[at].code else clauses(text))
+            if not self._guard.tells(clause)
+        ]
+        return [clause for clause in found if clause.terms]
 
     def _choose(self, options: list[_Clause]) -> list[_Clause]:
-        """The one or two clauses to tell, in their order; none when all was told."""
-        fitting = [option for option in options if len(option.text) <= self._width]
-        ranked = sorted(fitting or options, key=lambda option: -self._value([option]))
+        """The clauses to tell, in their order; none when all was told. The best pair is found by trying, and
+        more are added one by one while that makes the line better."""
+        fresh = self._fresh([option for option in options if len(option.text) <= self._size.width])
+        pairs = [[one, other] for one in fresh for other in fresh if one.sentence < other.sentence]
+        best = max([[one] for one in fresh] + self._fitting(pairs), key=self._value, default=[])
+        while 1 < len(best) < self._size.clauses:
+            more = [
+                sorted([*best, one], key=_place) for one in fresh if one.sentence not in map(_place, best)
+            ]
+            better = max(self._fitting(more), key=self._value, default=best)
+            if self._value(better) <= self._value(best):
+                break
+            best = better
+        return best or self._fresh(options)[:1]
+
+    def _fresh(self, options: list[_Clause]) -> list[_Clause]:
+        """The best options that were not told, best first."""
         fresh: list[_Clause] = []
-        for option in ranked:
+        for option in sorted(options, key=lambda option: -self._value([option])):
             if not self._told.knows(option.terms):
                 fresh.append(option)
-                if len(fresh) == PAIRED:
+                if len(fresh) == COMPARED:
                     break
-        singles = [[option] for option in fresh]
-        pairs = [
-            [one, other]
-            for one in fresh
-            for other in fresh
-            if one.sentence < other.sentence and len(_joined([one.text, other.text])) <= self._width
-        ]
-        return max(singles + pairs, key=self._value, default=[])
+        return fresh
 
-    def _value(self, chosen: list[_Clause]) -> float:
-        value = self._weights.value(frozenset().union(*(option.terms for option in chosen)))
-        for option in chosen:
-            if _LEANS.match(option.text):
-                value *= 0.8
+    def _fitting(self, lines: list[list[_Clause]]) -> list[list[_Clause]]:
+        return [line for line in lines if len(_joined(line)) <= self._size.width]
+
+    def _value(self, line: list[_Clause]) -> float:
+        """What a line of these clauses is worth."""
+        value = self._weights.value(frozenset().union(*(clause.terms for clause in line)))
+        for clause in line:
+            value *= next((factor for mark, factor in _LIKED if mark.match(clause.text)), 1.0)
         return value
 
 
-class _Weights:
-    """What a term is worth: how many new sentences have it, against how many earlier rounds had it."""
-
-    def __init__(self) -> None:
-        self._rounds = 0
-        self._had: Counter[str] = Counter()
-        self._now: Counter[str] = Counter()
-
-    def learn(self, sentences: Iterable[frozenset[str]]) -> None:
-        """Begin a new round with the terms of its sentences."""
-        self._had.update(self._now.keys())
-        if len(self._had) > VOCABULARY:
-            self._had = Counter(dict(self._had.most_common(VOCABULARY // 2)))
-        self._now = Counter(term for sentence in sentences for term in sentence)
-        self._rounds += 1
-
-    def value(self, line: frozenset[str]) -> float:
-        """Weight gained by a line of these terms, against what saying them costs."""
-        gain = cost = 0.0
-        for term in line:
-            rarity = math.log(1 + self._rounds / (1 + self._had[term])) ** 2
-            gain += rarity * self._now[term] ** 0.75
-            cost += rarity
-        return gain / (1 + cost) ** 0.35
+def _place(clause: _Clause) -> int:
+    return clause.sentence
 
 
-class _Told:
-    """What was said, so that it is not said again."""
-
-    def __init__(self) -> None:
-        self._recent: deque[frozenset[str]] = deque(maxlen=REMEMBERED)
-        self._exact: dict[int, None] = {}
-
-    def add(self, clause: frozenset[str]) -> None:
-        self._recent.append(clause)
-        self._exact[hash(clause)] = None
-        if len(self._exact) > REMEMBERED_EXACTLY:
-            del self._exact[next(iter(self._exact))]
-
-    def knows(self, clause: frozenset[str]) -> bool:
-        return hash(clause) in self._exact or any(
-            len(clause & told) > TOO_SIMILAR * min(len(clause), len(told)) for told in self._recent
-        )
-
-
-def _joined(texts: list[str]) -> str:
-    """Sentences after each other, the last without its full stop."""
-    head = "".join(f"{text} " if text[-1] in "?!" else f"{text}. " for text in texts[:-1])
-    return head + texts[-1]
+def _joined(line: list[_Clause]) -> str:
+    """Clauses as sentences, the last without its full stop."""
+    parts: list[str] = []
+    for clause in line:
+        stop, space = ("。", "") if is_cjk(clause.text) else (".", " ")
+        parts += [clause.text, "" if clause.text[-1] in "?!？！" else stop, space]
+    return "".join(parts[:-2])

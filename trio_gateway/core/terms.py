@@ -7,20 +7,25 @@ characters; words of other languages stand as they are.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-__all__ = ["STOP_WORDS", "terms"]
+__all__ = ["CJK", "STOP_WORDS", "is_cjk", "terms"]
 
-STOP_WORDS = frozenset(
-    "a an the of to in on at by for with from and or but so if then than that this these those it its is are was were "
-    "be been being am do does did doing done have has had i me my we our us you your he she they them their there here "
-    "as not no yes can could would should will may might must just let lets s t re ve ll d m what which who how when "
-    "where why all any each both some such same other into out up down over under again further once only own too very "
-    "also now okay ok hmm wait well let's i'm i'll i've it's that's don't doesn't isn't can't won't didn't there's "
-    "think know see say get got go going make sure need want try maybe perhaps actually really still even because "
-    "since while like thing things way one right mean means seems seem look looks".split()
-)
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+|[^\W_]+(?:['’][a-z]+)?")
-_FIRST_CJK = "\u3040"
+CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Kana and Chinese characters, as the inside of a character class: they are written without spaces."""
+
+_TABLE = """
+a an the of to in on at by for with from and or but so if then than that this these those it its is are was
+were be been being am do does did doing done have has had i me my we our us you your he she they them their
+there here as not no yes can could would should will may might must just let lets s t re ve ll d m what which
+who how when where why all any each both some such same other into out up down over under again further once
+only own too very also now okay ok hmm wait well let's i'm i'll i've it's that's don't doesn't isn't can't
+won't didn't there's think know see say get got go going make sure need want try maybe perhaps actually really
+still even because since while like thing things way one right mean means seems seem look looks
+"""
+STOP_WORDS = frozenset(_TABLE.split())
+_CJK = re.compile(f"[{CJK}]")
+_WORD = re.compile(rf"(?P<run>[{CJK}]+)|(?:(?![{CJK}])[^\W_])+(?:['’][a-z]+)?")
 _SUFFIX = re.compile(r"(?:ations?|ings?|ied|ies|edly|ed|es|s|ly)$")
 
 
@@ -31,14 +36,21 @@ def terms(text: str) -> list[str]:
     ['comput', 'binomial', 'coefficient', 'c', '4', '2']
     """
     found: list[str] = []
-    for word in _WORD.findall(text.lower()):
-        if word[0] >= _FIRST_CJK and len(word) > 1 and not word.isascii() and "\u3040" <= word[0] <= "\ufaff":
-            found.extend(word[at : at + 2] for at in range(len(word) - 1))
+    for match in _WORD.finditer(text.lower()):
+        word = match[0]
+        if match["run"]:
+            found.extend(word[at : at + 2] for at in range(max(1, len(word) - 1)))
         elif word not in STOP_WORDS:
             found.append(_stem(word))
     return found
 
 
+def is_cjk(text: str) -> bool:
+    """Whether most characters of *text* belong to a script without spaces."""
+    return 2 * len(_CJK.findall(text)) > len(text)
+
+
+@lru_cache(maxsize=4096)
 def _stem(word: str) -> str:
     """A short stem, the same for *computes*, *computed* and *computing*; it need not be a word."""
     found = _SUFFIX.search(word)

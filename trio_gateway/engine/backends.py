@@ -12,7 +12,7 @@ import structlog
 import trio
 from msgspec import Struct
 
-from ..core.breaker import CircuitBreaker, Outcome, Permit, Refusal
+from ..core.breaker import CircuitBreaker, Outcome, Permit, Refusal, State
 from ..core.config import UpstreamConfig
 from ..core.faults import Fault
 from .metrics import Metrics
@@ -44,10 +44,10 @@ class Flight:
 class Backend:
     """One upstream, as the gateway sees it. Every permit it gives must be settled; settling again is nothing."""
 
-    def __init__(self, name: str, config: UpstreamConfig, key: str | None, metrics: Metrics) -> None:
+    def __init__(self, name: str, config: UpstreamConfig, upstream: Upstream, metrics: Metrics) -> None:
         self.name = name
         self.config = config
-        self.upstream = Upstream(config, key)
+        self.upstream = upstream
         self.breaker = CircuitBreaker(config.breaker, now=trio.current_time(), random=random.random)
         self.models: tuple[str, ...] = ()
         """Ids of the models it lists, as last heard."""
@@ -136,7 +136,7 @@ class Backend:
         if permit.settled:
             return
         self._load -= 1
-        tripped = self.breaker.settle(
+        self.breaker.settle(
             permit,
             outcome,
             trio.current_time(),
@@ -146,8 +146,6 @@ class Backend:
             retry_after=retry_after,
             error_class=error_class,
         )
-        if tripped:
-            self._sweep()
         self._tell()
 
     def _sweep(self) -> None:
@@ -159,3 +157,5 @@ class Backend:
     def _tell(self) -> None:
         for change in self.breaker.drain_events():
             log.warning("breaker_changed", upstream=self.name, old=change.old, new=change.new, reason=change.reason)
+            if change.new is State.OPEN:
+                self._sweep()

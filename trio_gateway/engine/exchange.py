@@ -6,7 +6,7 @@ import trio
 
 from ..core.answer import AnswerReader
 from ..core.breaker import Outcome
-from ..core.chunks import InbandError, ProtocolError, parse_chunk
+from ..core.chunks import InbandError, ProtocolError, describe_error_event, parse_chunk
 from ..core.errors import error_for
 from ..core.events import Done, Event, Usage
 from ..core.faults import Fault, Replay, fault_of_error, fault_of_transport
@@ -133,12 +133,12 @@ class Exchange:
     def _read(self, event: SSEEvent, flight: Flight) -> list[Event]:
         if event.event not in {"message", "error"} or not event.data.strip():
             return []  # an event of the upstream's own kind is none of ours, and an empty one says nothing
+        if event.event == "error":
+            raise UpstreamFailure(self._backend.upstream.fault_in_stream(describe_error_event(event.data)))
         try:
             chunk = parse_chunk(event.data)
         except ProtocolError as error:
-            if event.event != "error":
-                raise _failure("upstream_protocol", "The upstream sent an event that is no chunk.") from error
-            chunk = InbandError(message=event.data)
+            raise _failure("upstream_protocol", "The upstream sent an event that is no chunk.") from error
         if isinstance(chunk, InbandError):
             raise UpstreamFailure(self._backend.upstream.fault_in_stream(chunk))
         if self._first_event_at is None:

@@ -21,6 +21,7 @@ from .catalogue import Catalogue
 from .metrics import Metrics
 from .report import Report
 from .stream import EventStream, open_stream
+from .upstream import Upstream
 
 __all__ = ["Gateway"]
 
@@ -36,8 +37,8 @@ class Gateway:
         self.config = settings.config
         self.metrics = Metrics(self._snapshots)
         self.backends = {
-            name: Backend(name, upstream, settings.keys.get(name), self.metrics)
-            for name, upstream in settings.config.upstreams.items()
+            name: Backend(name, config, Upstream(config, settings.keys.get(name)), self.metrics)
+            for name, config in settings.config.upstreams.items()
         }
         self.catalogue = Catalogue(settings.config, list(self.backends.values()))
         self.active = 0

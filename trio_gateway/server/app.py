@@ -18,10 +18,10 @@ from ..core.errors import RequestError, error_for
 from ..core.settings import Settings, load_settings
 from ..core.strict_json import dumps
 from ..engine.gateway import Gateway
-from . import hardening
 from .asgi import HTTPConnection, Lifespan
 from .chat import answer_chat
 from .errors import http_error, internal_error, request_error
+from .hardening import Hardening, Limits
 
 __all__ = ["GatewayApp", "create_app"]
 
@@ -43,7 +43,11 @@ class GatewayApp(QuartTrio):
     def __init__(self, settings: Settings) -> None:
         super().__init__("trio_gateway", static_folder=None)
         self.settings = settings
-        self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
+        server = settings.config.server
+        self._hardening = Hardening(
+            Limits(write_timeout=server.write_timeout, graceful_timeout=server.graceful_timeout)
+        )
+        self.config["MAX_CONTENT_LENGTH"] = server.max_body
         self.config["BODY_TIMEOUT"] = _BODY_TIMEOUT
         self.before_serving(self._start)
         self.after_serving(self._stop)
@@ -64,21 +68,18 @@ class GatewayApp(QuartTrio):
         self.add_url_rule(path, view_func=view, methods=[method], provide_automatic_options=False)
 
     async def _start(self) -> None:
-        server = self.settings.config.server
         for warning in self.settings.warnings:
             log.warning("configuration", message=warning)
         self.gateway = Gateway(self.settings)
-        self._hardened = hardening.install(
-            hardening.Limits(write_timeout=server.write_timeout, graceful_timeout=server.graceful_timeout)
-        )
-        self.nursery.start_soon(self._drain_with, self._hardened.__enter__())
+        self._hardening.install()
+        self.nursery.start_soon(self._drain)
         self.nursery.start_soon(self.gateway.run)
 
     async def _stop(self) -> None:
-        self._hardened.__exit__(None, None, None)
+        self._hardening.uninstall()
 
-    async def _drain_with(self, draining: hardening.Draining) -> None:
-        await draining.wait()
+    async def _drain(self) -> None:
+        await self._hardening.drain()
         self.gateway.drain()
 
     async def _chat(self) -> Response:

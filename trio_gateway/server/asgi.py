@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import trio
 from hypercorn.typing import LifespanStartupFailedEvent
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLEANUP", "HTTPConnection", "Lifespan"]
 
-CLEANUP = "gateway.cleanup"
+CLEANUP: Final = "gateway.cleanup"
 """Key of the ASGI scope: the callables that :class:`HTTPConnection` calls when the request is over."""
 
 
@@ -87,7 +87,7 @@ class _Exchange:
         if message["type"] == "http.response.start" and message["status"] == 413:
             message["headers"] = [*message["headers"], (b"connection", b"close")]
         elif message["type"] == "http.response.body":
-            self._answered = not message["more_body"]
+            self._answered = not message.get("more_body", False)
         await self._send(message)
 
 

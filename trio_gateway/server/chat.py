@@ -18,6 +18,7 @@ from ..core.strict_json import dumps
 from ..engine.gateway import Gateway
 from ..engine.report import Report
 from ..engine.stream import EventStream
+from .asgi import CLEANUP
 from .errors import error_response
 from .sse_body import SSEBody
 
@@ -39,7 +40,7 @@ async def answer_chat(gateway: Gateway, request: Request, request_id: str) -> Re
     """
     report = Report(request_id=request_id, accepted_at=trio.current_time())
     # Done when the request is over, even if the client leaves before its answer has begun.
-    cleanup = request.scope.setdefault("gateway.cleanup", [])  # type: ignore[typeddict-item]
+    cleanup = request.scope.setdefault(CLEANUP, [])  # type: ignore[typeddict-item]
     cleanup.append(lambda: report.close(gateway.metrics, model_label=gateway.catalogue.label(report.model)))
     try:
         chat = await _read(request)

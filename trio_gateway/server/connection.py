@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import socket
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 import trio
@@ -55,6 +55,8 @@ _LINGER = 1.0
 
 _GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
+Address: TypeAlias = "tuple[str, int] | None"
+
 log = structlog.get_logger("trio_gateway.server")
 
 
@@ -64,12 +66,13 @@ class Connection(TCPServer):
     The task that runs it reads; handlers in a nursery of its own write, through :meth:`protocol_send`.
 
     Attributes:
-        _gone: Nothing more comes from the client.
-        _closing: Nothing more goes to it: what it sends is thrown away.
+        _closing: The end has begun: what the client sends is thrown away, and nothing more is sent to it.
         _ahead: What was read while the protocol was busy.
         _reading: Scope of the reader; its end is the connection's end.
         _worker: Scope of all connections; its deadline is the end of the grace that a signal leaves them.
     """
+
+    protocol: StrictHTTP1  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -83,7 +86,6 @@ class Connection(TCPServer):
     ) -> None:
         super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]  # either, in truth
         self._write_timeout = write_timeout
-        self._gone = False
         self._closing = False
         self._ahead = bytearray()
         self._reading = trio.CancelScope()
@@ -104,19 +106,11 @@ class Connection(TCPServer):
             await trio.aclose_forcefully(self.stream)
 
     async def _serve(self) -> None:
-        tls = isinstance(self.stream, trio.SSLStream)
-        if tls:
-            with trio.fail_after(self.config.ssl_handshake_timeout):
-                await self.stream.do_handshake()
-        sock = self.stream.transport_stream.socket if tls else self.stream.socket
-        client = parse_socket_addr(sock.family, sock.getpeername())
-        server = parse_socket_addr(sock.family, sock.getsockname())
-        if client is not None:
-            _tune(sock, self._write_timeout)
-        async with trio.open_nursery() as self._handlers:
+        tls, client, server = await self._open()
+        async with trio.open_nursery() as handlers:
             self._task_group = TaskGroup()  # not entered: it would let the nursery's own cancellation escape
-            self._task_group._nursery = self._handlers
-            self.protocol = StrictHTTP1(  # type: ignore[assignment]
+            self._task_group._nursery = handlers
+            self.protocol = StrictHTTP1(
                 self.app,
                 self.config,
                 self.context,
@@ -128,79 +122,97 @@ class Connection(TCPServer):
                 self.protocol_send,
             )
             await self.idle_task.restart(self._task_group, self._idle_timeout)
-            await self._read_data()
+            with self._reading:
+                await self._read_data()
+            handlers.cancel_scope.deadline = trio.current_time() + self._write_timeout
+            await self.idle_task.stop()
+            await self.protocol.handle(Closed())
+
+    async def _open(self) -> tuple[bool, Address, Address]:
+        """Make the socket ready: whether TLS is spoken, the client's address, and ours (for TCP)."""
+        tls = isinstance(self.stream, trio.SSLStream)
+        if tls:
+            with trio.fail_after(self.config.ssl_handshake_timeout):
+                await self.stream.do_handshake()
+        sock = self.stream.transport_stream.socket if tls else self.stream.socket
+        client = parse_socket_addr(sock.family, sock.getpeername())
+        if client is not None:
+            _tune(sock, self._write_timeout)
+        return tls, client, parse_socket_addr(sock.family, sock.getsockname())
 
     async def _read_data(self) -> None:
-        with self._reading:
+        try:
             while data := await self._receive():
                 if not self._closing:
                     await self._take(data)
-        self._handlers.cancel_scope.deadline = trio.current_time() + self._write_timeout
-        await self.idle_task.stop()
-        await self.protocol.handle(Closed())
-
-    async def _take(self, data: bytes) -> None:
-        """Give *data* to the protocol, and keep an eye on the socket until it is done with it."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._look_ahead, nursery.cancel_scope)
-            await self.protocol.handle(RawData(data))
-            nursery.cancel_scope.cancel()
-
-    async def _look_ahead(self, handling: trio.CancelScope) -> None:
-        while len(self._ahead) < _LOOK_AHEAD:
-            data = await self._read()
-            if not data:
-                handling.cancel()
-                return
-            self._ahead += data
+        finally:
+            self._closing = True
 
     async def _receive(self) -> bytes:
-        """The next bytes for the protocol; none when the client is gone, whatever it sent before."""
-        if self._gone:
-            return b""
+        """The next bytes for the protocol; none when the client is gone."""
         if self._ahead:
             data = bytes(self._ahead)
             self._ahead.clear()
             return data
         return await self._read()
 
+    async def _take(self, data: bytes) -> None:
+        """Give *data* to the protocol, and keep an eye on the socket until it is done with it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_ahead)
+            await self.protocol.handle(RawData(data))
+            nursery.cancel_scope.cancel()
+
+    async def _look_ahead(self) -> None:
+        while len(self._ahead) < _LOOK_AHEAD:
+            data = await self._read()
+            if not data:
+                self._reading.cancel()
+                return
+            self._ahead += data
+
     async def _read(self) -> bytes:
         try:
             with trio.fail_after(self.config.read_timeout or inf):
-                data = bytes(await self.stream.receive_some(MAX_RECV))
+                return bytes(await self.stream.receive_some(MAX_RECV))
         except (*_GONE, trio.TooSlowError):  # reset by the client, closed by us, or silent
-            data = b""
-        self._gone = not data
-        return data
+            return b""
 
     async def protocol_send(self, event: Event) -> None:
         """Do what the protocol asks: write bytes, end the connection, start or stop the idle timer."""
         match event:
-            case RawData():
-                if not await self._write(event.data):
-                    self._gone = True
-                    await self.protocol.handle(Closed())
             case Closed():
                 await self._finish()
                 await self.protocol.handle(Closed())
-            case _ if not (self._gone or self._closing):
+            case _ if self._closing:
+                await trio.lowlevel.checkpoint()  # where a handler that only ever sends is cancelled
+            case RawData():
+                await self._write(event.data)
+            case _:
                 await super().protocol_send(event)
 
-    async def _write(self, data: bytes) -> bool:
-        """Write all of *data*; false when the client is gone, or had to be cut off."""
-        async with self.send_lock:
-            with trio.CancelScope(shield=True) as scope:
-                try:
+    async def _write(self, data: bytes) -> None:
+        """Write all of *data*. If the client does not take it, close: the reader then tells the handler."""
+        with trio.CancelScope(shield=True) as scope:
+            try:
+                async with self.send_lock:
                     for start in range(0, len(data), _PIECE):
                         # Beyond the grace that a signal leaves, nobody is waited for.
                         scope.deadline = min(trio.current_time() + self._write_timeout, self._worker.deadline)
                         await self.stream.send_all(data[start : start + _PIECE])
-                except _GONE:
-                    return False
-            if scope.cancelled_caught:
-                log.info("write_timed_out", timeout=self._write_timeout)
-                await trio.aclose_forcefully(self.stream)
-            return not scope.cancelled_caught
+                return
+            except _GONE:
+                pass
+        if scope.cancelled_caught:
+            log.info("write_timed_out", timeout=self._write_timeout)
+        await trio.aclose_forcefully(self.stream)
+
+    async def _idle_timeout(self) -> None:
+        """End an idle connection when its time is up, or when the worker drains."""
+        with trio.move_on_after(self.config.keep_alive_timeout):
+            await self.context.terminated.wait()
+        self._closing = True  # a request that comes in at this very moment gets no answer, rather than half of one
+        self._reading.cancel()
 
     async def _finish(self) -> None:
         """Send our FIN, and leave the client a moment to read what came before it."""

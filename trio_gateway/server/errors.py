@@ -46,8 +46,6 @@ async def http_error(error: HTTPException) -> Response:
     response = error_response(error_for(code, message, status=status))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
-    if status in {408, 413}:
-        response.headers["Connection"] = "close"  # what is left of the body is not worth reading
     return response
 
 

@@ -26,7 +26,7 @@ import h11
 from h11._receivebuffer import ReceiveBuffer
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.ws_stream import Handshake, WSStream
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WSStream
 
 __all__ = ["StrictHTTP1"]
 
@@ -50,16 +50,13 @@ class StrictHTTP1(H11Protocol):
         self.connection = _StrictConnection(self.config.h11_max_incomplete_size)
 
     async def handle(self, event: Event) -> None:
-        """Take bytes, or the news that the client is gone.
-
-        Raises:
-            h11.RemoteProtocolError: bytes came before the WebSocket handshake was answered. (Hypercorn
-                would answer 400 and leave the handler waiting for ever.)
-        """
+        """Take bytes, or the news that the client is gone."""
         stream = self.stream
         if isinstance(event, RawData) and isinstance(stream, WSStream) and not stream.handshake.accepted:
-            raise h11.RemoteProtocolError("data before the WebSocket handshake was answered")
-        await super().handle(event)
+            if stream.state is ASGIWebsocketState.HANDSHAKE:  # else a refusal is under way
+                await self._refuse(400)
+        else:
+            await super().handle(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Stay with HTTP/1.1, whatever the client would rather speak."""
@@ -67,8 +64,7 @@ class StrictHTTP1(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         status = self._refusal(request)
         if status is not None:
-            await self._send_error_response(status)
-            await self.send(Closed())
+            await self._refuse(status)
             return
         await super()._create_stream(request)
         if self.stream is not None and self.stream.closed:
@@ -91,6 +87,10 @@ class StrictHTTP1(H11Protocol):
         if upgrade and (framed or self.connection.trailing_data[0] or not _shakes_hands(request)):
             return 400
         return None
+
+    async def _refuse(self, status: int) -> None:
+        await self._send_error_response(status)
+        await self.send(Closed())
 
     async def _send_error_response(self, status_code: int) -> None:
         status = HTTPStatus(400 if status_code == 501 else status_code)  # h11: 501 for unknown codings

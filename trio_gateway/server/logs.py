@@ -34,7 +34,8 @@ def configure_logging(level: str) -> None:
             ],
         )
     )
+    # What a logger has written itself (hypercorn's does, under its own command) need not be said twice.
+    handler.addFilter(lambda record: not logging.getLogger(record.name).handlers)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for name in ("httpx", "httpcore", "hypercorn.error"):
-        # httpx tells the URL of every request; hypercorn repeats what our own lines say.
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every request, with its URL

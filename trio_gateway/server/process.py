@@ -13,12 +13,13 @@ __all__ = ["make_app", "settings_or_exit"]
 
 
 def settings_or_exit(config_path: str | None = None) -> Settings:
-    """The settings of the environment and the file; a mistake is told on stderr and ends the process (2)."""
+    """The settings of the environment and the file; a mistake is told in one line and ends the process (2)."""
     try:
         return load_settings(os.environ, config_path=config_path, read_text=read_text)
     except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        print(error, file=sys.stderr, flush=True)
+        # Not sys.exit: a worker of hypercorn's would bury the line under a traceback. Nothing runs yet.
+        os._exit(2)
 
 
 def make_app() -> GatewayApp:

@@ -44,6 +44,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = server.graceful_timeout
     config.errorlog = logging.getLogger("hypercorn.error")
+    config.errorlog.setLevel(logging.WARNING)  # where it listens is told already
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_at_signal, stop)

@@ -1,0 +1,445 @@
+"""The splitter by its rules, a table for each; every text is fed whole, in small parts, and cut once everywhere."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trio_gateway.core import account
+from trio_gateway.core.config import ModelConfig
+from trio_gateway.core.families import DEFAULT_MODELS
+from trio_gateway.core.reasoning import (
+    Output,
+    Piece,
+    Promotion,
+    Reasoning,
+    ReasoningSplitter,
+    ToolCall,
+    starts_in_reasoning,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_PAIR = (("<think>", "</think>"),)
+THINK = ModelConfig(markers=_PAIR)
+STARTED = ModelConfig(markers=_PAIR, starts_in_reasoning=True)
+TOOLS = ModelConfig(markers=_PAIR, tool_markers=("<tool_call>",))
+MANY = ModelConfig(markers=(*_PAIR, ("<thinking>", "</thinking>"), ("[T]", "[/T]"), ("[T]", "[END]")))
+ANSWER = ModelConfig(
+    markers=_PAIR, wrappers=(("<answer>", "</answer>"), ("[A]", ""), ("", "[END FINAL RESPONSE]"))
+)
+GRANITE = DEFAULT_MODELS["granite-3.2"]
+APRIEL = DEFAULT_MODELS["apriel-thinker"]
+GEMMA = DEFAULT_MODELS["gemma-4"]
+
+Account = tuple[str, str]
+
+
+def account_of(pieces: Iterable[Piece]) -> Account:
+    """Reasoning and output in the end: what a promotion makes output is reasoning no longer."""
+    reasoning = output = ""
+    for piece in pieces:
+        match piece:
+            case Reasoning(text):
+                reasoning += text
+            case Output(text):
+                output += text
+            case Promotion(text, given):
+                assert given <= len(reasoning)
+                reasoning = reasoning[: len(reasoning) - given]
+                output += text
+            case ToolCall():
+                pass
+    return reasoning, output
+
+
+def splitter_for(model: ModelConfig, *, whole: bool = False) -> ReasoningSplitter:
+    """For a request that says nothing about thinking."""
+    starts = starts_in_reasoning(model, thinking=None)
+    return ReasoningSplitter(model, starts_in_reasoning=starts, whole=whole)
+
+
+def pieces_of(model: ModelConfig, *parts: str, finish: str | None = "stop", whole: bool = False) -> list[Piece]:
+    splitter = splitter_for(model, whole=whole)
+    return [piece for part in parts for piece in splitter.feed(part)] + splitter.finish(finish)
+
+
+def cuts(text: str) -> Iterator[list[str]]:
+    yield [text]
+    for size in (1, 2, 3, 5, 7):
+        yield [text[place : place + size] for place in range(0, len(text), size)]
+    if len(text) < 300:
+        for place in range(1, len(text)):
+            yield [text[:place], text[place:]]
+
+
+def split(model: ModelConfig, text: str, finish: str | None = "stop", *, whole: bool = False) -> Account:
+    """The one account that every way of cutting *text* gives."""
+    accounts = {account_of(pieces_of(model, *parts, finish=finish, whole=whole)) for parts in cuts(text)}
+    assert len(accounts) == 1, accounts
+    return accounts.pop()
+
+
+# The shared cases
+
+CASES: list[dict[str, Any]] = [
+    json.loads(line)
+    for line in (Path(__file__).parent.parent / "data" / "reasoning_cases.jsonl").read_text("utf-8").splitlines()
+]
+
+
+def case_model(config: dict[str, Any]) -> ModelConfig:
+    return ModelConfig(
+        dialect=config["format"],
+        markers=tuple(map(tuple, config["pairs"])),
+        starts_in_reasoning=config["implied_start"],
+        wrappers=tuple(map(tuple, config["content_wrappers"])),
+        tool_markers=tuple(config["tool_starts"]),
+        label=config["label"],
+        prose_starts=tuple(config["nl_starts"]),
+        prose_ends=tuple(config["nl_ends"]),
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_shared_case(case: dict[str, Any]) -> None:
+    reasoning, output = split(case_model(case["config"]), case["text"], case["config"]["finish_reason"])
+    assert (reasoning.strip(), output.strip()) == (case["expect_reasoning"], case["expect_content"])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case["text"].isascii()], ids=lambda case: case["id"])
+def test_bytes_cut_inside_characters(case: dict[str, Any]) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    parts = [decoder.decode(bytes([byte])) for byte in case["text"].encode()]
+    pieces = pieces_of(case_model(case["config"]), *parts, finish=case["config"]["finish_reason"])
+    reasoning, output = account_of(pieces)
+    assert (reasoning.strip(), output.strip()) == (case["expect_reasoning"], case["expect_content"])
+
+
+# The rules; accounts are exact, whitespace too
+
+Row = tuple[ModelConfig, str, str, str]
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "reasoning", "output"),
+    [
+        # at the head, after whitespace or a byte order mark
+        (THINK, "<think>a</think>b", "a", "b"),
+        (THINK, " \n\ufeff <think>a</think>b", "a", "b"),
+        (THINK, "\ufeffHello", "", "\ufeffHello"),
+        # at the start of a line
+        (THINK, "b\n<think>a</think>c", "a", "b\nc"),
+        (THINK, "b <think>a</think>c", "", "b <think>a</think>c"),
+        (THINK, "b\n <think>a</think>c", "", "b\n <think>a</think>c"),
+        # never inside a fence
+        (THINK, "b\n```\n<think>\n```\nc", "", "b\n```\n<think>\n```\nc"),
+        (THINK, "b\n~~~~ html\n<think>\n~~~\n<think>\n~~~~\nc", "", "b\n~~~~ html\n<think>\n~~~\n<think>\n~~~~\nc"),
+        (THINK, "1. b\n   ```\n<think>\n", "", "1. b\n   ```\n<think>\n"),
+        (THINK, "b\n```\nc\n```\n<think>a</think>d", "a", "b\n```\nc\n```\nd"),
+        (THINK, "b\n````\n```\n<think>\n````\n<think>a</think>d", "a", "b\n````\n```\n<think>\n````\nd"),
+        # never between backticks, which a blank line parts
+        (THINK, "b `\n<think>` c", "", "b `\n<think>` c"),
+        (THINK, "b ``a`\n<think>`` c", "", "b ``a`\n<think>`` c"),
+        (THINK, "b `c`\n<think>a</think>d", "a", "b `c`\nd"),
+        (THINK, "b ` c\n\n<think>a</think>d", "a", "b ` c\nd"),
+        (THINK, "```b```\n<think>a</think>d", "a", "```b```\nd"),
+        (THINK, "`<think>` is a tag", "", "`<think>` is a tag"),
+        # prose counts at the head only, and a typographic apostrophe is one
+        (GRANITE, "Here’s my thought process: a Here is my response: b", "a", "b"),
+        (GRANITE, "b\nHere is my thought process: a Here is my response: c", "", "b\nHere is my thought process: a Here is my response: c"),
+        (GRANITE, "Here is my thought", "", "Here is my thought"),
+        (APRIEL, "Here are my reasoning steps:\na\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]", "a", "b"),
+        # the longest start wins, each with its own ends
+        (MANY, "<thinking>a</think></thinking>b", "a</think>", "b"),
+        (MANY, "[T]a</think>[END]b", "a</think>", "b"),
+        (ModelConfig(markers=(("[", "]"), ("[[", "]]"))), "[[a]b]]c", "a]b", "c"),
+        (ModelConfig(markers=(("[", "]"), ("[[", "]]"))), "[a]b", "a", "b"),
+        (ModelConfig(markers=(("[[x", "]"), ("[T]", "|"))), "[[T]", "", "[[T]"),
+        (ModelConfig(markers=(("[a", "[["), ("[a", "[T]"))), "[a[[T]b", "", "T]b"),
+        (ModelConfig(markers=(("[a", "[[x"), ("[a", "[T]"))), "[a[[T]b", "[", "b"),
+        # names in either case, attributes
+        (THINK, "<THINK>a</Think>b", "a", "b"),
+        (THINK, '<think type="x">a</think>b', "a", "b"),
+        (THINK, f"<think {'x' * 64}>a</think>b", "a", "b"),
+        (THINK, f"<think {'x' * 65}>a</think>b", "", f"<think {'x' * 65}>a</think>b"),
+        (THINK, "<think a<b>a</think>b", "", "<think a<b>a</think>b"),
+        (THINK, "<think\na>a</think>b", "", "<think\na>a</think>b"),
+        (THINK, "<think>a</think >b</think>c", "a</think >b", "c"),
+        (THINK, "<thin\u212a>a", "", "<thin\u212a>a"),
+        (MANY, "[t]a[/t]", "", "[t]a[/t]"),
+    ],
+)  # fmt: skip
+def test_where_a_start_counts(model: ModelConfig, text: str, reasoning: str, output: str) -> None:
+    assert split(model, text) == (reasoning, output)
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "reasoning", "output"),
+    [
+        # the first end closes; an inner start, a foreign end, and what comes after are text
+        (THINK, "<think>a<think>b</think>c</think>d", "a<think>b", "c</think>d"),
+        (THINK, "<think>a</think>b\n</think>\nc", "a", "b\n</think>\nc"),
+        # the prompt has opened the block
+        (STARTED, "a</think>b", "a", "b"),
+        (STARTED, "\n<think>\na</think>b", "a", "b"),
+        (STARTED, "\n\na\n</think>\n\nb", "\n\na", "b"),
+        (STARTED, "</think>b", "", "b"),
+        (STARTED, "a</think>b\n<think>c</think>d", "a\nc", "b\nd"),
+        (ModelConfig(markers=MANY.markers, starts_in_reasoning=True), "a</thinking>b", "a", "b"),
+        (ModelConfig(markers=MANY.markers, starts_in_reasoning=True), "<think>a</thinking></think>b", "a</thinking>", "b"),
+        # blocks again; whitespace at markers goes, a newline joins
+        (THINK, "<think>a</think><think>b</think>c", "a\nb", "c"),
+        (THINK, "<think> </think> <think>b</think>c", "b", "c"),
+        (THINK, "b \n\n<think>\na\n</think>\n\n c", "a", "b\nc"),
+        (THINK, "b\n<think>a</think>", "a", "b"),
+        (THINK, "b\n<think>a</think><think>c</think><think>d</think>e", "a\nc\nd", "b\ne"),
+        (THINK, "<think>a</think>b  c \n", "a", "b  c \n"),
+        # only 64 characters of whitespace belong to a marker that comes after them
+        (THINK, "b" + "\n" * 66 + "<think>a</think>", "a", "b\n\n"),
+        (THINK, " " * 66 + "<think>a" + " " * 66 + "</think>" + " " * 66 + "b", "a  ", "  b"),
+        (STARTED, " " * 66 + "<think>a</think>b", "  a", "b"),
+        (THINK, " " * 66 + "b" + " " * 66, "", " " * 66 + "b" + " " * 66),
+        # tool calls in the text
+        (TOOLS, "<think>a\n<tool_call>{}</tool_call>", "a", "<tool_call>{}</tool_call>"),
+        (TOOLS, '<think>a<TOOL_CALL id="1">', "a", '<TOOL_CALL id="1">'),
+        (TOOLS, "b\n<think>a<tool_call>\n{}", "a", "b\n<tool_call>\n{}"),
+        (TOOLS, "<think>a<tool_call>{}\n<think>c</think>d", "a\nc", "<tool_call>{}\nd"),
+        # the beginning of a marker at the end of the text is text
+        (THINK, "<think>a</think>b\n<thi", "a", "b\n<thi"),
+        (THINK, "<think >", "", ""),
+        (THINK, "<think ", "", "<think "),
+        # no markers at all
+        (ModelConfig(), " <think>a</think> ", "", " <think>a</think> "),
+        (ModelConfig(markers=(("", "</think>"), ("<think>", ""))), "<think>a</think>", "", "<think>a</think>"),
+        (THINK, " \n ", "", " \n "),
+        (THINK, "", "", ""),
+    ],
+)  # fmt: skip
+def test_blocks(model: ModelConfig, text: str, reasoning: str, output: str) -> None:
+    assert split(model, text) == (reasoning, output)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "output"),
+    [
+        ("<think>a</think>\n<answer>\n4\n</answer>\n", "a", "4"),
+        ("<ANSWER lang='en'>4</Answer>", "", "4"),
+        ("b\n<answer>4</answer>\nc", "", "b\n4\nc"),
+        ("<answer>4</answer>5", "", "4\n5"),
+        ("<answer>4</answer>\n<think>a</think>5", "a", "4\n5"),
+        ("<answer>a</answer>b</answer>c", "", "a\nb</answer>c"),
+        ("b <answer>4</answer>", "", "b <answer>4</answer>"),
+        ("b</answer>", "", "b</answer>"),
+        ("<answer>use `</answer>`\n```\n</answer>\n```</answer>b", "", "use `</answer>`\n```\n</answer>\n```\nb"),
+        ("```\n<answer>", "", "```\n<answer>"),
+        ("Four. [END FINAL RESPONSE]", "", "Four."),
+        ("[END FINAL RESPONSE]", "", ""),
+        ("`[END FINAL RESPONSE]`", "", "`[END FINAL RESPONSE]`"),
+        ("[A] b [/A]", "", "b [/A]"),
+        ("<answer>4</ans", "", "4</ans"),
+        # a promoted block loses them too
+        ("<think>\n<answer>4</answer>", "", "4"),
+        ("<answer>\n<think>4</answer>", "", "4"),
+    ],
+)
+def test_wrappers(text: str, reasoning: str, output: str) -> None:
+    assert split(ANSWER, text) == (reasoning, output)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "output"),
+    [
+        ("<|channel>thought\nAdd.<channel|>Four.", "Add.", "Four."),
+        ("<|channel> \nthought\n\n Add.<channel|>Four.", "Add.", "Four."),
+        ("<|channel>thoughts<channel|>Four.", "thoughts", "Four."),
+        ("<|channel>thought", "", "thought"),
+        ("<|channel>thought\n", "", ""),
+        ("b\n<|channel>thought\nAdd", "", "b\n<|channel>thought\nAdd"),
+    ],
+)
+def test_label(text: str, reasoning: str, output: str) -> None:
+    assert split(GEMMA, text) == (reasoning, output)
+
+
+OPEN_BLOCK = [
+    # a block that never ended
+    (THINK, "<think> a ", "stop", "", "a "),
+    (STARTED, "\n a", "stop", "", "\n a"),
+    (THINK, "<think>a", "length", "a", ""),
+    (THINK, "<think>a", "tool_calls", "a", ""),
+    (THINK, "<think>a", None, "a", ""),
+    (THINK, "<think>a</think>\n<think>b", "stop", "a", "b"),
+    (THINK, "<think>a</think>\n<think>b", "length", "a\nb", ""),
+    # after output: with its marker and whitespace, as it stood
+    (THINK, "b \n<think>\n a", "stop", "", "b \n<think>\n a"),
+    (THINK, "b\n<think>", "stop", "", "b\n<think>"),
+    (THINK, "b\n<think>a", "length", "a", "b"),
+    (THINK, "b\n<think>a</think>\n\n<think>c", "stop", "a", "b\n<think>c"),
+    # nothing to promote, and a closed block
+    (THINK, "<think>\n", "stop", "", ""),
+    (STARTED, "\n", "stop", "\n", ""),
+    (THINK, "<think>a</think>\n", "stop", "a", ""),
+]
+
+
+@pytest.mark.parametrize(("model", "text", "finish", "reasoning", "output"), OPEN_BLOCK)
+def test_open_block(model: ModelConfig, text: str, finish: str | None, reasoning: str, output: str) -> None:
+    assert split(model, text, finish) == (reasoning, output)
+    splitter = splitter_for(model)
+    pieces = splitter.feed(text) + splitter.finish(finish)
+    assert splitter.promoted == any(isinstance(piece, Promotion) for piece in pieces)
+
+
+def test_a_promotion_says_what_it_takes_back() -> None:
+    splitter = splitter_for(THINK)
+    assert splitter.feed("<think>a</think><think>b ") == [Reasoning("a"), Reasoning("\nb")]
+    assert splitter.finish("stop") == [Reasoning(" "), Promotion("b ", given=3)]
+    assert splitter.finish("stop") == []
+
+
+@pytest.mark.parametrize(("size", "promoted"), [(account.KEPT, True), (account.KEPT + 1, False)])
+def test_only_so_much_is_kept(size: int, promoted: bool) -> None:
+    splitter = splitter_for(THINK)
+    splitter.feed("<think>")
+    for _ in range(size // 65536):
+        splitter.feed("a" * 65536)
+    splitter.feed("a" * (size % 65536))
+    assert [len(piece.text) for piece in splitter.finish("stop")] == [size] * promoted  # type: ignore[union-attr]
+    assert splitter.promoted is promoted
+
+
+ORPHANS = [
+    # streamed: dropped and counted; whole: what came before it was reasoning
+    ("a\n</think>\nb", ("", "a\nb"), ("a", "b"), 1),
+    ("a\n</THINK> \t\r\n\nb", ("", "a\nb"), ("a", "b"), 1),
+    ("\n</think>\nb", ("", "b"), ("", "b"), 1),
+    ("a\n</think>", ("", "a"), ("a", ""), 1),
+    ("a\n</think>\nb\n</think>\nc", ("", "a\nb\n</think>\nc"), ("a", "b\n</think>\nc"), 1),
+    ("a\n</think>\nb\n<think>c</think>d", ("c", "a\nb\nd"), ("a\nc", "b\nd"), 1),
+    (" " * 66 + "a\n</think>\nb", ("", " " * 66 + "a\nb"), (" " * 66 + "a", "b"), 1),
+    # anywhere else it is text
+    ("a\n</think> b", ("", "a\n</think> b"), ("", "a\n</think> b"), 0),
+    (f"a\n</think>{' ' * 65}\nb", ("", f"a\n</think>{' ' * 65}\nb"), ("", f"a\n</think>{' ' * 65}\nb"), 0),
+    ("a </think>\nb", ("", "a </think>\nb"), ("", "a </think>\nb"), 0),
+    ("</think>b", ("", "</think>b"), ("", "</think>b"), 0),
+    ("a\n```\n</think>\n```\nb", ("", "a\n```\n</think>\n```\nb"), ("", "a\n```\n</think>\n```\nb"), 0),
+    ("<think>a</think>b\n</think>\nc", ("a", "b\n</think>\nc"), ("a", "b\n</think>\nc"), 0),
+    ("b\n<think>a</think>c", ("a", "b\nc"), ("a", "b\nc"), 0),
+    ("plain", ("", "plain"), ("", "plain"), 0),
+]
+
+
+@pytest.mark.parametrize(("text", "streamed", "whole", "count"), ORPHANS)
+def test_orphan_end(text: str, streamed: Account, whole: Account, count: int) -> None:
+    assert split(THINK, text) == streamed
+    assert split(THINK, text, whole=True) == whole
+    for parts in cuts(text):
+        splitter = splitter_for(THINK)
+        for part in parts:
+            splitter.feed(part)
+        splitter.finish("stop")
+        assert splitter.orphans == count
+
+
+def test_what_is_whole_gives_output_only_once_it_is_certain() -> None:
+    splitter = splitter_for(THINK, whole=True)
+    assert splitter.feed("a") == splitter.feed("b") == []
+    assert splitter.feed("\n<think>c") == [Output("a"), Output("b"), Reasoning("c")]
+    assert splitter.feed("</think>d") == [Output("\nd")]
+    assert [*splitter_for(THINK, whole=True).feed("a"), *splitter_for(STARTED, whole=True).feed("a</think>b")] == [
+        Reasoning("a"),
+        Output("b"),
+    ]
+
+
+def test_no_orphan_of_prose_or_of_a_model_that_starts_in_reasoning() -> None:
+    assert split(GRANITE, "a\nHere is my response:\nb") == ("", "a\nHere is my response:\nb")
+    assert split(STARTED, "a</think>b\n</think>\nc") == ("a", "b\n</think>\nc")
+
+
+# What comes beside the text
+
+
+@pytest.mark.parametrize(
+    ("model", "before", "after", "account"),
+    [
+        (THINK, "", "<think>a</think> b", ("", "<think>a</think> b")),
+        (STARTED, "", "\na", ("", "\na")),
+        (STARTED, "a\n", "b", ("a", "\nb")),
+        (THINK, " <thi", "nk>", ("", " <think>")),
+        (THINK, "a\n<thi", "b ", ("", "a\n<thib ")),
+        (THINK, "<think>a", "b</think>", ("a", "b</think>")),
+        (THINK, "b\n<think>a", "c", ("a", "b\nc")),
+        (THINK, "b\n<think>a</think>\n", "c", ("a", "b\nc")),
+        (THINK, "<think>a</think><thi", "c", ("a", "<thic")),
+    ],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_structured_reasoning(model: ModelConfig, before: str, after: str, account: Account, whole: bool) -> None:
+    for cut in cuts(before):
+        splitter = splitter_for(model, whole=whole)
+        pieces = [piece for part in cut for piece in splitter.feed(part)]
+        pieces += [*splitter.structured(), *splitter.feed(after), *splitter.finish("stop")]
+        assert account_of(pieces) == account
+        assert not splitter.promoted
+
+
+@pytest.mark.parametrize(
+    ("model", "before", "after", "account"),
+    [
+        (THINK, "<think>a </th", " b", ("a </th", "b")),
+        (THINK, "<think>", "b", ("", "b")),
+        (THINK, "b\n<think>a", "c", ("a", "b\nc")),
+        (GEMMA, "<|channel>thou", "b", ("thou", "b")),
+        (STARTED, "", "b", ("", "b")),
+        (STARTED, "\n", "b", ("\n", "b")),
+        (THINK, "a <thi", "b", ("", "a <thib")),
+        (THINK, "<thi", "nk>b</think>", ("b", "")),
+    ],
+)
+def test_a_tool_call_ends_reasoning(model: ModelConfig, before: str, after: str, account: Account) -> None:
+    for cut in cuts(before):
+        splitter = splitter_for(model)
+        pieces = [piece for part in cut for piece in splitter.feed(part)]
+        pieces += [*splitter.end_reasoning(), *splitter.feed(after), *splitter.finish("stop")]
+        assert account_of(pieces) == account
+
+
+@pytest.mark.parametrize(
+    ("configured", "thinking", "starts"),
+    [
+        (True, None, True), (True, True, True), (True, False, False),
+        (False, None, False), (False, True, False), (False, False, False),
+        ("when_thinking", None, False), ("when_thinking", True, True), ("when_thinking", False, False),
+    ],
+)  # fmt: skip
+def test_starts_in_reasoning(configured: Any, thinking: bool | None, starts: bool) -> None:
+    model = ModelConfig(starts_in_reasoning=configured)
+    assert starts_in_reasoning(model, thinking=thinking) is starts
+
+
+# What leaves when
+
+
+@pytest.mark.parametrize(
+    ("model", "steps"),
+    [
+        (THINK, [("Hi", "Hi"), (" <thi", " <thi"), ("\n", ""), ("<th", ""), ("x", "\n<thx")]),
+        (THINK, [("`a", "`a"), ("\n<th", "\n<th"), ("`", "`"), ("\n<th", ""), ("\n", "\n<th")]),
+        (THINK, [("a\n```\n", "a\n```"), ("<th", "\n<th"), ("ink>", "ink>")]),
+        (ANSWER, [("a</ans", "a</ans"), ("[END", ""), ("S", "[ENDS")]),
+        (THINK, [("a\n</think>", "a"), (" x", "\n</think> x")]),
+        (THINK, [("<think>a", "a"), ("<", ""), ("/thx", "</thx"), (" ", ""), ("y", " y")]),
+        (GEMMA, [("<|channel>tho", ""), ("x", "thox")]),
+    ],
+)
+def test_only_what_may_be_a_marker_waits(model: ModelConfig, steps: list[tuple[str, str]]) -> None:
+    splitter = splitter_for(model)
+    for fed, given in steps:
+        assert "".join(account_of(splitter.feed(fed))) == given

@@ -1,0 +1,100 @@
+"""Which places in a text lie in Markdown code."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_gateway.core.codespans import COLLECT, CodeTracker
+
+
+def inside(*parts: str, blank: str = "") -> bool:
+    tracker = CodeTracker()
+    for part in parts:
+        tracker.add(part)
+    return tracker.inside(blank)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", False),
+        ("a", False),
+        # spans
+        ("`", True),
+        ("a `b", True),
+        ("a `b`", False),
+        ("a ``b`", True),
+        ("a ``b` `` c", False),
+        ("a `b\nc", True),
+        ("a `b\n \t\nc", False),
+        # fences
+        ("```", True),
+        ("```py\n", True),
+        ("a\n  ```py\nb\n", True),
+        ("```\na\n```\n", False),
+        ("```\na\n``` \t\n", False),
+        ("```\na\n   ````\n", False),
+        ("````\na\n```\n", True),
+        ("```\na\n~~~\n", True),
+        ("```\na\n``` b\n", True),
+        ("```\na\nb ```\n", True),
+        ("```\n`\n", True),
+        ("```\na `\n```\nb", False),
+        ("~~~\n`\n~~~\nb", False),
+        ("~~~", True),
+        ("~~~ a `b`\n", True),
+        ("~~ a", False),
+        ("a ```\nb\n", True),
+        ("a ```\n\nb", False),
+        # a backtick on its line makes the opening one a span
+        ("```a```\n", False),
+        ("```a``\n", True),
+        ("```a``\n\n", False),
+        ("b `\n```\n`\n", True),
+        # it may close where a marker follows at once
+        ("```\na\n```", False),
+        ("```\na\n``` ", False),
+        ("```\na\n```b", True),
+        ("````\na\n```", True),
+    ],
+)
+def test_inside(text: str, code: bool) -> None:
+    assert inside(text) is code
+
+
+@pytest.mark.parametrize(
+    ("text", "blank", "code"),
+    [("`a", " ", True), ("`a", "\n", True), ("`a", "\n \n", False), ("```", "\n", True), ("~~~\n~~~", "\n", False)],
+)
+def test_after_whitespace(text: str, blank: str, code: bool) -> None:
+    tracker = CodeTracker()
+    tracker.add(text)
+    before = tracker.inside()
+    assert tracker.inside(blank) is code
+    assert tracker.inside() is before, "asking changes nothing"
+
+
+@given(st.lists(st.sampled_from(["`", "``", "```", "~~~", "\n", "\n\n", " ", "a", "a\n", "`" * COLLECT]), max_size=12))
+def test_the_pieces_do_not_matter(parts: list[str]) -> None:
+    assert inside(*parts, "x") is inside("".join(parts) + "x")
+
+
+def test_questions_do_not_matter() -> None:
+    tracker, text = CodeTracker(), "a `b` c\n\n```py\nd\n```\ne `f\n"
+    for place, char in enumerate(text):
+        if char not in "`~":
+            assert tracker.inside() is inside(text[:place])
+        tracker.add(char)
+
+
+def test_text_is_read_when_much_has_gathered() -> None:
+    tracker = CodeTracker()
+    for _ in range(3 * COLLECT):
+        tracker.add("`")
+    assert tracker.inside()
+    for _ in range(3 * COLLECT):
+        tracker.add("a")
+    tracker.add("`" * (3 * COLLECT))
+    assert not tracker.inside()

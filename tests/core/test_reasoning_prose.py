@@ -1,0 +1,186 @@
+"""Reasoning told in prose: where it opens, what ends it, and what takes an end back."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from trio_gateway.core.config import ModelConfig
+from trio_gateway.core.families import family_of
+from trio_gateway.core.prose import CUES
+from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
+
+from .test_reasoning import account_of, cuts, pieces_of, split, splitter_for
+
+PROSE = replace(family_of("default"), tool_markers=("<tool_call>",), wrappers=(("<answer>", "</answer>"),))
+AT_ONCE = replace(PROSE, prose_hold=0)
+SHORT = replace(PROSE, prose_hold=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "output"),
+    [
+        # it opens at the head, after whitespace and emphasis; nothing of it is dropped
+        ("Let me think. 2 + 2. Therefore, 4.", "Let me think. 2 + 2. ", "Therefore, 4."),
+        (" \n**Let's analyze** it.\n\nThe answer is 4", " \n**Let's analyze** it.\n\n", "The answer is 4"),
+        ("_*Let’s analyze: Therefore, 4.", "_*Let’s analyze: ", "Therefore, 4."),
+        ("Let me think Therefore, 4. Therefore, 5.", "Let me think Therefore, 4. ", "Therefore, 5."),
+        # nowhere else, and as words
+        ("So: Let me think. Therefore, 4.", "", "So: Let me think. Therefore, 4."),
+        ("\nlet me think. Therefore, 4.", "", "\nlet me think. Therefore, 4."),
+        ("Let me thinking. Therefore, 4.", "", "Let me thinking. Therefore, 4."),
+        ("Let me thin. Therefore, 4.", "", "Let me thin. Therefore, 4."),
+        ("Let me think", "", "Let me think"),
+        ("**", "", "**"),
+        ("*" * 65 + "Let me think. Therefore, 4.", "", "*" * 65 + "Let me think. Therefore, 4."),
+        ("Therefore, 4.", "", "Therefore, 4."),
+        # an end at the start of a sentence, as words
+        ("Let me think!\nThe answer is 4", "Let me think!\n", "The answer is 4"),
+        ("Let me think?\n  Therefore, 4", "Let me think?\n  ", "Therefore, 4"),
+        ("Let me think:  In conclusion, 4", "Let me think:  ", "In conclusion, 4"),
+        ("Let me think, a\n Therefore, 4", "Let me think, a\n ", "Therefore, 4"),
+        ("Let me think." + " " * 70 + "Therefore, 4", "Let me think." + " " * 70, "Therefore, 4"),
+        ("Let me think\n" + " " * 70 + "Therefore, 4", "", "Let me think\n" + " " * 70 + "Therefore, 4"),
+        ("Let me think. a" + " " * 70 + "Therefore, 4", "", "Let me think. a" + " " * 70 + "Therefore, 4"),
+        ("Let me think.Therefore, 4", "", "Let me think.Therefore, 4"),
+        ("Let me think, Therefore, 4", "", "Let me think, Therefore, 4"),
+        ("Let me think. The answer isn't 4", "", "Let me think. The answer isn't 4"),
+        ("Let me think. therefore, 4", "", "Let me think. therefore, 4"),
+        # outside code
+        ("Let me think: `a. Therefore, 4", "", "Let me think: `a. Therefore, 4"),
+        ("Let me think:\n```\nTherefore, 4\n```\nTherefore, 5", "Let me think:\n```\nTherefore, 4\n```\n", "Therefore, 5"),
+        # the first that stays ends it
+        ("Let me think. Therefore, 4. The answer is 4.", "Let me think. ", "Therefore, 4. The answer is 4."),
+        # nothing ends it
+        (" Let me think. It is 4. ", "", " Let me think. It is 4. "),
+        ("Let me think. <answer>4</answer>\n<answer>4</answer>", "", "Let me think. <answer>4</answer>\n4"),
+        # the answer is read as any
+        ("Let me think. Therefore,\n<answer>4</answer>", "Let me think. ", "Therefore,\n4"),
+        ("Let me think. Therefore, 4\n<think>a</think>5", "Let me think. \na", "Therefore, 4\n5"),
+    ],
+)  # fmt: skip
+def test_prose(text: str, reasoning: str, output: str) -> None:
+    assert split(PROSE, text) == (reasoning, output)
+
+
+@pytest.mark.parametrize("cue", CUES)
+def test_cue(cue: str) -> None:
+    head = "Let me think. Therefore, 4. "
+    assert split(PROSE, f"{head}{cue}, no. Therefore, 5.") == (f"{head}{cue}, no. ", "Therefore, 5.")
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "reasoning", "output"),
+    [
+        # a cue counts at the start of a sentence, as words, outside code, outside other words' sentences
+        (PROSE, "Let me think. Therefore, 4.\nWait. It is 5", "", "Let me think. Therefore, 4.\nWait. It is 5"),
+        (PROSE, "Let me think. Therefore, 4, Wait", "Let me think. ", "Therefore, 4, Wait"),
+        (PROSE, "Let me think. Therefore, 4. Waiting", "Let me think. ", "Therefore, 4. Waiting"),
+        (PROSE, "Let me think. Therefore, 4. `a. Wait", "Let me think. ", "Therefore, 4. `a. Wait"),
+        (PROSE, "Let me think. Therefore, `. Wait` a. Wait", "", "Let me think. Therefore, `. Wait` a. Wait"),
+        (PROSE, "Let me think. Therefore, 4. Wait", "", "Let me think. Therefore, 4. Wait"),
+        # it takes back all that came before it
+        (PROSE, "Let me think. Therefore, 4. The answer is 4. Hmm. Therefore, 5",
+         "Let me think. Therefore, 4. The answer is 4. Hmm. ", "Therefore, 5"),
+        (PROSE, "Let me think. Therefore, `4. Hmm.\n\nWait! `Therefore, 4`. Therefore, 5",
+         "Let me think. Therefore, `4. Hmm.\n\nWait! `Therefore, 4`. ", "Therefore, 5"),
+        # within the hold: it is counted after the words, and a cue must lie in it whole
+        (SHORT, "Let me think. Therefore, 123. Wait, 5", "", "Let me think. Therefore, 123. Wait, 5"),
+        (SHORT, "Let me think. Therefore, 1234. Wait, 5", "Let me think. ", "Therefore, 1234. Wait, 5"),
+        (SHORT, "Let me think. Therefore, 12345. Wait, 5", "Let me think. ", "Therefore, 12345. Wait, 5"),
+        (AT_ONCE, "Let me think. Therefore, 4. Wait. Therefore, 5", "Let me think. ", "Therefore, 4. Wait. Therefore, 5"),
+        (AT_ONCE, "Let me think. The answer is", "Let me think. ", "The answer is"),
+    ],
+)  # fmt: skip
+def test_doubt(model: ModelConfig, text: str, reasoning: str, output: str) -> None:
+    assert split(model, text) == (reasoning, output)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "output"),
+    [
+        # a tag at the head turns prose off, also one that the prompt wrote
+        ("<think>Let me think. Therefore, 4.</think>Let me think. Therefore, 5.",
+         "Let me think. Therefore, 4.", "Let me think. Therefore, 5."),
+        ("<answer>Let me think. Therefore, 4.</answer>", "", "Let me think. Therefore, 4."),
+        # one after prose: that was output, unless something had ended it
+        ("Let me think.\n<think>a. Therefore, b</think>c", "a. Therefore, b", "Let me think.\nc"),
+        ("Let me think. Therefore, 4.\n<think>Wait. a</think>c", "Let me think. \nWait. a", "Therefore, 4.\nc"),
+        ("Let me think.\n```\n<think>a</think>", "", "Let me think.\n```\n<think>a</think>"),
+        ("Let me think. Therefore,\n```\n<think>a</think>", "Let me think. ", "Therefore,\n```\n<think>a</think>"),
+        # an end of reasoning that no start preceded ends it, and takes back what may have ended it before
+        ("Let me think. 4.\n</think>\n5", "Let me think. 4.", "5"),
+        ("Let me think. Therefore, 4.\n</think>\n5", "Let me think. Therefore, 4.", "5"),
+        ("Let me think. Therefore, 4." + "\n" * 70 + "</think>\n5", "Let me think. Therefore, 4." + "\n" * 6, "5"),
+        ("Let me think. Therefore, 4.\n</think> 5", "Let me think. ", "Therefore, 4.\n</think> 5"),
+        # a tool call in the text ends it too
+        ("Let me think. <tool_call>{}", "Let me think.", "<tool_call>{}"),
+        ("Let me think. Therefore, a\n<tool_call>{}. Wait", "Let me think. ", "Therefore, a\n<tool_call>{}. Wait"),
+        ("Let me think. `<tool_call>`. Therefore, 4", "Let me think. `<tool_call>`. ", "Therefore, 4"),
+    ],
+)  # fmt: skip
+def test_tags_beat_prose(text: str, reasoning: str, output: str) -> None:
+    assert split(PROSE, text) == (reasoning, output)
+
+
+def test_prose_is_off_where_the_prompt_opened_a_block() -> None:
+    assert split(replace(PROSE, starts_in_reasoning=True), "Let me think. Therefore, 4.</think>5") == (
+        "Let me think. Therefore, 4.",
+        "5",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "account"),
+    [
+        ("Let me think. ", "b", ("Let me think. ", "b")),
+        ("Let me think. Therefore, 4. ", "Wait. 5", ("Let me think. ", "Therefore, 4. Wait. 5")),
+        ("Let me think. Therefore, 4. Wai", "b", ("Let me think. ", "Therefore, 4. Waib")),
+        ("Let me think. The answer is", "b", ("Let me think. ", "The answer isb")),
+        ("Let me think", "b", ("", "Let me thinkb")),
+    ],
+)
+def test_a_tool_call_beside_the_text(before: str, after: str, account: tuple[str, str]) -> None:
+    for cut in cuts(before):
+        splitter = splitter_for(PROSE)
+        pieces = [piece for part in cut for piece in splitter.feed(part)]
+        pieces += [*splitter.end_reasoning(), *splitter.feed(after), *splitter.finish("stop")]
+        assert account_of(pieces) == account
+
+
+@pytest.mark.parametrize("before", ["Let me think. a ", "Let me think. Therefore, 4. ", "Let me think. Ther"])
+def test_structured_reasoning(before: str) -> None:
+    for cut in cuts(before):
+        splitter = splitter_for(PROSE)
+        pieces = [piece for part in cut for piece in splitter.feed(part)]
+        pieces += [*splitter.structured(), *splitter.feed("Therefore, b"), *splitter.finish("stop")]
+        assert account_of(pieces) == ("", before + "Therefore, b")
+
+
+def test_what_is_shown_when() -> None:
+    splitter = ReasoningSplitter(PROSE)
+    assert splitter.feed("Let me think.") == [Reasoning("Let me think"), Reasoning(".")]
+    assert splitter.feed(" So 4. Therefore, 4.") == [Reasoning(" So 4."), Reasoning(" ")]
+    assert splitter.feed(" It is. Hmm") == []
+    assert splitter.feed(", 5.") == [Reasoning("Therefore, 4. It is."), Reasoning(" Hmm, 5.")]
+    assert splitter.feed(" Therefore, 5." + " a" * 198) == [Reasoning(" ")]
+    assert splitter.feed(" a") == [Output("Therefore, 5." + " a" * 199)]
+    assert not splitter.promoted
+
+
+def test_prose_that_nothing_ended_is_no_sign_of_a_wrong_assumption() -> None:
+    splitter = ReasoningSplitter(PROSE)
+    splitter.feed("Let me think. 4.")
+    assert splitter.finish("length") == [Promotion("Let me think. 4.", given=16)]
+    assert not splitter.promoted
+
+
+def test_whole() -> None:
+    assert account_of(pieces_of(PROSE, "Let me think. Therefore, 4.\n</think>\n5", whole=True)) == (
+        "Let me think. Therefore, 4.",
+        "5",
+    )
+    assert account_of(pieces_of(AT_ONCE, "Let me think. Therefore, 4.\n</think>\n5", whole=True)) == (
+        "Let me think. ",
+        "Therefore, 4.\n5",
+    )

@@ -1,0 +1,398 @@
+"""One stream in virtual time: a fake upstream, a client that reads, and every way a stream can end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trio_gateway.core.chat import ChatRequest, parse_chat_request
+from trio_gateway.core.chunks import InbandError
+from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
+from trio_gateway.core.errors import ApiError
+from trio_gateway.core.events import (
+    Batch,
+    Done,
+    Event,
+    Failure,
+    Finish,
+    OutputDelta,
+    Ping,
+    PromptSummary,
+    ReasoningLine,
+)
+from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
+from trio_gateway.core.strict_json import dumps
+from trio_gateway.engine.admission import Admission, Route
+from trio_gateway.engine.attempts import Attempts
+from trio_gateway.engine.backends import Backend
+from trio_gateway.engine.metrics import Metrics
+from trio_gateway.engine.report import Report
+from trio_gateway.engine.stream import EventStream, open_stream
+from trio_gateway.engine.upstream import Upstream, UpstreamAnswer, UpstreamFailure
+
+from ..support import DONE, chat, sse_chunk
+
+MODEL = ModelConfig(markers=(("<think>", "</think>"),))
+THINK = sse_chunk({"content": "<think>First I add two and two. Then I check the sum once more.\n"})
+SPEAK = sse_chunk({"content": "</think>The answer"})
+FINISH = sse_chunk(finish="stop")
+
+
+class FakeUpstream:
+    """Plays a script in each exchange: bytes are received, numbers are seconds of silence, exceptions are raised.
+
+    At the script's end the body ends; a silence of infinity never does.
+    """
+
+    def __init__(self, *scripts: Sequence[bytes | float | Exception], streamed: bool = True) -> None:
+        self._scripts = list(scripts)
+        self._streamed = streamed
+        self.opened = 0
+        self.closed_at: list[float] = []
+
+    @asynccontextmanager
+    async def open_completion(self, body: bytes, *, authorization: str | None) -> AsyncIterator[UpstreamAnswer]:
+        script = self._scripts[min(self.opened, len(self._scripts) - 1)]
+        self.opened += 1
+        try:
+            yield cast("UpstreamAnswer", _FakeAnswer(script, streamed=self._streamed))
+        finally:
+            self.closed_at.append(trio.current_time())
+
+    def fault_in_stream(self, told: InbandError) -> Fault:
+        return fault_of_error(told, own_key=True)
+
+
+class _FakeAnswer:
+    def __init__(self, script: Sequence[bytes | float | Exception], *, streamed: bool) -> None:
+        self._steps = iter(script)
+        self.streamed = streamed
+
+    async def receive(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        for step in self._steps:
+            match step:
+                case bytes():
+                    return step
+                case Exception():
+                    raise step
+                case seconds:
+                    await trio.sleep(seconds)
+        return b""
+
+
+class World:
+    """A backend for each upstream, and what a stream over them leaves behind."""
+
+    def __init__(self, *upstreams: FakeUpstream, server: ServerConfig | None = None, **config: object) -> None:
+        self.metrics = Metrics(dict)
+        self.upstreams = upstreams
+        self.backends = [
+            Backend(
+                f"u{number}",
+                UpstreamConfig(url="http://x/v1", **config),  # type: ignore[arg-type]
+                cast("Upstream", upstream),
+                self.metrics,
+            )
+            for number, upstream in enumerate(upstreams)
+        ]
+        self.server = server or ServerConfig()
+        self.running: set[Attempts] = set()
+        self.report = Report(request_id="r", accepted_at=trio.current_time())
+        self.left = 0
+
+    @asynccontextmanager
+    async def stream(self, request: ChatRequest | None = None, **summary: object) -> AsyncIterator[EventStream]:
+        route = Route(self.backends)
+        first = route.first()
+        assert not isinstance(first, ApiError)
+        admission = Admission("default", MODEL, route, first, self._leave)
+        try:
+            async with open_stream(
+                request or parse_chat_request(dumps(chat()).encode()),
+                admission,
+                authorization=None,
+                report=self.report,
+                metrics=self.metrics,
+                server=self.server,
+                summary=SummaryConfig(**summary),  # type: ignore[arg-type]
+                running=self.running,
+            ) as events:
+                yield events
+        finally:
+            admission.close()
+
+    def _leave(self) -> None:
+        self.left += 1
+
+    async def answer(self, request: ChatRequest | None = None) -> list[tuple[float, Event]]:
+        """The whole answer, each event with the second it came in."""
+        told: list[tuple[float, Event]] = []
+        async with self.stream(request) as batches:
+            async for batch in batches:
+                told += [(round(trio.current_time(), 3), event) for event in batch]
+        self.check()
+        return told
+
+    def check(self) -> None:
+        """Nothing is left: every permit is settled, every exchange closed, the place given back."""
+        for backend, upstream in zip(self.backends, self.upstreams, strict=True):
+            seen = backend.breaker.snapshot(trio.current_time())
+            assert seen.in_flight == 0
+            assert seen.admitted == seen.success + seen.failure + seen.neutral + seen.stale
+            assert len(upstream.closed_at) == upstream.opened
+        assert (self.left, self.running) == (1, set())
+
+
+def kinds(told: list[tuple[float, Event]]) -> list[type[Event]]:
+    return [type(event) for _, event in told]
+
+
+def failure(told: list[tuple[float, Event]]) -> tuple[float, str | None]:
+    """When and with which code the answer failed; it must be its last word but one."""
+    (when, failed), (_, done) = told[-2:]
+    assert isinstance(failed, Failure)
+    assert isinstance(done, Done)
+    return when, failed.error.code
+
+
+async def test_a_whole_answer(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([1.0, THINK, 1.0, SPEAK, 1.0, sse_chunk({"content": " is 4."}), FINISH + DONE]))
+    told = await world.answer()
+    lines = [(when, type(event)) for when, event in told if type(event) is ReasoningLine]
+    assert lines == [(1.0, ReasoningLine), (2.0, ReasoningLine)]
+    assert kinds(told) == [PromptSummary, *[ReasoningLine] * 2, OutputDelta, OutputDelta, Finish, Done]
+    assert [when for when, _ in told] == [0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0]
+    assert (world.report.outcome, world.report.attempts, world.report.pieces) == ("ok", 1, 2)
+
+
+async def test_what_came_together_leaves_together(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([THINK + SPEAK + FINISH + DONE]))
+    async with world.stream(prompt="off", reasoning="off") as batches:
+        sizes = [len(batch) async for batch in batches]
+    assert sizes == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("script", "config", "when", "code"),
+    [
+        ([float("inf")], {"first_event_timeout": 7.0}, 7.0, "first_event_timeout"),
+        ([b": hi\n\n", 3.0] * 99, {"first_event_timeout": 7.0}, 7.0, "first_event_timeout"),
+        ([2.0, THINK, float("inf")], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
+        ([2.0, THINK, *[b": hi\n\n", 3.0] * 99], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
+        ([2.0, THINK, *[b"d", 1.0] * 99], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
+        ([2.0, THINK, 4.0, SPEAK, float("inf")], {"idle_timeout": 5.0}, 11.0, "idle_timeout"),
+        ([THINK, 5.0] * 999, {"idle_timeout": 6.0}, 900.0, "deadline"),
+        ([THINK], {}, 0.0, "truncated"),
+        ([THINK, UpstreamFailure(fault_of_transport("upstream_closed", "x"))], {}, 0.0, "upstream_closed"),
+        ([THINK, ValueError("a bug of ours")], {}, 0.0, "internal_error"),
+    ],
+)
+async def test_how_an_upstream_fails(
+    script: list[Any], config: dict[str, float], when: float, code: str, autojump_clock: MockClock
+) -> None:
+    world = World(FakeUpstream(script), max_attempts=1, **config)
+    told = [each for each in await world.answer() if not isinstance(each[1], Ping)]
+    assert failure(told) == (when, code)
+    assert world.upstreams[0].closed_at == [when]
+    assert (world.report.outcome, world.report.error_class) == ("error", code)
+
+
+async def test_a_silent_upstream_is_covered_by_heartbeats_from_acceptance_on(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([50.0, THINK, 40.0, SPEAK, FINISH + DONE]))
+    pings = [when for when, event in await world.answer() if isinstance(event, Ping)]
+    assert pings == [15.0, 30.0, 45.0, 65.0, 80.0]
+
+
+async def test_a_body_that_does_not_end_is_left_after_a_moment(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([SPEAK, FINISH + DONE, float("inf")]))
+    told = await world.answer()
+    assert told[-1] == (0.0, Done())
+    assert world.upstreams[0].closed_at == [0.1]
+    assert world.report.outcome == "ok"
+
+
+async def test_after_every_finish_reason_done_is_not_waited_for_long(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([SPEAK, FINISH, float("inf")]))
+    assert (await world.answer())[-1] == (5.0, Done())
+    assert world.report.outcome == "ok"
+
+
+async def test_a_slow_client_is_not_a_silent_upstream(autojump_clock: MockClock) -> None:
+    pieces = [sse_chunk({"content": f"{number} "}) for number in range(20)]
+    world = World(FakeUpstream([*pieces, FINISH + DONE]), idle_timeout=1.0)
+    told: Batch = []
+    async with world.stream(prompt="off") as batches:
+        async for batch in batches:
+            told += batch
+            await trio.sleep(3.0)
+    assert "".join(event.text for event in told if isinstance(event, OutputDelta)).split() == [
+        str(number) for number in range(20)
+    ]
+    assert isinstance(told[-1], Done)
+
+
+async def test_a_slow_client_slows_the_upstream(autojump_clock: MockClock) -> None:
+    read = 0
+
+    class Counting(list[bytes]):
+        def __iter__(self) -> Any:  # noqa: ANN401
+            nonlocal read
+            for number in range(10_000):
+                read = number
+                yield sse_chunk({"content": "x"})
+
+    world = World(FakeUpstream(Counting([b""])))
+    async with world.stream(prompt="off") as batches:
+        await anext(batches)
+        await trio.sleep(10)
+        assert read < 10
+
+
+async def test_another_attempt_waits_a_little_and_goes_unseen(autojump_clock: MockClock) -> None:
+    fails = UpstreamFailure(fault_of_transport("upstream_closed", "x"))
+    world = World(FakeUpstream([THINK, fails], [THINK, SPEAK, FINISH + DONE]))
+    told = await world.answer()
+    lines = [event.text for _, event in told if isinstance(event, ReasoningLine)]
+    assert len(lines) == len(set(lines))
+    assert [event.text for _, event in told if isinstance(event, OutputDelta)] == ["The answer"]
+    assert world.report.attempts == 2
+    assert 0 <= told[-1][0] <= 0.5
+
+
+async def test_the_next_upstream_takes_over_at_once(autojump_clock: MockClock) -> None:
+    fails = UpstreamFailure(fault_of_transport("upstream_unreachable", "x"))
+    world = World(FakeUpstream([fails]), FakeUpstream([SPEAK, FINISH + DONE]), max_attempts=1)
+    told = await world.answer()
+    assert told[-1] == (0.0, Done())
+    assert (world.report.upstream, world.report.attempts) == ("u1", 2)
+
+
+async def test_a_shutdown_ends_the_answer_honestly(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([THINK, SPEAK, float("inf")]))
+    told: list[tuple[float, Event]] = []
+    async with world.stream() as batches:
+        async for batch in batches:
+            told += [(trio.current_time(), event) for event in batch]
+            for attempts in list(world.running):
+                attempts.cut()
+    assert failure(told)[1] == "shutting_down"
+    world.check()
+
+
+async def test_a_shutdown_after_the_end_adds_nothing(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([SPEAK, FINISH + DONE, float("inf")]))
+    told: Batch = []
+    async with world.stream() as batches:
+        async for batch in batches:
+            told += batch
+            if isinstance(batch[-1], Done):
+                (attempts,) = world.running
+                attempts.cut()
+    assert sum(isinstance(event, Done) for event in told) == 1
+    assert not any(isinstance(event, Failure) for event in told)
+    assert world.report.outcome == "ok"
+
+
+LEAVE_AT: dict[str, Callable[[Event], bool]] = {
+    "before anything": lambda _event: True,
+    "prompt summary": lambda event: isinstance(event, PromptSummary),
+    "reasoning summary": lambda event: isinstance(event, ReasoningLine),
+    "final output": lambda event: isinstance(event, OutputDelta),
+    "finish": lambda event: isinstance(event, Finish),
+}
+
+
+@pytest.mark.parametrize("leave", LEAVE_AT.values(), ids=LEAVE_AT.keys())
+async def test_a_client_that_leaves_frees_everything_at_once(
+    leave: Callable[[Event], bool], autojump_clock: MockClock
+) -> None:
+    world = World(FakeUpstream([1.0, THINK, 1.0, SPEAK, 1.0, FINISH, 1.0, DONE]))
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    with trio.CancelScope() as client:
+        async with world.stream() as batches:
+            async for batch in batches:
+                if any(leave(event) for event in batch):
+                    left_at = trio.current_time()
+                    client.cancel()
+                    await trio.sleep_forever()
+    assert trio.current_time() == left_at
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    world.check()
+    assert world.backends[0].breaker.snapshot(0.0).failure == 0
+
+
+async def test_cancelled_at_every_point_nothing_is_left(autojump_clock: MockClock) -> None:
+    steps = [0.5, THINK, 0.5, THINK, 0.5, SPEAK, 0.5, FINISH, 0.5, DONE]
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    for tenth in range(30):
+        world = World(FakeUpstream(steps))
+        with trio.move_on_after(tenth / 10):
+            async with world.stream() as batches:
+                async for _ in batches:
+                    pass
+        world.check()
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+
+
+async def test_a_trip_moves_those_who_wait_to_the_next_upstream(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([float("inf")]), FakeUpstream([SPEAK, FINISH + DONE]))
+    told: Batch = []
+
+    async def trip() -> None:
+        await trio.sleep(1.0)
+        backend = world.backends[0]
+        permit = backend.admit()
+        backend.fail(permit, fault_of_error(InbandError("x", status=401), own_key=True), slow=False)  # type: ignore[arg-type]
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trip)
+        async with world.stream() as batches:
+            async for batch in batches:
+                told += batch
+    assert trio.current_time() == 1.0
+    assert world.report.upstream == "u1"
+    assert isinstance(told[-1], Done)
+
+
+async def test_a_probe_is_decided_by_its_first_event_or_its_own_timeout(autojump_clock: MockClock) -> None:
+    fails = UpstreamFailure(fault_of_error(InbandError("x", status=401), own_key=True))
+    world = World(FakeUpstream([fails], [float("inf")], [SPEAK, 30.0, FINISH + DONE]), max_attempts=1)
+    breaker = world.backends[0].breaker
+
+    async def again() -> str | None:
+        world.left = 0
+        await trio.sleep(breaker.snapshot(trio.current_time()).open_until_s)
+        started = trio.current_time()
+        told = await world.answer()
+        spent.append(round(trio.current_time() - started, 3))
+        return told[-2][1].error.code if isinstance(told[-2][1], Failure) else None
+
+    spent: list[float] = []
+    assert [await again() for _ in range(3)] == ["upstream_auth", "first_event_timeout", None]
+    assert spent == [0.0, 15.0, 30.0]
+    assert breaker.snapshot(trio.current_time()).state == "closed"
+
+
+async def test_reasoning_after_output_is_dropped_and_counted(autojump_clock: MockClock) -> None:
+    late = sse_chunk({"reasoning_content": "too late"})
+    world = World(FakeUpstream([sse_chunk({"content": "4"}), late, FINISH + DONE]))
+    told = await world.answer()
+    assert kinds(told) == [PromptSummary, OutputDelta, Finish, Done]
+    assert world.metrics.registry.get_sample_value("gateway_late_reasoning_total") == 1.0
+
+
+async def test_an_answer_in_one_object(autojump_clock: MockClock) -> None:
+    body = b'{"choices": [{"index": 0, "message": {"content": "<think>Hm.</think>4"}, "finish_reason": "stop"}]}'
+    world = World(FakeUpstream([body[:20], body[20:]], streamed=False))
+    assert kinds(await world.answer())[-3:] == [OutputDelta, Finish, Done]
+
+
+async def test_an_object_without_end(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([b"[" * 65536] * 200, streamed=False), max_attempts=1)
+    assert failure(await world.answer())[1] == "upstream_protocol"

@@ -1,0 +1,183 @@
+"""What is checked and completed once every table is sound by itself: references, URLs, families, keys."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from .families import DEFAULT_MODELS, family_of
+from .keyfile import parse_keys
+from .tables import quote
+
+if TYPE_CHECKING:
+    from .config import BreakerConfig, GatewayConfig, ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
+    from .tables import KeyPath, Tables
+
+__all__ = ["KEY_WAYS", "base_url", "complete", "upstream_key"]
+
+KEY_WAYS: Final = ("api_key_env", "api_key_file", "pass_through_key")
+
+
+def complete(config: GatewayConfig, tables: Tables) -> GatewayConfig:
+    upstreams = {name: _complete_upstream(name, entry, tables) for name, entry in config.upstreams.items()}
+    known = [*upstreams]
+    models = {name: _complete_model(name, entry, known, tables) for name, entry in config.models.items()}
+    _check_summary(config.summary, known, tables)
+    server = _complete_server(config.server, tables)
+    return replace(config, server=server, upstreams=upstreams, models=models)
+
+
+def _complete_server(server: ServerConfig, tables: Tables) -> ServerConfig:
+    if not server.api_keys_file:
+        return server
+    path = ("server", "api_keys_file")
+    file = tables.locate(path, server.api_keys_file)
+    parse_keys(tables.read(path, file), file)
+    return replace(server, api_keys_file=file)
+
+
+def _complete_upstream(name: str, upstream: UpstreamConfig, tables: Tables) -> UpstreamConfig:
+    path = ("upstreams", name)
+    if not name.strip():
+        raise tables.error(path, "an id", "an empty one")
+    _check_breaker(upstream.breaker, (*path, "breaker"), tables)
+    try:
+        return replace(upstream, url=base_url(upstream.url))
+    except ValueError as error:
+        expected = "a URL of http or https with a host, without user, query and fragment"
+        raise tables.error((*path, "url"), expected, str(error)) from None
+
+
+def _check_breaker(breaker: BreakerConfig, path: KeyPath, tables: Tables) -> None:
+    if breaker.window_calls and "window" in tables.table(path):
+        raise tables.error((*path, "window_calls"), "either window or window_calls", "both")
+    if 0 < breaker.window_calls < breaker.min_calls:
+        expected = f"at most window_calls, which is {breaker.window_calls}"
+        raise tables.error((*path, "min_calls"), expected, str(breaker.min_calls))
+    if breaker.open_cap < breaker.open_base:
+        expected = f"at least open_base, which is {breaker.open_base:.12g}"
+        raise tables.error((*path, "open_cap"), expected, f"{breaker.open_cap:.12g}")
+
+
+def _complete_model(name: str, entry: ModelConfig, upstreams: list[str], tables: Tables) -> ModelConfig:
+    path = ("models", name)
+    if not name.strip():
+        raise tables.error(path, "an id", "an empty one")
+    for index, upstream in enumerate(entry.upstreams):
+        _check_upstream((*path, "upstreams", index), upstream, upstreams, tables)
+        if upstream in entry.upstreams[:index]:
+            raise tables.error((*path, "upstreams", index), "each upstream once", f"{quote(upstream)} again")
+    for key, pairs in (("markers", entry.markers), ("wrappers", entry.wrappers)):
+        for index, (start, end) in enumerate(pairs):
+            if start == end:
+                raise tables.error((*path, key, index), "a start that differs from its end", quote(start))
+    try:
+        re.compile(entry.match)
+    except (re.error, OverflowError, RecursionError):
+        raise tables.error((*path, "match"), "a regular expression", quote(entry.match)) from None
+    merged = _merge(name, entry, upstreams, tables)
+    if merged.on_runaway == "no_thinking" and not merged.thinking_switch:
+        expected = 'a switch, since on_runaway is "no_thinking"'
+        raise tables.error((*path, "thinking_switch"), expected, '""')
+    return merged
+
+
+def _merge(name: str, entry: ModelConfig, upstreams: list[str], tables: Tables) -> ModelConfig:
+    """The family's rules, overridden by the keys that the entry itself sets."""
+    own: dict[str, Any] = {key: getattr(entry, key) for key in tables.table(("models", name))}
+    own.pop("family", None)
+    own.setdefault("match", "")
+    own.setdefault("upstreams", tuple(upstreams if name == "default" else upstreams[:1]))
+    if "markers" in own:  # who knows the model's markers need not guess from its prose
+        own.setdefault("prose_starts", ())
+    return replace(_family(name, entry, tables), **own)
+
+
+def _family(name: str, entry: ModelConfig, tables: Tables) -> ModelConfig:
+    """The family that the entry names, else that of the model it reaches. Where that is unknown, the entry
+    ``default`` takes the family of its own name, which guesses from prose."""
+    if entry.family:
+        if entry.family not in DEFAULT_MODELS:
+            near = difflib.get_close_matches(entry.family, DEFAULT_MODELS, 3) or list(DEFAULT_MODELS)[:3]
+            expected = f"a family, such as {', '.join(map(quote, near))}"
+            raise tables.error(("models", name, "family"), expected, quote(entry.family))
+        return DEFAULT_MODELS[entry.family]
+    family = family_of(entry.upstream_model or name)
+    return family_of(name) if name == "default" and not family.family else family
+
+
+def _check_upstream(path: KeyPath, upstream: str, upstreams: list[str], tables: Tables) -> None:
+    if upstream not in upstreams:
+        known = " or ".join(map(quote, upstreams[:8]))
+        raise tables.error(path, f"an upstream of the configuration, {known}", quote(upstream))
+
+
+def _check_summary(summary: SummaryConfig, upstreams: list[str], tables: Tables) -> None:
+    if summary.upstream:
+        _check_upstream(("summary", "upstream"), summary.upstream, upstreams, tables)
+    for phase in ("prompt", "reasoning"):
+        if getattr(summary, phase) == "model" and not summary.model:
+            raise tables.error(("summary", "model"), f'a model, since summary.{phase} is "model"', '""')
+
+
+def upstream_key(name: str, upstream: UpstreamConfig, tables: Tables) -> str | None:
+    ways = [way for way in KEY_WAYS if getattr(upstream, way)]
+    path = ("upstreams", name, ways[-1] if ways else "api_key_env")
+    if len(ways) > 1:
+        raise tables.error(path, f"only one of {', '.join(KEY_WAYS)}", f"{ways[0]} as well")
+    if upstream.api_key_file:
+        key: str | None = tables.read(path, tables.locate(path, upstream.api_key_file)).strip()
+    else:
+        key = _key_variable(upstream.api_key_env, path, tables)
+    if key is None or re.fullmatch("[!-~]+", key):
+        return key
+    found = "a space, a control character or one outside ASCII" if key else "an empty file"
+    raise tables.error(path, "a key of printable ASCII characters without spaces", found)
+
+
+def _key_variable(name: str, path: KeyPath, tables: Tables) -> str | None:
+    """What the variable *name* holds, or the file that its twin ``*_KEY_FILE`` names.
+
+    Only ``UPSTREAM_API_KEY`` may be unset. The message does not tell a name that is no variable's: it may be
+    a key put in the wrong place.
+    """
+    variables = tables.variables
+    twin = f"{name}_FILE" if name.endswith("_KEY") else ""
+    if twin in variables:
+        if name in variables:
+            raise tables.error(path, f"only one of {name} and {twin}", "both")
+        return tables.read(path, variables[twin], variable=twin).strip()
+    if name in ("", "UPSTREAM_API_KEY") or name in variables:
+        return variables.get(name)
+    raise tables.error(path, "the name of a variable that is set", "one that is not set")
+
+
+def base_url(url: str) -> str:
+    """The base of an API, without a slash at its end: *url* itself, with ``/v1`` where it has no path.
+
+    >>> base_url("http://localhost:9000"), base_url("https://host/v1beta/openai/")
+    ('http://localhost:9000/v1', 'https://host/v1beta/openai')
+
+    Raises:
+        ValueError: not such a URL; the text says why without quoting it, as it may hold a password.
+    """
+    if not re.fullmatch(r"[!-\[\]-~]+", url):
+        raise ValueError("a character that no URL holds")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("a malformed host or port") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("no http:// or https:// at its head")
+    if "@" in parts.netloc:
+        raise ValueError("a user or a password")
+    if not host:
+        raise ValueError("no host")
+    if "?" in url or "#" in url:
+        raise ValueError("a query or a fragment")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
