@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from trio_gateway.core.terms import terms
+from .terms import terms
 
 __all__ = ["AnswerGuard"]
 

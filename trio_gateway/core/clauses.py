@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from trio_gateway.core.terms import CJK
-from trio_gateway.core.verbs import VERBS, gerund
+from .terms import CJK
+from .verbs import VERBS, gerund
 
 __all__ = ["clauses"]
 
@@ -172,9 +172,9 @@ def _parts(body: str) -> list[str]:
 
 def _readable(text: str) -> bool:
     """Whether a person can read *text* without what stood around it."""
-    if _NOT_FIRST.match(text) or _NOT_LAST.search(text) or _LOOSE.search(text) or text.count('"') % 2:
+    if _NOT_FIRST.match(text) or _NOT_LAST.search(text) or _LOOSE.search(text) or _leans(text):
         return False
-    if not _balanced(text) or _leans(text):
+    if text.startswith("|") or text.count('"') % 2 or not _balanced(text):
         return False
     if _EQUATION.search(text) or len(_CJK.findall(text)) >= FEWEST_CHARACTERS:
         return True

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
-from trio_gateway.core.formulas import loose_formula, plain_formula
+from .formulas import loose_formula, plain_formula
 
-__all__ = ["FORMULA", "cut", "one_line", "plain"]
+__all__ = ["cut", "harmless", "one_line", "plain"]
 
-FORMULA = r"\\\[.*?\\\]|\\\(.*?\\\)|\$\$.*?\$\$|\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d)"
-"""A whole formula with its delimiters (read with DOTALL). A price is none: a closing dollar never
-follows a space and never stands before a digit."""
-
+# A formula with its delimiters. A price is none: a closing dollar never follows a space and never stands
+# before a digit.
+_FORMULA = re.compile(
+    r"\\\[.*?\\\]|\\\(.*?\\\)|\$\$.*?\$\$|\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d)", re.DOTALL
+)
 # Line ends of every kind and C0, C1: they part words.
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]+")
 # Soft hyphens, joiners, directional marks, fillers, variation selectors, tags, halves of pairs: what a reader
@@ -30,13 +31,18 @@ _TAGS = (
 _HTML = re.compile(
     rf"</?(?:{_TAGS})\b[^<>]{{0,300}}>|<!--.{{0,300}}?-->|<!doctype[^<>]{{0,300}}>", re.IGNORECASE
 )
-_TAG_LIKE = re.compile(r"<(?=[A-Za-z/!?])([^<>]{0,80})>")
-_FORMULA = re.compile(FORMULA, re.DOTALL)
+_TAG = re.compile(r"<(?=[A-Za-z/!?])([^<>]{0,80})>")
+_TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
+_CODE_SPAN = re.compile(r"`+([^`\n]+)`+")
 _LOOSE_LATEX = re.compile(r"\\[A-Za-z]{2}|[\^_]\{")
 _LOOSE_DELIMITER = re.compile(r"\\[()\[\]]")
 _LINK = re.compile(r"!?\[([^\[\]]{0,200})\]\([^()\s]{1,300}\)")
-_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_{1,3}|~~)(?=[^\s*_])([^*\n]{1,400}?)(?<=[^\s*_])\1(?![\w*])")
-_LOOSE_EMPHASIS = re.compile(r"(?<!\w)\*\*(?=\S)|(?<=\S)\*\*(?!\w)|~~")
+_STARS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])([^*\n]{1,400}?)(?<=[^\s*])\1(?![\w*])")
+_UNDERSCORES = re.compile(r"(?<!\w)(_{1,2})(?=[^\s_])([^_\n]{1,200} [^_\n]{1,200})(?<=[^\s_])\1(?!\w)")
+# What is left of unpaired marks; two asterisks between numbers or single letters are a power.
+_LOOSE_MARK = re.compile(
+    r"((?:(?<=[\d)])|(?<=\b[A-Za-z])) ?\*\* ?(?=[\d(]|[A-Za-z]\b))|\*\*+|~~+|(?<!\w)__+(?!\w)|`+"
+)
 _LINE_HEAD = re.compile(r"^\s*(?:[#>]+\s+|[-*+•–—]\s+|\(?\d{1,2}[.)]\s+|\[[ xX]\]\s+)+")
 _SPACE_BEFORE = re.compile(r"\s+([,.;:!?])(?=\s|$)")
 
@@ -46,19 +52,29 @@ def one_line(text: str) -> str:
     return " ".join(_INVISIBLE.sub("", _CONTROL.sub(" ", text)).split())
 
 
+def harmless(text: str) -> str:
+    """*text* on one line, in which nothing can be taken for an HTML tag."""
+    return _TAG_START.sub("‹", _TAG.sub("‹\\1›", one_line(text)))
+
+
 def plain(text: str) -> str:
-    """A sentence as a person would read it aloud: *text* without markup of any kind, on one line."""
-    text = _FORMULA.sub(_formula, text)
-    text = _HTML.sub("", text)
-    text = _TAG_LIKE.sub("‹\\1›", text)
-    text = _LINE_HEAD.sub("", text)
+    """A sentence as a person would read it aloud: *text* without markup of any kind, on one line.
+
+    >>> plain("- **Note** that `a*b` is <b>not</b> \\(\\frac{a}{b}\\) .")
+    'Note that a*b is not a/b.'
+    """
+    parts = _CODE_SPAN.split(_LINE_HEAD.sub("", text))
+    text = "".join(part if at % 2 else _without_markup(part) for at, part in enumerate(parts))
+    return _SPACE_BEFORE.sub(r"\1", harmless(text))
+
+
+def _without_markup(text: str) -> str:
+    text = _HTML.sub("", _FORMULA.sub(_formula, text))
     text = _LINK.sub(r"\1", text)
-    text = _EMPHASIS.sub(r"\2", text)
-    text = _LOOSE_EMPHASIS.sub("", text).replace("`", "")
+    text = _UNDERSCORES.sub(r"\2", _STARS.sub(r"\2", text))
+    text = _LOOSE_MARK.sub(lambda found: found[1] or "", text)
     text = _LOOSE_DELIMITER.sub("", text)
-    if _LOOSE_LATEX.search(text):
-        text = loose_formula(text)
-    return _SPACE_BEFORE.sub(r"\1", one_line(text))
+    return loose_formula(text) if _LOOSE_LATEX.search(text) else text
 
 
 def _formula(found: re.Match[str]) -> str:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-from trio_gateway.core.code_language import LANGUAGES, guess_language
-from trio_gateway.core.plain_text import cut, one_line
-from trio_gateway.core.terms import is_cjk
+from .code_language import LANGUAGES, guess_language
+from .plain_text import cut, harmless
+from .terms import is_cjk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +139,7 @@ def _take_trace(found: Material) -> None:
             where = (places[-1] if name.startswith("Python") else places[0]) if places else "<module>"
             error = trace["error"].rsplit(".", 1)[-1]
             found.trace = f"a {name}" if error in ("panic", "panicked") else f"a {name}: {cut(error, 60)}"
-            found.trace += "" if where == "<module>" else f" in {cut(one_line(where), 60)}"
+            found.trace += "" if where == "<module>" else f" in {cut(harmless(where), 60)}"
             found.words = found.words[: trace.start()] + "\n\n" + found.words[trace.end() :]
             return
 

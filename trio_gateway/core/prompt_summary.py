@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trio_gateway.core.plain_text import cut, one_line
-from trio_gateway.core.prompt_material import find_material, size_of
-from trio_gateway.core.prompt_task import Task, find_task
+from .plain_text import cut, harmless, one_line
+from .prompt_material import find_material, size_of
+from .prompt_task import Task, find_task
 
 __all__ = ["summarize_prompt"]
 
@@ -52,12 +52,12 @@ def summarize_prompt(messages: Sequence[Mapping[str, Any]]) -> str:
     joined = " ".join(text.split(None, QUOTED_WHOLE))
     read = one_line(joined[:HEAD])
     if read and len(read) <= QUOTED_WHOLE and len(joined) <= HEAD:
-        return cut(f'Processing: "{read}"...' + (f" with {_listed(extras)}" if extras else ""), LONGEST)
+        return f'Processing: "{read}"...' + (cut(f" with {_listed(extras)}", LONGEST // 2) if extras else "")
     if not read and len(joined) <= HEAD:
         return cut(f"Looking at {_listed(extras)}" if extras else "Processing an empty message", LONGEST)
     if len(users) >= MANY_TURNS:
         extras.append(f"turn {len(users)}")
-    return one_line(_summarize(text, extras))
+    return _summarize(text, extras)
 
 
 def _content(content: object) -> tuple[str, list[str]]:
@@ -75,7 +75,7 @@ def _content(content: object) -> tuple[str, list[str]]:
         if isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif isinstance(name, str) and one_line(name):
-            files.append(f"the file {cut(one_line(name), 60)}")
+            files.append(f"the file {cut(harmless(name), 60)}")
         else:
             others[_noun(str(part.get("type", "")))] += 1
     return "\n\n".join(texts), files[:3] + [_counted(count, noun) for noun, count in others.items()]

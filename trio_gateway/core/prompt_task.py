@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from trio_gateway.core.plain_text import cut, plain
-from trio_gateway.core.sentences import SentenceReader
-from trio_gateway.core.terms import is_cjk
-from trio_gateway.core.verbs import VERBS, gerund
+from .plain_text import cut, plain
+from .sentences import SentenceReader
+from .terms import is_cjk
+from .verbs import VERBS, gerund
 
 __all__ = ["Task", "find_task"]
 

@@ -32,22 +32,21 @@ class Weights:
         self._had: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
 
-    def learn(self, sentences: Iterable[frozenset[str]]) -> None:
+    def learn(self, sentences: Iterable[list[str]]) -> None:
         """Begin a new round with the terms of its sentences."""
         self._had.update(self._now.keys())
         if len(self._had) > VOCABULARY:
             self._had = Counter(dict(self._had.most_common(VOCABULARY // 2)))
-        self._now = Counter(term for sentence in sentences for term in sentence)
+        self._now = Counter(term for sentence in sentences for term in dict.fromkeys(sentence))
         self._rounds += 1
 
     def value(self, line: frozenset[str]) -> float:
         """The weight a line of these terms carries, against what it costs to read them."""
-        gain = cost = 0.0
-        for term in line:
-            rarity = math.log(1 + self._rounds / (1 + self._had[term])) ** 2
-            gain += rarity * self._now[term] ** 0.75
-            cost += rarity
-        return gain / float((1 + cost) ** 0.3)
+        rarity = {term: math.log(1 + self._rounds / (1 + self._had[term])) ** 2 for term in line}
+        # fsum: the same in every order, and the order of a set differs from process to process.
+        gain = math.fsum(rarity[term] * float(self._now[term] ** 0.75) for term in line)
+        cost = 1 + math.fsum(rarity.values())
+        return gain / float(cost**0.3)
 
 
 class Told:

@@ -18,7 +18,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-from trio_gateway.core.terms import is_cjk
+from .terms import is_cjk
 
 __all__ = ["Sentence", "SentenceReader"]
 
@@ -32,7 +32,7 @@ WRAPPED = 65
 _TOKEN = re.compile(
     r"(?P<fence>```+|~~~+)|(?P<code>`[^`\n]{1,200}`)|(?P<formula>\\\[|\\\(|\$\$)"
     r"|(?P<inline>\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d))"
-    r"|(?P<cjk>[。！？；]+[”’」』）]*)|(?P<stop>[.!?…]+[\"'”’»)\]*_]*(?=\s))|(?P<line>\n\s*)"
+    r"|(?P<cjk>[。！？；]{1,4}[”’」』）]{0,4})|(?P<stop>[.!?…]{1,4}[\"'”’»)\]*_]{0,4}(?=\s))|(?P<line>\n\s*)"
 )
 _CLOSER = {"\\[": "\\]", "\\(": "\\)", "$$": "$$"}
 _FENCE_END = re.compile(r"(?:^|\n)[ \t]*(?:```+|~~~+)[^\n]*\n")

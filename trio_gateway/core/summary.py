@@ -13,12 +13,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from trio_gateway.core.answer_guard import AnswerGuard
-from trio_gateway.core.clauses import clauses
-from trio_gateway.core.plain_text import cut, plain
-from trio_gateway.core.salience import Told, Weights
-from trio_gateway.core.sentences import Sentence, SentenceReader
-from trio_gateway.core.terms import is_cjk, terms
+from .answer_guard import AnswerGuard
+from .clauses import clauses
+from .plain_text import cut, plain
+from .salience import Told, Weights
+from .sentences import Sentence, SentenceReader
+from .terms import is_cjk, terms
 
 __all__ = ["Detail", "ReasoningSummary"]
 
@@ -33,12 +33,14 @@ class _Size(NamedTuple):
 SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "detailed": _Size(300, 5)}
 """Longest line, in characters, and the most clauses it is made of."""
 FIRST_LOOK = 30
-"""New characters from which on a line may be worth asking for."""
+LONG_LOOK = 400
+"""New characters from which on a line may be worth asking for: after the end of a sentence, and without one."""
 COMPARED = 12
 """Best clauses among which pairs are tried."""
 
-_END = re.compile(r"[.!?。！？\n]")
+_END = re.compile(r"[.!?]\s|[\n。！？]")
 _CODE = "Writing code: "
+_NAME = re.compile(r"[^\W\d]{3}")
 # Work done is liked, a clause that leans on one before it is not; of a program there is only its first line.
 _LIKED = (
     (re.compile(_CODE), 0.5),
@@ -71,17 +73,18 @@ class ReasoningSummary:
         self._told = Told()
         self._new = 0
         self._complete = False
+        self._open_end = ""
 
     def feed(self, text: str) -> None:
         """Take reasoning as it comes, in pieces of any size."""
         self._reader.feed(text)
         self._new += len(text)
-        self._complete = self._complete or bool(_END.search(text))
+        self._note_end(self._open_end + text)
 
     @property
     def ready(self) -> bool:
         """Whether a complete thought has probably come since a line was last asked for."""
-        return self._complete and self._new >= FIRST_LOOK
+        return self._new >= (FIRST_LOOK if self._complete else LONG_LOOK)
 
     def line(self) -> str | None:
         """What is new since the last line, in one line; None if nothing is worth saying."""
@@ -100,6 +103,19 @@ class ReasoningSummary:
         self._guard = AnswerGuard()
         self._new = 0
         self._complete = False
+        self._open_end = ""
+
+    def _note_end(self, text: str) -> None:
+        """A thought is complete when something visible has followed its end, in this piece or a later one."""
+        if end := _END.search(text):
+            self._complete = self._complete or bool(text[end.end() :].strip())
+        seen = text.rstrip()
+        if "\n" in text[len(seen) :] or seen.endswith(("。", "！", "？")):
+            self._open_end = "\n"
+        elif seen.endswith((".", "!", "?")):
+            self._open_end = "\n" if len(seen) < len(text) else "."
+        else:
+            self._open_end = ""
 
     def _say(self, sentences: list[Sentence]) -> str | None:
         self._new = 0
@@ -111,7 +127,7 @@ class ReasoningSummary:
 
     def _candidates(self, sentences: list[Sentence]) -> list[_Clause]:
         texts = [plain(sentence.text) for sentence in sentences]
-        self._weights.learn([frozenset(terms(text)) for text in texts])
+        self._weights.learn(terms(text) for text in texts)
         # All sentences pass the guard before any clause does: the result may be betrayed by a later one.
         hidden = [
             self._guard.hides(sentence.text, text) for sentence, text in zip(sentences, texts, strict=True)
@@ -120,7 +136,7 @@ class ReasoningSummary:
             _Clause(clause, frozenset(terms(clause)), at)
             for at, text in enumerate(texts)
             if not hidden[at]
-            for clause in ([_CODE + text.rstrip(" {(:")] if sentences[at].code else clauses(text))
+            for clause in (_of_code(text) if sentences[at].code else clauses(text))
             if not self._guard.tells(clause)
         ]
         return [clause for clause in found if clause.terms]
@@ -160,6 +176,12 @@ class ReasoningSummary:
         for clause in line:
             value *= next((factor for mark, factor in _LIKED if mark.match(clause.text)), 1.0)
         return value
+
+
+def _of_code(line: str) -> list[str]:
+    """A program is told by its first line, if that has a name in it."""
+    line = line.rstrip(" {(:")
+    return [_CODE + line] if _NAME.search(line) else []
 
 
 def _place(clause: _Clause) -> int:

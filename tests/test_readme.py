@@ -1,0 +1,101 @@
+"""The README is true: its commands are run as they stand, and what it shows is what they give."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from mock_llm import Options
+
+from .support import open_pair
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [text for kind, text in BLOCKS if kind == "sh"]
+CURLS = [text for text in COMMANDS if text.startswith("curl")]
+SHOWN = next(text for kind, text in BLOCKS if kind == "text" and text.startswith("event: phase"))
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+def free_port() -> str:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return str(probe.getsockname()[1])
+
+
+async def run(command: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
+    with trio.fail_after(300):
+        return await trio.run_process(
+            ["sh", "-c", command],
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, **environ},
+        )
+
+
+def normal(stream: str) -> list[str]:
+    """A stream's lines, without what differs from run to run: the common keys, and how the model's thinking
+    happened to fall into lines."""
+    text = re.sub(r'^data: \{(…|"id": .*?"model": "default"), ', "data: {…, ", stream, flags=re.MULTILINE)
+    lines = [line for line in text.split("\n") if not re.search(r'"content": "\\n[^\\]', line)]
+    return [re.sub(r"\[Reasoning Summary\] [^\"]*", "[Reasoning Summary] ", line) for line in lines if line]
+
+
+@needs_curl
+async def test_the_first_curl_line_gives_what_is_shown() -> None:
+    async with open_pair(options=Options(port=0, tokens_per_second=50)) as client:
+        done = await run(CURLS[0].replace("http://localhost:8080", str(client.base_url).rstrip("/")))
+    assert done.returncode == 0
+    assert normal(done.stdout.decode()) == normal(SHOWN)
+
+
+@needs_curl
+async def test_the_second_curl_line_gives_one_object() -> None:
+    async with open_pair() as client:
+        done = await run(CURLS[1].replace("http://localhost:8080", str(client.base_url).rstrip("/")))
+    answer = json.loads(done.stdout)
+    assert answer["choices"][0]["message"]["content"] == "The answer is 4."
+    assert answer["phases"]["prompt_summary"] == 'Processing: "What is 2+2?"...'
+
+
+@pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="./run would make an environment: run ./run test")
+async def test_the_demo_shows_the_three_phases() -> None:
+    assert "./run demo\n./run test\n" in COMMANDS
+    done = await run("./run demo", PORT=free_port(), MOCK_PORT=free_port())
+    told = done.stderr.decode()
+    assert done.returncode == 0, told
+    assert re.search(r"\[Prompt Summary\] .*\n(.*\n)*\[Reasoning Summary\] ", told)
+    assert done.stdout.decode().endswith("\\boxed{19}\n")
+
+
+async def test_every_job_the_readme_names_exists() -> None:
+    named = set(re.findall(r"\./run (\w+)", README))
+    usage = (await run("./run help")).stdout.decode()
+    assert named
+    assert named <= set(re.findall(r"^  (\w+)", usage, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern", "there"),
+    [
+        ("variables", r"^\| `([A-Z_]+)`", lambda name: any(name in p.read_text() for p in ROOT.glob("*/core/*.py"))),
+        ("files", r"\]\(([\w./-]+)\)", lambda name: (ROOT / name).is_file()),
+    ],
+)
+def test_what_the_readme_names_is_there(what: str, pattern: str, there: Callable[[str], bool]) -> None:
+    names = re.findall(pattern, README, re.MULTILINE)
+    assert names
+    assert [name for name in names if not there(name) and name != "MOCK_PORT"] == []
