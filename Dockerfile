@@ -5,20 +5,20 @@
 #   docker run --rm -p 9000:9000 reasoning-gateway python mock_llm.py
 FROM python:3.13-slim AS build
 WORKDIR /src
-RUN python -m venv /opt/gateway
+RUN python -m venv /venv
 COPY .ci/requirements.lock ./
-RUN /opt/gateway/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
 COPY pyproject.toml setup.cfg README.md LICENSE client.py mock_llm.py ./
 COPY trio_gateway trio_gateway
-RUN /opt/gateway/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
+RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
 
 FROM python:3.13-slim
 # The numeric id lets an orchestrator see that this is not root.
 RUN useradd --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin gateway
-COPY --from=build /opt/gateway /opt/gateway
+COPY --from=build /venv /venv
 WORKDIR /app
 COPY client.py mock_llm.py ./
-ENV PATH=/opt/gateway/bin:$PATH HOST=0.0.0.0 PORT=8080 MOCK_PORT=9000 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/venv/bin:$PATH HOST=0.0.0.0 PORT=8080 MOCK_PORT=9000 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001
 EXPOSE 8080 9000
 STOPSIGNAL SIGTERM

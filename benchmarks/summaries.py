@@ -1,48 +1,52 @@
 """How well reasoning summaries say what a model was doing: *specific F1* on annotated chains of thought.
 
-    python benchmarks/summaries.py traces.jsonl
+Run ``python benchmarks/summaries.py TRACES.jsonl``. The file holds one JSON object a line with ``reasoning``
+(the text), ``answer``, and ``chunks``: the sentences of the reasoning in order, each with ``text`` and a
+``gist`` of two to four words by an annotator. Such data is published, under the MIT licence, by the authors of
+thought-anchors.com. Reasoning is fed in time order, and after every 600 characters a line is asked for: it
+knows the past and nothing of the future.
 
-The file holds one JSON object a line with ``reasoning`` (the text), ``answer`` and ``chunks``: the sentences of the
-reasoning in order, each with ``text`` and a ``gist`` of two to four words by an annotator. Reasoning is fed in time order; after
-every 600 characters a line is asked for, so the line knows the past and nothing of the future.
+The measure. Plain word overlap with the gists rewards long lines. So a line is cut at 120 characters; terms are
+stemmed, stop words and empty gists left out; a term weighs log(1 + windows / windows that have it); and from the
+F1 with the gists of the line's own window the mean F1 with the windows at least two away is taken off. A line
+about the topic in general scores 0, whatever its length. A gist belongs to the window its sentence ends in.
 
-The measure. Plain word overlap with the gists rewards long lines. So: a line is cut at 120 characters; terms are
-stemmed, stop words and empty gists are left out; a term weighs log(1 + windows / windows that have it); and from the F1
-with the gists of the line's own window the mean F1 with the windows at least two away is taken off. A line about the
-topic in general scores 0, whatever its length.
-
-The baselines pick one sentence of the window: first, last, longest, by Luhn's significant words, by TextRank.
-The further columns are what a reader notices: lines that say nothing, repeat, are half sentences, hold torn formulas or
-give the answer away, and the share of neighbouring words that are neighbours in the reasoning too.
+The baselines pick one whole sentence of those that ended in the window: the first, the last, the longest, by
+Luhn's significant words, by TextRank. The further columns are what a reader notices, in percent of the lines:
+windows without a line, lines said before, half sentences, torn formulas, lines with the final answer's value,
+and the share of neighbouring words that are neighbours in the reasoning too.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from trio_gateway.core.plain_text import plain
 from trio_gateway.core.summary import ReasoningSummary
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 WINDOW = 600
 CUT = 120
-STOP = frozenset(
-    "a an the of to in on at by for with from and or but so if then than that this these those it its is are was were be been being "
-    "am do does did have has had i me my we our us you your he she they them their there here as not no yes can could would should "
-    "will may might must just let lets s t re ve ll d m what which who how when where why all any each both some such same other "
-    "into out up down over under again further once only own too very also now okay ok hmm wait well".split()
-)
+STOP_TABLE = """
+a an the of to in on at by for with from and or but so if then than that this these those it its is are was were
+be been being am do does did have has had i me my we our us you your he she they them their there here as not no
+yes can could would should will may might must just let lets s t re ve ll d m what which who how when where why
+all any each both some such same other into out up down over under again further once only own too very also now
+okay ok hmm wait well
+"""
+STOP = frozenset(STOP_TABLE.split())
 EMPTY_GIST = re.compile(r"no \w+ (?:taken|performed)|none$|pause|filler", re.IGNORECASE)
 SUFFIXES = ("ations", "ation", "ingly", "ings", "ing", "ied", "ies", "ed", "es", "s", "ly")
 
@@ -147,7 +151,8 @@ def text_rank(sentences: list[str]) -> str:
     for _ in range(30):
         sums = [sum(row) or 1.0 for row in links]
         ranks = [
-            0.15 + 0.85 * sum(links[other][at] / sums[other] * ranks[other] for other in range(len(bags)))
+            0.15
+            + 0.85 * sum(row[at] / total * rank for row, total, rank in zip(links, sums, ranks, strict=True))
             for at in range(len(bags))
         ]
     return sentences[max(range(len(bags)), key=ranks.__getitem__)]
@@ -160,3 +165,115 @@ BASELINES: dict[str, Callable[[list[str]], str]] = {
     "Luhn": luhn,
     "TextRank": text_rank,
 }
+
+# ------------------------------------------------------------------------------------ what a reader notices
+
+FUNCTION_WORDS = (
+    "a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because"
+)
+HALF = re.compile(
+    rf"…$|\b(?:{FUNCTION_WORDS})$|[=+*/(<,:×·-]$|^[,;:)\]]|^(?:and|or|which|because|that is|of|than|with)\b",
+    re.IGNORECASE,
+)
+TORN = re.compile(r"\\[A-Za-z]+|\\[()\[\]]|\$\$|\$[^$\d]|\^\{|_\{")
+
+
+def is_half(line: str) -> bool:
+    balanced = all(line.count(one) == line.count(other) for one, other in ("()", "[]", "{}"))
+    return bool(HALF.search(line)) or not balanced or line.count('"') % 2 == 1
+
+
+def pairs(text: str) -> set[tuple[str, str]]:
+    words = [stem(word) for word in re.findall(r"\w+", text.lower())]
+    return set(zip(words, words[1:], strict=False))
+
+
+def final_value(trace: dict[str, Any]) -> re.Pattern[str] | None:
+    """The number in the last box of the answer, as it may stand in a line."""
+    boxes = re.findall(r"\\boxed\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}", trace["answer"])
+    value = re.sub(r"[^\d.]", "", boxes[-1]) if boxes else ""
+    return re.compile(rf"(?<![\d.]){re.escape(value)}(?!\d|\.\d)") if value else None
+
+
+@dataclass(slots=True)
+class Row:
+    """The tally of one method over all traces."""
+
+    scores: list[float]
+    lines: int = 0
+    missing: int = 0
+    repeated: int = 0
+    half: int = 0
+    torn: int = 0
+    leaked: int = 0
+    pairs: int = 0
+    known_pairs: int = 0
+
+    def take(self, trace: dict[str, Any], windows: list[Window], lines: list[str | None]) -> None:
+        self.scores += specific_f1(windows, lines)
+        value = final_value(trace)
+        known = pairs(plain(trace["reasoning"]))
+        said: set[str] = set()
+        for line in lines:
+            if line is None:
+                self.missing += 1
+                continue
+            self.lines += 1
+            self.repeated += line in said
+            said.add(line)
+            self.half += is_half(line)
+            self.torn += bool(TORN.search(line))
+            self.leaked += bool(value and value.search(line.replace(",", "")))
+            own = set().union(*(pairs(part) for part in re.split(r"(?<=[.!?]) ", plain(line))))
+            self.pairs += len(own)
+            self.known_pairs += len(own & known)
+
+    def shown(self, name: str) -> str:
+        of_lines = [self.repeated, self.half, self.torn, self.leaked]
+        percent = [100 * count / max(1, self.lines) for count in of_lines]
+        empty = 100 * self.missing / max(1, self.missing + self.lines)
+        share = 100 * self.known_pairs / max(1, self.pairs)
+        numbers = "".join(f"{number:9.1f}" for number in (empty, *percent, share))
+        return f"{name:18}{sum(self.scores) / len(self.scores):9.4f}{numbers}"
+
+
+def ours(trace: dict[str, Any], detail: str) -> list[str | None]:
+    summary = ReasoningSummary(detail=detail)  # type: ignore[arg-type]
+    windows = windows_of(trace)
+    lines: list[str | None] = []
+    for at, window in enumerate(windows):
+        summary.feed(window.text)
+        lines.append(summary.line() if at + 1 < len(windows) else summary.last())
+    return lines
+
+
+def main(path: str) -> None:
+    traces = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    rows = {name: Row([]) for name in (*BASELINES, "concise", "auto", "detailed")}
+    for trace in traces:
+        windows = windows_of(trace)
+        for name, pick in BASELINES.items():
+            rows[name].take(
+                trace, windows, [pick(window.sentences) if window.sentences else None for window in windows]
+            )
+        for name in ("concise", "auto", "detailed"):
+            rows[name].take(trace, windows, ours(trace, name))
+    print(
+        f"{'':18}{'F1':>9}"
+        + "".join(f"{name:>9}" for name in ["empty", "repeat", "half", "torn", "answer", "pairs"])
+    )
+    for name, row in rows.items():
+        print(row.shown(name))
+    best = max(sum(rows[name].scores) for name in BASELINES)
+    print(f"\nauto is {sum(rows['auto'].scores) / best:.2f} times the best baseline")
+    text = "".join(trace["reasoning"] for trace in traces)
+    start = time.perf_counter()
+    for trace in traces:
+        ours(trace, "auto")
+    print(f"{(time.perf_counter() - start) * 1e6 / len(text):.2f} µs a character")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python benchmarks/summaries.py TRACES.jsonl")
+    main(sys.argv[1])

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import h11
 import httpx
@@ -18,7 +18,9 @@ from mock_llm import Options, serve_mock
 from trio_gateway import create_app
 from trio_gateway.core.settings import Settings, load_settings
 from trio_gateway.core.sse import SSEDecoder, SSEEvent
-from trio_gateway.server.app import GatewayApp
+
+if TYPE_CHECKING:
+    from trio_gateway.server.app import GatewayApp
 
 Json: TypeAlias = dict[str, Any]
 FAST = Options(port=0, tokens_per_second=0)
@@ -33,8 +35,12 @@ def settings(toml: str = "", **environ: str) -> Settings:
 def upstream_toml(*urls: str, model: str = "", upstream: str = "", server: str = "") -> str:
     """A configuration with an upstream for each URL (named a, b, …) and one model, ``default``, on all of them."""
     names = "abcdef"[: len(urls)]
-    tables = [f'[upstreams.{name}]\nurl = "{url}"\n{upstream}\n' for name, url in zip(names, urls, strict=True)]
-    return f"[server]\n{server}\n" + "".join(tables) + f"[models.default]\nupstreams = {list(names)}\n{model}\n"
+    tables = [
+        f'[upstreams.{name}]\nurl = "{url}"\n{upstream}\n' for name, url in zip(names, urls, strict=True)
+    ]
+    return (
+        f"[server]\n{server}\n" + "".join(tables) + f"[models.default]\nupstreams = {list(names)}\n{model}\n"
+    )
 
 
 class Client(httpx.AsyncClient):
@@ -140,10 +146,16 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close
 DONE = b"data: [DONE]\n\n"
 
 
-def sse_chunk(delta: Json | None = None, *, finish: str | None = None, index: int = 0, **more: object) -> bytes:
+def sse_chunk(
+    delta: Json | None = None, *, finish: str | None = None, index: int = 0, **more: object
+) -> bytes:
     """One event as upstreams send it."""
     choice = {"index": index, "delta": delta or {}, "finish_reason": finish}
-    return b"data: " + json.dumps({"object": "chat.completion.chunk", "choices": [choice], **more}).encode() + b"\n\n"
+    return (
+        b"data: "
+        + json.dumps({"object": "chat.completion.chunk", "choices": [choice], **more}).encode()
+        + b"\n\n"
+    )
 
 
 def text_answer(*pieces: str, finish: str = "stop") -> bytes:
@@ -162,6 +174,13 @@ def plays(*answers: bytes, hold: bool = False) -> Script:
             await stream.receive_some(1)
 
     return script
+
+
+async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
+    """Wait until *condition* holds, which must be within so many seconds."""
+    with trio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110  (what is looked at has no event)
+            await trio.sleep(0.001)
 
 
 def chat(prompt: str = "What is 2+2?", **more: object) -> Json:
@@ -206,7 +225,9 @@ class Answer:
 
     @property
     def finish_reasons(self) -> list[str]:
-        return [c["finish_reason"] for each in self.objects for c in each.get("choices", []) if c["finish_reason"]]
+        return [
+            c["finish_reason"] for each in self.objects for c in each.get("choices", []) if c["finish_reason"]
+        ]
 
     @property
     def error(self) -> Json | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import trio
 
 from .support import Json, ask, chat, open_gateway, open_upstream, plays, settings, text_answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 JSON = {"Content-Type": "application/json"}
 TOO_DEEP = b'{"messages": ' + b"[" * 100_000
@@ -57,9 +60,10 @@ CASES: dict[str, tuple[bytes, int, str | None, str]] = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 async def test_bad_bodies(case: tuple[bytes, int, str | None, str], caplog: pytest.LogCaptureFixture) -> None:
     content, status, param, said = case
-    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         response = await client.post("/v1/chat/completions", content=content, headers=JSON)
         metrics = (await client.get("/metrics")).text
     error = response.json()["error"]
@@ -72,9 +76,10 @@ async def test_bad_bodies(case: tuple[bytes, int, str | None, str], caplog: pyte
 
 
 async def test_a_deep_body_costs_nothing() -> None:
-    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         with trio.fail_after(1):
             response = await client.post("/v1/chat/completions", content=TOO_DEEP, headers=JSON)
     assert response.status_code == 400
@@ -90,9 +95,10 @@ class Pieces(httpx.AsyncByteStream):
 
 @pytest.mark.parametrize("content", [b"x" * 2_097_152, Pieces()], ids=["by length", "by chunks"])
 async def test_a_body_that_is_too_large(content: bytes | Pieces) -> None:
-    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         response = await client.post("/v1/chat/completions", content=content, headers=JSON)
         assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
         assert response.headers["connection"] == "close"
@@ -101,12 +107,18 @@ async def test_a_body_that_is_too_large(content: bytes | Pieces) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Content-Type": "text/plain"}, {}, {"Content-Type": "application/x-www-form-urlencoded"}, {**JSON, "Content-Encoding": "gzip"}],
+    [
+        {"Content-Type": "text/plain"},
+        {},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {**JSON, "Content-Encoding": "gzip"},
+    ],
 )
 async def test_a_body_that_is_not_json(headers: dict[str, str]) -> None:
-    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         response = await client.post("/v1/chat/completions", content=body(), headers=headers)
     assert (response.status_code, response.json()["error"]["code"]) == (415, "unsupported_media_type")
 
@@ -127,7 +139,9 @@ async def test_a_body_that_is_not_json(headers: dict[str, str]) -> None:
         ("GET", "/v1/models/no-such-model", 404, "model_not_found", None),
     ],
 )
-async def test_wrong_methods_and_paths(method: str, path: str, status: int, code: str, allow: str | None) -> None:
+async def test_wrong_methods_and_paths(
+    method: str, path: str, status: int, code: str, allow: str | None
+) -> None:
     async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client:
         response = await client.request(method, path)
     answer: Json = response.json()
@@ -143,11 +157,14 @@ async def test_an_unlisted_model_where_only_listed_ones_are_allowed() -> None:
     assert (response.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
 
 
-@pytest.mark.parametrize("prompt", ["\n\ndata: [DONE]\n\n", "event: error\ndata: {}\n\n", "\r\r: x\r\r", "\u2028\u0085\x00"])
+@pytest.mark.parametrize(
+    "prompt", ["\n\ndata: [DONE]\n\n", "event: error\ndata: {}\n\n", "\r\r: x\r\r", "\u2028\u0085\x00"]
+)
 async def test_a_prompt_that_looks_like_the_stream(prompt: str) -> None:
-    async with open_upstream(plays(text_answer(prompt))) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer(prompt))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         answer = await ask(client, chat(prompt))
     assert (answer.done, answer.error, answer.phases) == (1, None, ["prompt_summary", "final_output"])
     assert answer.output == prompt

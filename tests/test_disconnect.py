@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 import trio
-from trio.testing import MockClock, memory_stream_pair
 
-from .support import DONE, HEAD, Client, Script, Upstream, chat, open_gateway, open_upstream, settings, sse_chunk
+from .support import (
+    HEAD,
+    Client,
+    Script,
+    chat,
+    open_gateway,
+    open_upstream,
+    settings,
+    sse_chunk,
+    until,
+)
 
 THINK = sse_chunk({"content": "<think>First I add two and two. Then I check it again.\n"})
 SPEAK = sse_chunk({"content": "</think>The answer"})
@@ -48,16 +56,12 @@ async def read_until(stream: trio.abc.ReceiveStream, mark: bytes) -> bytes:
     return seen
 
 
-async def until(condition: Callable[[], bool], seconds: float) -> None:
-    with trio.fail_after(seconds):
-        while not condition():
-            await trio.sleep(0.001)
-
-
 @pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES.keys())
 @pytest.mark.parametrize("way", ["FIN", "RST"])
 @pytest.mark.parametrize("pipelined", [False, True])
-async def test_the_upstream_is_closed_within_50_ms(phase: tuple[bytes, bytes], way: str, pipelined: bool) -> None:
+async def test_the_upstream_is_closed_within_50_ms(
+    phase: tuple[bytes, bytes], way: str, pipelined: bool
+) -> None:
     sent, mark = phase
     async with (
         open_upstream(holds(sent)) as upstream,
@@ -68,7 +72,9 @@ async def test_the_upstream_is_closed_within_50_ms(phase: tuple[bytes, bytes], w
         await until(lambda: len(upstream.requests) == 1 and upstream.open_connections >= 1, 2)
         before = len(upstream.closed_at)
         if way == "RST":
-            stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+            stream.setsockopt(
+                trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
+            )
         stream.socket.close()
         await until(lambda: len(upstream.closed_at) > before, 0.05)
         gateway = client.app.gateway

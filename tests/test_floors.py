@@ -47,7 +47,11 @@ def test_imports_go_down_only(path: Path) -> None:
 def test_the_core_is_pure(path: Path) -> None:
     outside = {name.split(".")[0] for name in imports(path) if name != "os.path"}
     assert not outside & IMPURE
-    waits = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
+    waits = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await)
+    ]
     assert not waits
 
 

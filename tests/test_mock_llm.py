@@ -262,10 +262,10 @@ async def timed(options: Options, body: Json, stall: float = 0.0) -> list[tuple[
     start, writes = trio.current_time(), list[tuple[float, bytes]]()
     messages = iter([{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}])
 
-    async def receive() -> Any:  # noqa: ANN401
+    async def receive() -> Any:
         return next(messages, None) or await trio.sleep_forever()
 
-    async def send(message: Any) -> None:  # noqa: ANN401
+    async def send(message: Any) -> None:
         writes.append((round(trio.current_time() - start, 6), message.get("body", b"")))
         await trio.sleep(stall if len(writes) == 5 else 0)
 

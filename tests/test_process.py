@@ -9,9 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -20,6 +20,9 @@ import trio
 from mock_llm import Options
 
 from .support import HEAD, chat, open_mock, open_upstream, plays, sse_chunk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).parent.parent
 THINKS = HEAD + sse_chunk({"content": "<think>First I add two and two.\n"})
@@ -70,10 +73,6 @@ async def running(command: list[str], **environ: str) -> AsyncIterator[Process]:
             with trio.CancelScope(shield=True):
                 await process.process.wait()
             nursery.cancel_scope.cancel()
-
-
-def gone(process: Process, *names: str) -> list[str]:
-    return [line for line in process.log if any(name in line for name in names)]
 
 
 @asynccontextmanager
@@ -134,21 +133,23 @@ async def test_an_idle_gateway_stops_at_once(number: int) -> None:
 
 
 async def test_hypercorns_own_command_serves_and_stops_as_well() -> None:
-    async with open_mock() as upstream:
-        async with running([*HYPERCORN, "-b", "127.0.0.1:0"], UPSTREAM_URL=upstream) as gateway:
-            async with httpx.AsyncClient(base_url=gateway.url, timeout=10, trust_env=False) as client:
-                response = await client.post("/v1/chat/completions", json=chat())
-                assert response.text.endswith("data: [DONE]\n\n")
-                assert "server" not in response.headers
-                hostile = await trio.open_tcp_stream("127.0.0.1", int(gateway.url.rpartition(":")[2]))
-                await hostile.send_all(
-                    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\ngarbage"
-                )
-                await hostile.receive_some(1000)
-                await hostile.aclose()
-                assert (await client.get("/health/live")).status_code == 200
-            assert await gateway.stop() == 0
+    async with (
+        open_mock() as upstream,
+        running([*HYPERCORN, "-b", "127.0.0.1:0"], UPSTREAM_URL=upstream) as gateway,
+        httpx.AsyncClient(base_url=gateway.url, timeout=10, trust_env=False) as client,
+    ):
+        response = await client.post("/v1/chat/completions", json=chat())
+        assert response.text.endswith("data: [DONE]\n\n")
+        assert "server" not in response.headers
+        hostile = await trio.open_tcp_stream("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        await hostile.send_all(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\ngarbage"
+        )
+        await hostile.receive_some(1000)
+        await hostile.aclose()
+        assert (await client.get("/health/live")).status_code == 200
+        assert await gateway.stop() == 0
     assert [line for line in gateway.log if "Traceback" in line] == []
 
 
@@ -191,9 +192,15 @@ def test_a_busy_port_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run(OWN, PORT=str(taken.getsockname()[1]))
     assert done.returncode == 1
-    assert re.fullmatch(r"cannot listen on 127\.0\.0\.1:\d+: .*; set PORT or HOST to a free address\n", done.stderr)
+    assert re.fullmatch(
+        r"cannot listen on 127\.0\.0\.1:\d+: .*; set PORT or HOST to a free address\n", done.stderr
+    )
 
 
 def test_importing_reads_nothing() -> None:
-    done = run([sys.executable, "-c", "import trio_gateway; print(trio_gateway.app)"], PORT="many", GATEWAY_CONFIG="no")
+    done = run(
+        [sys.executable, "-c", "import trio_gateway; print(trio_gateway.app)"],
+        PORT="many",
+        GATEWAY_CONFIG="no",
+    )
     assert done.returncode == 0, done.stderr

@@ -6,9 +6,8 @@ import json
 import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -16,6 +15,10 @@ import trio
 from mock_llm import Options
 
 from .support import open_pair
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -91,7 +94,11 @@ async def test_every_job_the_readme_names_exists() -> None:
 @pytest.mark.parametrize(
     ("what", "pattern", "there"),
     [
-        ("variables", r"^\| `([A-Z_]+)`", lambda name: any(name in p.read_text() for p in ROOT.glob("*/core/*.py"))),
+        (
+            "variables",
+            r"^\| `([A-Z_]+)`",
+            lambda name: any(name in p.read_text() for p in ROOT.glob("*/core/*.py")),
+        ),
         ("files", r"\]\(([\w./-]+)\)", lambda name: (ROOT / name).is_file()),
     ],
 )

@@ -6,15 +6,28 @@ import json
 import re
 import time
 from functools import partial
+from pathlib import Path
 
-import httpx
 import pytest
 import trio
 
 from mock_llm import Options, load_traces
-from pathlib import Path
 
-from .support import DONE, FAST, HEAD, Answer, ask, chat, open_gateway, open_pair, open_upstream, plays, settings, sse_chunk, text_answer
+from .support import (
+    DONE,
+    HEAD,
+    Answer,
+    ask,
+    chat,
+    open_gateway,
+    open_pair,
+    open_upstream,
+    plays,
+    settings,
+    sse_chunk,
+    text_answer,
+    until,
+)
 
 TRACES = load_traces(Path(__file__).parent / "data" / "reasoning_traces.jsonl")
 PHASES = ["prompt_summary", "reasoning_summary", "final_output"]
@@ -50,7 +63,9 @@ async def test_two_plus_two_letter_by_letter() -> None:
     last_line = blocks.index('event: phase\ndata: {"phase": "final_output"}')
     assert blocks[last_line - 1] == told('{"content": "\\n\\n"}', "reasoning_summary")
     assert blocks[last_line + 1] == told('{"content": "The"}', "final_output")
-    assert blocks[-3] == f'data: {lead}, "choices": [{{"index": 0, "delta": {{}}, "finish_reason": "stop"}}]}}'
+    assert (
+        blocks[-3] == f'data: {lead}, "choices": [{{"index": 0, "delta": {{}}, "finish_reason": "stop"}}]}}'
+    )
 
 
 @pytest.mark.parametrize("model", ["mock-think", "mock-field"])
@@ -66,9 +81,10 @@ async def test_reasoning_is_found_and_kept_back(model: str, split: bool) -> None
 
 async def test_prose_reasoning_of_the_unknown_default_model() -> None:
     prose = ["Let me think about", " it. Two and two", " make four. Therefore,", " the answer is 4."]
-    async with open_upstream(plays(text_answer(*prose))) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer(*prose))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         answer = await ask(client, chat())
     assert answer.phases == PHASES
     assert answer.output == "Therefore, the answer is 4."
@@ -82,9 +98,10 @@ async def test_without_reasoning_there_is_no_such_phase() -> None:
 
 
 async def test_an_empty_answer_has_no_final_phase() -> None:
-    async with open_upstream(plays(text_answer())) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer())) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         answer = await ask(client, chat())
     assert (answer.phases, answer.finish_reasons, answer.done) == (["prompt_summary"], ["stop"], 1)
 
@@ -127,9 +144,10 @@ async def test_usage_leaves_when_asked_for_and_is_always_asked_of_the_upstream()
     usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
     told = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
     answer_bytes = HEAD + sse_chunk({"content": "hi"}, finish="stop") + told + DONE
-    async with open_upstream(plays(answer_bytes)) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(answer_bytes)) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         without = await ask(client, chat())
         wanted = await ask(client, chat(stream_options={"include_usage": True}))
         metrics = (await client.get("/metrics")).text
@@ -141,9 +159,10 @@ async def test_usage_leaves_when_asked_for_and_is_always_asked_of_the_upstream()
 
 async def test_text_and_finish_in_one_delta_leave_as_two_chunks() -> None:
     body = HEAD + sse_chunk({"role": "assistant", "content": "hi"}, finish="length") + DONE
-    async with open_upstream(plays(body)) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url)
-    ) as client:
+    async with (
+        open_upstream(plays(body)) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
         answer = await ask(client, chat(gateway={"prompt_summary": False}))
     choices = [each["choices"][0] for each in answer.objects if "choices" in each]
     assert choices == [
@@ -153,16 +172,20 @@ async def test_text_and_finish_in_one_delta_leave_as_two_chunks() -> None:
 
 
 async def test_first_byte_before_the_upstream_has_answered() -> None:
-    async with open_pair(options=Options(port=0, first_token_delay=30)) as client:
-        async with client.stream("POST", "/v1/chat/completions", json=chat()) as response:
-            with trio.fail_after(2):
-                first = await anext(response.aiter_bytes())
+    async with (
+        open_pair(options=Options(port=0, first_token_delay=30)) as client,
+        client.stream("POST", "/v1/chat/completions", json=chat()) as response,
+    ):
+        with trio.fail_after(2):
+            first = await anext(response.aiter_bytes())
     assert first.startswith(b'event: phase\ndata: {"phase": "prompt_summary"}\n\n')
     assert b"What is 2+2?" in first
 
 
 async def test_a_silent_upstream_is_covered_by_heartbeats() -> None:
-    async with open_pair("[server]\nheartbeat = 0.05\n", options=Options(port=0, first_token_delay=0.3)) as client:
+    async with open_pair(
+        "[server]\nheartbeat = 0.05\n", options=Options(port=0, first_token_delay=0.3)
+    ) as client:
         answer = await client.post("/v1/chat/completions", json=chat())
     assert answer.text.count(": ping\n\n") >= 3
     assert Answer(answer).output == "The answer is 4."
@@ -185,12 +208,21 @@ async def test_not_streamed() -> None:
 
 @pytest.mark.parametrize(
     ("accept", "stream", "streamed"),
-    [("application/json", None, False), ("*/*", None, True), ("application/json", True, True), ("*/*", False, False)],
+    [
+        ("application/json", None, False),
+        ("*/*", None, True),
+        ("application/json", True, True),
+        ("*/*", False, False),
+    ],
 )
 async def test_who_gets_a_stream(accept: str, stream: bool | None, streamed: bool) -> None:
     async with open_pair() as client:
-        response = await client.post("/v1/chat/completions", json=chat(stream=stream), headers={"Accept": accept})
-    assert response.headers["content-type"].startswith("text/event-stream" if streamed else "application/json")
+        response = await client.post(
+            "/v1/chat/completions", json=chat(stream=stream), headers={"Accept": accept}
+        )
+    assert response.headers["content-type"].startswith(
+        "text/event-stream" if streamed else "application/json"
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,10 +246,15 @@ async def test_the_configuration_can_leave_them_out_too() -> None:
 
 
 async def test_what_reaches_the_upstream() -> None:
-    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="sk-own", UPSTREAM_MODEL="big-model")
-    ) as client:
-        body = chat(temperature=0.5, seed=7, custom={"a": [1, None]}, gateway={"reasoning": "off"}, stream=False)
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(
+            settings(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="sk-own", UPSTREAM_MODEL="big-model")
+        ) as client,
+    ):
+        body = chat(
+            temperature=0.5, seed=7, custom={"a": [1, None]}, gateway={"reasoning": "off"}, stream=False
+        )
         await client.post(
             "/v1/chat/completions",
             json=body,
@@ -237,17 +274,19 @@ async def test_what_reaches_the_upstream() -> None:
 
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])
 async def test_the_upstreams_url_with_and_without_its_path(path: str) -> None:
-    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
-        settings(UPSTREAM_URL=upstream.url + path)
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url + path)) as client,
+    ):
         assert (await ask(client, chat())).output == "hi"
 
 
 async def test_pass_through_of_the_clients_key() -> None:
     toml = '[upstreams.main]\nurl = "{}"\npass_through_key = true\n'
-    async with open_upstream(plays(text_answer("hi"))) as upstream, open_gateway(
-        settings(toml.format(upstream.url))
-    ) as client:
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(settings(toml.format(upstream.url))) as client,
+    ):
         await ask(client, chat(), Authorization="Bearer mine")
     assert upstream.headers[0]["authorization"] == "Bearer mine"
 
@@ -271,8 +310,8 @@ async def test_the_connection_to_the_upstream_is_used_again() -> None:
         (listener,) = await nursery.start(partial(trio.serve_tcp, count, 0, host="127.0.0.1"))
         url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
         async with open_gateway(settings(UPSTREAM_URL=url)) as client:
-            while not connections:  # the list of models is asked for on a connection of its own
-                await trio.lowlevel.checkpoint()
+            # The list of models is asked for on a connection of its own.
+            await until(lambda: connections == 1)
             for _ in range(5):
                 assert (await ask(client, chat())).output == "hi"
         nursery.cancel_scope.cancel()

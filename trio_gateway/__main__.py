@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .server.logs import configure_logging
 from .server.process import settings_or_exit
 from .server.serve import PortError, run_server
 from .version import __version__
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the gateway; the exit code is 0 after a clean stop, 1 if it cannot listen, 2 for a bad configuration."""
+    """Run the gateway. Exit code 0: a clean stop; 1: it cannot listen; 2: a mistake in the configuration."""
     options = _parser().parse_args(argv)
     settings = settings_or_exit(options.config)
     if options.check_config:

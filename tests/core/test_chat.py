@@ -36,7 +36,7 @@ def refused(body: bytes) -> ApiError:
     return error
 
 
-def forwarded(fields: Mapping[str, object], **how: Any) -> dict[str, Any]:  # noqa: ANN401
+def forwarded(fields: Mapping[str, object], **how: Any) -> dict[str, Any]:
     how = {"model": "up", "ask_usage": False, **how}
     body = json.loads(upstream_body(parsed(**fields), **how))
     assert isinstance(body, dict)

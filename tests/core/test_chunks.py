@@ -11,8 +11,8 @@ from trio_gateway.core.chunks import (
     ChoiceDelta,
     Chunk,
     InbandError,
-    describe_error_event,
     ProtocolError,
+    describe_error_event,
     describe_http_error,
     parse_chunk,
 )
@@ -288,7 +288,7 @@ CHUNKS = st.builds(lambda delta: {"choices": [{"delta": delta}]}, JSON)
 
 
 @given(JSON | CHUNKS)
-def test_any_json_is_a_chunk_an_error_or_refused(value: Any) -> None:  # noqa: ANN401
+def test_any_json_is_a_chunk_an_error_or_refused(value: Any) -> None:
     data = json.dumps(value)
     assert describe_http_error(500, data.encode()).message
     try:

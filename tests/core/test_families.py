@@ -50,7 +50,13 @@ IDS = {
         "Qwen3-30B-A3B-Thinking-2507-UD-Q4_K_XL.gguf",
     ],
     "qwen3.5": ["Qwen/Qwen3.5-397B-A17B", "qwen3.5:9b", "qwen/qwen3.5-27b"],
-    "glm-4.5": ["zai-org/GLM-4.5-Air", "z-ai/glm-4.5-air:free", "zai-org/GLM-4.6-FP8", "glm-4.7", "zai-org/GLM-5"],
+    "glm-4.5": [
+        "zai-org/GLM-4.5-Air",
+        "z-ai/glm-4.5-air:free",
+        "zai-org/GLM-4.6-FP8",
+        "glm-4.7",
+        "zai-org/GLM-5",
+    ],
     "kimi": ["moonshotai/Kimi-VL-A3B-Thinking-2506", "moonshotai/Kimi-Dev-72B", "kimi-k1.5"],
     "kimi-k2-thinking": ["moonshotai/Kimi-K2-Thinking", "kimi-k2-thinking:cloud", "moonshotai/kimi-k2.5"],
     "magistral": [
@@ -70,12 +76,20 @@ IDS = {
     "olmo-3-think": ["allenai/Olmo-3-7B-Think", "allenai/olmo-3.1-32b-think"],
     "command-a-reasoning": ["CohereLabs/command-a-reasoning-08-2025"],
     "command-r7b": ["CohereLabs/c4ai-command-r7b-12-2024", "command-r7b:7b"],
-    "hunyuan": ["tencent/Hunyuan-A13B-Instruct", "tencent/hunyuan-a13b-instruct:free", "tencent/Hunyuan-7B-Instruct"],
+    "hunyuan": [
+        "tencent/Hunyuan-A13B-Instruct",
+        "tencent/hunyuan-a13b-instruct:free",
+        "tencent/Hunyuan-7B-Instruct",
+    ],
     "ernie-4.5-thinking": ["baidu/ERNIE-4.5-21B-A3B-Thinking"],
     "seed-oss": ["ByteDance-Seed/Seed-OSS-36B-Instruct", "seed-oss-36b-instruct-q4_k_m.gguf"],
     "gemma-4": ["google/gemma-4-26B-A4B-it", "gemma4:12b"],
     "exaone-deep": ["LGAI-EXAONE/EXAONE-Deep-32B", "exaone-deep:7.8b"],
-    "phi-4-reasoning": ["microsoft/Phi-4-reasoning-plus", "phi4-reasoning:14b", "microsoft/Phi-4-mini-reasoning"],
+    "phi-4-reasoning": [
+        "microsoft/Phi-4-reasoning-plus",
+        "phi4-reasoning:14b",
+        "microsoft/Phi-4-mini-reasoning",
+    ],
     "smollm3": ["HuggingFaceTB/SmolLM3-3B"],
     "lfm2": ["LiquidAI/LFM2-1.2B", "LiquidAI/LFM2.5-1.2B-Thinking"],
     "cogito": ["deepcogito/cogito-v1-preview-llama-70B", "cogito:8b"],
@@ -130,7 +144,9 @@ NONE = [
 ]
 
 
-@pytest.mark.parametrize(("family", "model_id"), [(family, each) for family, ids in IDS.items() for each in ids])
+@pytest.mark.parametrize(
+    ("family", "model_id"), [(family, each) for family, ids in IDS.items() for each in ids]
+)
 def test_id_of_a_family(family: str, model_id: str) -> None:
     assert family_of(model_id) is DEFAULT_MODELS[family]
 
@@ -166,6 +182,8 @@ def test_which_start_in_reasoning() -> None:
         *("olmo-3-think", "command-a-reasoning", "ernie-4.5-thinking", "exaone-deep", "apriel-thinker"),
         "k2-horizon",
     }
-    assert {name for name, model in DEFAULT_MODELS.items() if model.starts_in_reasoning == "when_thinking"} == {
+    assert {
+        name for name, model in DEFAULT_MODELS.items() if model.starts_in_reasoning == "when_thinking"
+    } == {
         *("deepseek-v3.1", "kimi-k2-thinking", "minimax-m3"),
     }

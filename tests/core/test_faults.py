@@ -70,7 +70,11 @@ def test_a_refused_key_or_a_spent_quota_opens_the_breaker_at_once(status: int) -
 @pytest.mark.parametrize("status", [401, 403])
 def test_the_clients_own_key_is_the_clients_own_concern(status: int) -> None:
     fault = fault_of_error(InbandError("bad key", status=status, code="invalid_api_key"), own_key=False)
-    assert (fault.error.status, fault.error.code, fault.error.message) == (status, "invalid_api_key", "bad key")
+    assert (fault.error.status, fault.error.code, fault.error.message) == (
+        status,
+        "invalid_api_key",
+        "bad key",
+    )
     assert (fault.outcome, fault.replay, fault.opens) == (NEUTRAL, NO, False)
 
 
@@ -110,7 +114,9 @@ def test_a_spent_quota_is_known_by_its_code(status: int | None) -> None:
 
 
 def test_a_clients_mistake_is_told_in_the_upstreams_words_without_keys() -> None:
-    told = InbandError("bad \x1b[31mvalue\n for sk-secret", "bad_value", "invalid_request_error", "top_p", 400)
+    told = InbandError(
+        "bad \x1b[31mvalue\n for sk-secret", "bad_value", "invalid_request_error", "top_p", 400
+    )
     error = fault_of_error(told, own_key=True, secrets=("sk-secret",)).error
     assert error.message == "bad [31mvalue for ***"
     assert (error.code, error.type, error.param) == ("bad_value", "invalid_request_error", "top_p")

@@ -64,7 +64,9 @@ def splitter_for(model: ModelConfig, *, whole: bool = False) -> ReasoningSplitte
     return ReasoningSplitter(model, starts_in_reasoning=starts, whole=whole)
 
 
-def pieces_of(model: ModelConfig, *parts: str, finish: str | None = "stop", whole: bool = False) -> list[Piece]:
+def pieces_of(
+    model: ModelConfig, *parts: str, finish: str | None = "stop", whole: bool = False
+) -> list[Piece]:
     splitter = splitter_for(model, whole=whole)
     return [piece for part in parts for piece in splitter.feed(part)] + splitter.finish(finish)
 
@@ -89,7 +91,9 @@ def split(model: ModelConfig, text: str, finish: str | None = "stop", *, whole: 
 
 CASES: list[dict[str, Any]] = [
     json.loads(line)
-    for line in (Path(__file__).parent.parent / "data" / "reasoning_cases.jsonl").read_text("utf-8").splitlines()
+    for line in (Path(__file__).parent.parent / "data" / "reasoning_cases.jsonl")
+    .read_text("utf-8")
+    .splitlines()
 ]
 
 
@@ -112,7 +116,9 @@ def test_shared_case(case: dict[str, Any]) -> None:
     assert (reasoning.strip(), output.strip()) == (case["expect_reasoning"], case["expect_content"])
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not case["text"].isascii()], ids=lambda case: case["id"])
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if not case["text"].isascii()], ids=lambda case: case["id"]
+)
 def test_bytes_cut_inside_characters(case: dict[str, Any]) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     parts = [decoder.decode(bytes([byte])) for byte in case["text"].encode()]
@@ -236,7 +242,11 @@ def test_blocks(model: ModelConfig, text: str, reasoning: str, output: str) -> N
         ("<answer>a</answer>b</answer>c", "", "a\nb</answer>c"),
         ("b <answer>4</answer>", "", "b <answer>4</answer>"),
         ("b</answer>", "", "b</answer>"),
-        ("<answer>use `</answer>`\n```\n</answer>\n```</answer>b", "", "use `</answer>`\n```\n</answer>\n```\nb"),
+        (
+            "<answer>use `</answer>`\n```\n</answer>\n```</answer>b",
+            "",
+            "use `</answer>`\n```\n</answer>\n```\nb",
+        ),
         ("```\n<answer>", "", "```\n<answer>"),
         ("Four. [END FINAL RESPONSE]", "", "Four."),
         ("[END FINAL RESPONSE]", "", ""),
@@ -352,7 +362,10 @@ def test_what_is_whole_gives_output_only_once_it_is_certain() -> None:
     assert splitter.feed("a") == splitter.feed("b") == []
     assert splitter.feed("\n<think>c") == [Output("a"), Output("b"), Reasoning("c")]
     assert splitter.feed("</think>d") == [Output("\nd")]
-    assert [*splitter_for(THINK, whole=True).feed("a"), *splitter_for(STARTED, whole=True).feed("a</think>b")] == [
+    assert [
+        *splitter_for(THINK, whole=True).feed("a"),
+        *splitter_for(STARTED, whole=True).feed("a</think>b"),
+    ] == [
         Reasoning("a"),
         Output("b"),
     ]
@@ -381,7 +394,9 @@ def test_no_orphan_of_prose_or_of_a_model_that_starts_in_reasoning() -> None:
     ],
 )
 @pytest.mark.parametrize("whole", [False, True])
-def test_structured_reasoning(model: ModelConfig, before: str, after: str, account: Account, whole: bool) -> None:
+def test_structured_reasoning(
+    model: ModelConfig, before: str, after: str, account: Account, whole: bool
+) -> None:
     for cut in cuts(before):
         splitter = splitter_for(model, whole=whole)
         pieces = [piece for part in cut for piece in splitter.feed(part)]

@@ -66,7 +66,13 @@ def test_inside(text: str, code: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "blank", "code"),
-    [("`a", " ", True), ("`a", "\n", True), ("`a", "\n \n", False), ("```", "\n", True), ("~~~\n~~~", "\n", False)],
+    [
+        ("`a", " ", True),
+        ("`a", "\n", True),
+        ("`a", "\n \n", False),
+        ("```", "\n", True),
+        ("~~~\n~~~", "\n", False),
+    ],
 )
 def test_after_whitespace(text: str, blank: str, code: bool) -> None:
     tracker = CodeTracker()
@@ -76,7 +82,11 @@ def test_after_whitespace(text: str, blank: str, code: bool) -> None:
     assert tracker.inside() is before, "asking changes nothing"
 
 
-@given(st.lists(st.sampled_from(["`", "``", "```", "~~~", "\n", "\n\n", " ", "a", "a\n", "`" * COLLECT]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from(["`", "``", "```", "~~~", "\n", "\n\n", " ", "a", "a\n", "`" * COLLECT]), max_size=12
+    )
+)
 def test_the_pieces_do_not_matter(parts: list[str]) -> None:
     assert inside(*parts, "x") is inside("".join(parts) + "x")
 

@@ -61,7 +61,11 @@ def calls_of(pieces: list[Piece]) -> list[tuple[int, str | None, str]]:
         (f'{ANALYSIS}a<|end|>{CALL}{{"x": "<b>"}}<|call|>', [(0, "add", '{"x": "<b>"}')], ("a", "")),
         (f"{CALL}{{}}<|call|>{CALL}[ ]<|call|>{FINAL}b", [(0, "add", "{}"), (1, "add", "[ ]")], ("", "b")),
         (f"{FINAL}b<|end|>{CALL}{{}}<|call|>{FINAL}c", [(0, "add", "{}")], ("", "b\nc")),
-        ("<|start|>assistant to=functions.a.b<|channel|>commentary<|message|>{}", [(0, "a.b", "{}")], ("", "")),
+        (
+            "<|start|>assistant to=functions.a.b<|channel|>commentary<|message|>{}",
+            [(0, "a.b", "{}")],
+            ("", ""),
+        ),
         ("<|channel|>commentary to=browser.search<|message|>{}", [(0, "browser.search", "{}")], ("", "")),
         ("<|channel|>analysis to=python<|message|>a<|call|>", [], ("a", "")),
     ],

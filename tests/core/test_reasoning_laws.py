@@ -38,21 +38,37 @@ MODELS = {
     ),
     "at-once": replace(DEFAULT_MODELS["default"], prose_hold=0),
 }
-MODELS |= {f"{name}-started": replace(MODELS[name], starts_in_reasoning=True) for name in ("everything", "qwen3")}
+MODELS |= {
+    f"{name}-started": replace(MODELS[name], starts_in_reasoning=True) for name in ("everything", "qwen3")
+}
 NAMES = st.sampled_from(sorted(MODELS))
 
 WORDS = ("a", "b c", ".", ": ", "? ", ", ", "*", "**", "<", "</", "[", "]", "<|", "|>", "x>", "'", "’", "é🙂")
 SPACE = (" ", "\n", "\n\n", "\t", "\r\n", "\ufeff", "\u3000", " " * 40, "\n" * 70)
 CODE = ("`", "``", "```", "\n```\n", "\n```py\n", "\n~~~\n", "`a`")
 HARMONY = (
-    *("<|start|>", "assistant", "<|channel|>", "analysis", "final", "<|message|>", "<|end|>", "<|return|>", "<|call|>"),
+    *(
+        "<|start|>",
+        "assistant",
+        "<|channel|>",
+        "analysis",
+        "final",
+        "<|message|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+    ),
     *("<|channel|>analysis<|message|>", "<|channel|>commentary to=functions.f <|constrain|>json<|message|>"),
 )
 
 
 def markers_of(model: ModelConfig) -> list[str]:
     pairs = (*model.markers, *model.wrappers)
-    return [text for text in (*(text for pair in pairs for text in pair), *model.tool_markers, model.label) if text]
+    return [
+        text
+        for text in (*(text for pair in pairs for text in pair), *model.tool_markers, model.label)
+        if text
+    ]
 
 
 @st.composite
@@ -88,7 +104,9 @@ def calls_of(pieces: list[Piece]) -> list[tuple[int, str]]:
     calls = [piece for piece in pieces if isinstance(piece, ToolCall)]
     grouped = [(index, list(group)) for index, group in groupby(calls, lambda call: call.index)]
     assert all(call.name is None for _, group in grouped for call in group[1:])
-    return [(index, f"{group[0].name}: {''.join(call.arguments for call in group)}") for index, group in grouped]
+    return [
+        (index, f"{group[0].name}: {''.join(call.arguments for call in group)}") for index, group in grouped
+    ]
 
 
 @given(st.data(), NAMES, FINISH, st.booleans())
@@ -104,7 +122,9 @@ def test_l1_cutting_never_matters(data: st.DataObject, name: str, finish: str | 
 
 
 @given(st.data(), NAMES, st.booleans())
-def test_l1_beside_structured_reasoning_and_tool_calls(data: st.DataObject, name: str, structured: bool) -> None:
+def test_l1_beside_structured_reasoning_and_tool_calls(
+    data: st.DataObject, name: str, structured: bool
+) -> None:
     """What comes beside the text comes at one place of it."""
     model = MODELS[name]
     before, after = data.draw(texts(model)), data.draw(texts(model))
@@ -174,9 +194,15 @@ def test_l2_nothing_is_lost_or_invented(data: st.DataObject, name: str, finish: 
     model = MODELS[name]
     text = data.draw(texts(model))
     tokens = r"|<\|(?:start|channel|constrain)\|>[^<]*|<\|(?:message|end|return|call)\|>"
-    gap = "|".join([r"\s", "\ufeff", *map(spelled, markers_of(model))]) + tokens * (model.dialect == "harmony")
+    gap = "|".join([r"\s", "\ufeff", *map(spelled, markers_of(model))]) + tokens * (
+        model.dialect == "harmony"
+    )
     # A newline may have been made wherever a stretch begins, and within one where a marker was dropped.
-    lines = [line for stretch in shown(pieces_of(model, text, finish=finish)) for line in re.split("(?<=\n)|(?=\n)", stretch)]
+    lines = [
+        line
+        for stretch in shown(pieces_of(model, text, finish=finish))
+        for line in re.split("(?<=\n)|(?=\n)", stretch)
+    ]
     assert accounts_for(text, [line for line in lines if line.strip()], gap)
 
 
@@ -194,12 +220,24 @@ def may_wait(model: ModelConfig, held: str) -> bool:
     if len(held) - len(marker) > BLANKS:
         return False
     if model.dialect == "harmony":
-        return re.fullmatch(r"|<\|?[a-z]{0,9}\|?|(?:<\|(?:start|channel|constrain)\|>[^<]{0,200})+(?:<\|?[a-z]*\|?)?", marker) is not None
+        return (
+            re.fullmatch(
+                r"|<\|?[a-z]{0,9}\|?|(?:<\|(?:start|channel|constrain)\|>[^<]{0,200})+(?:<\|?[a-z]*\|?)?",
+                marker,
+            )
+            is not None
+        )
     marker = marker.lstrip("*_" if model.prose_starts else "").lstrip().lower().replace("’", "'")
     known = [text.lower() for text in (*markers_of(model), *model.prose_starts, *model.prose_ends, *CUES)]
     attributes = r"<[\w:]+[ \t][^<>\n]{0,64}"
-    alone = any(marker.startswith(end.lower()) and marker[len(end) :].strip() == "" for _, end in model.markers)
-    return alone or any(text.startswith(marker) for text in known) or re.fullmatch(attributes, marker) is not None
+    alone = any(
+        marker.startswith(end.lower()) and marker[len(end) :].strip() == "" for _, end in model.markers
+    )
+    return (
+        alone
+        or any(text.startswith(marker) for text in known)
+        or re.fullmatch(attributes, marker) is not None
+    )
 
 
 @given(st.data(), NAMES)
@@ -211,8 +249,14 @@ def test_l3_nothing_waits_without_cause(data: st.DataObject, name: str) -> None:
         for char in text[:size]:
             splitter.feed(char)
         pieces = splitter.finish(None)
-        held = "".join(getattr(piece, "text", "") or getattr(piece, "arguments", "") for piece in pieces if not isinstance(piece, Promotion))
-        in_doubt = any(held.startswith(end) for end in model.prose_ends) and len(held) <= model.prose_hold + 14
+        held = "".join(
+            getattr(piece, "text", "") or getattr(piece, "arguments", "")
+            for piece in pieces
+            if not isinstance(piece, Promotion)
+        )
+        in_doubt = (
+            any(held.startswith(end) for end in model.prose_ends) and len(held) <= model.prose_hold + 14
+        )
         assert in_doubt or may_wait(model, held), (text[:size], held)
 
 
@@ -224,7 +268,12 @@ def test_l5_the_answer_is_never_empty_because_of_a_guess(data: st.DataObject, na
     for end in (*(end for _, end in model.markers), *HARMONY[6:], *model.tool_markers):
         text = re.sub(re.escape(end), "", text, flags=re.IGNORECASE)
     reasoning, output = account_of(pieces_of(model, text))
-    bare = re.sub("|".join(["$", *map(spelled, markers_of(model)), *map(re.escape, HARMONY)]), "", text, flags=re.IGNORECASE)
+    bare = re.sub(
+        "|".join(["$", *map(spelled, markers_of(model)), *map(re.escape, HARMONY)]),
+        "",
+        text,
+        flags=re.IGNORECASE,
+    )
     assert output.strip() or not bare.strip(" \n\t\r\u3000\ufeff"), (text, reasoning)
 
 

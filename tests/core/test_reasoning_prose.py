@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from msgspec.structs import replace
 
-from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.families import family_of
 from trio_gateway.core.prose import CUES
 from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
 
 from .test_reasoning import account_of, cuts, pieces_of, split, splitter_for
+
+if TYPE_CHECKING:
+    from trio_gateway.core.config import ModelConfig
 
 PROSE = replace(family_of("default"), tool_markers=("<tool_call>",), wrappers=(("<answer>", "</answer>"),))
 AT_ONCE = replace(PROSE, prose_hold=0)

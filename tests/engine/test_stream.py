@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
-from trio.testing import MockClock
 
 from trio_gateway.core.chat import ChatRequest, parse_chat_request
 from trio_gateway.core.chunks import InbandError
@@ -28,7 +26,6 @@ from trio_gateway.core.events import (
 from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
 from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.admission import Admission, Route
-from trio_gateway.engine.attempts import Attempts
 from trio_gateway.engine.backends import Backend
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.report import Report
@@ -36,6 +33,13 @@ from trio_gateway.engine.stream import EventStream, open_stream
 from trio_gateway.engine.upstream import Upstream, UpstreamAnswer, UpstreamFailure
 
 from ..support import DONE, chat, sse_chunk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from trio.testing import MockClock
+
+    from trio_gateway.engine.attempts import Attempts
 
 MODEL = ModelConfig(markers=(("<think>", "</think>"),))
 THINK = sse_chunk({"content": "<think>First I add two and two. Then I check the sum once more.\n"})
@@ -56,7 +60,9 @@ class FakeUpstream:
         self.closed_at: list[float] = []
 
     @asynccontextmanager
-    async def open_completion(self, body: bytes, *, authorization: str | None) -> AsyncIterator[UpstreamAnswer]:
+    async def open_completion(
+        self, body: bytes, *, authorization: str | None
+    ) -> AsyncIterator[UpstreamAnswer]:
         script = self._scripts[min(self.opened, len(self._scripts) - 1)]
         self.opened += 1
         try:
@@ -89,7 +95,7 @@ class _FakeAnswer:
 class World:
     """A backend for each upstream, and what a stream over them leaves behind."""
 
-    def __init__(self, *upstreams: FakeUpstream, server: ServerConfig | None = None, **config: object) -> None:
+    def __init__(self, *upstreams: FakeUpstream, **config: object) -> None:
         self.metrics = Metrics(dict)
         self.upstreams = upstreams
         self.backends = [
@@ -101,13 +107,15 @@ class World:
             )
             for number, upstream in enumerate(upstreams)
         ]
-        self.server = server or ServerConfig()
+        self.server = ServerConfig()
         self.running: set[Attempts] = set()
         self.report = Report(request_id="r", accepted_at=trio.current_time())
         self.left = 0
 
     @asynccontextmanager
-    async def stream(self, request: ChatRequest | None = None, **summary: object) -> AsyncIterator[EventStream]:
+    async def stream(
+        self, request: ChatRequest | None = None, **summary: object
+    ) -> AsyncIterator[EventStream]:
         route = Route(self.backends)
         first = route.first()
         assert not isinstance(first, ApiError)
@@ -162,7 +170,9 @@ def failure(told: list[tuple[float, Event]]) -> tuple[float, str | None]:
 
 
 async def test_a_whole_answer(autojump_clock: MockClock) -> None:
-    world = World(FakeUpstream([1.0, THINK, 1.0, SPEAK, 1.0, sse_chunk({"content": " is 4."}), FINISH + DONE]))
+    world = World(
+        FakeUpstream([1.0, THINK, 1.0, SPEAK, 1.0, sse_chunk({"content": " is 4."}), FINISH + DONE])
+    )
     told = await world.answer()
     lines = [(when, type(event)) for when, event in told if type(event) is ReasoningLine]
     assert lines == [(1.0, ReasoningLine), (2.0, ReasoningLine)]
@@ -203,7 +213,9 @@ async def test_how_an_upstream_fails(
     assert (world.report.outcome, world.report.error_class) == ("error", code)
 
 
-async def test_a_silent_upstream_is_covered_by_heartbeats_from_acceptance_on(autojump_clock: MockClock) -> None:
+async def test_a_silent_upstream_is_covered_by_heartbeats_from_acceptance_on(
+    autojump_clock: MockClock,
+) -> None:
     world = World(FakeUpstream([50.0, THINK, 40.0, SPEAK, FINISH + DONE]))
     pings = [when for when, event in await world.answer() if isinstance(event, Ping)]
     assert pings == [15.0, 30.0, 45.0, 65.0, 80.0]
@@ -241,7 +253,7 @@ async def test_a_slow_client_slows_the_upstream(autojump_clock: MockClock) -> No
     read = 0
 
     class Counting(list[bytes]):
-        def __iter__(self) -> Any:  # noqa: ANN401
+        def __iter__(self) -> Any:
             nonlocal read
             for number in range(10_000):
                 read = number
@@ -328,7 +340,7 @@ async def test_a_client_that_leaves_frees_everything_at_once(
 
 
 async def test_cancelled_at_every_point_nothing_is_left(autojump_clock: MockClock) -> None:
-    steps = [0.5, THINK, 0.5, THINK, 0.5, SPEAK, 0.5, FINISH, 0.5, DONE]
+    steps: list[bytes | float | Exception] = [0.5, THINK, 0.5, THINK, 0.5, SPEAK, 0.5, FINISH, 0.5, DONE]
     tasks = trio.lowlevel.current_statistics().tasks_living
     for tenth in range(30):
         world = World(FakeUpstream(steps))
@@ -388,7 +400,9 @@ async def test_reasoning_after_output_is_dropped_and_counted(autojump_clock: Moc
 
 
 async def test_an_answer_in_one_object(autojump_clock: MockClock) -> None:
-    body = b'{"choices": [{"index": 0, "message": {"content": "<think>Hm.</think>4"}, "finish_reason": "stop"}]}'
+    body = (
+        b'{"choices": [{"index": 0, "message": {"content": "<think>Hm.</think>4"}, "finish_reason": "stop"}]}'
+    )
     world = World(FakeUpstream([body[:20], body[20:]], streamed=False))
     assert kinds(await world.answer())[-3:] == [OutputDelta, Finish, Done]
 

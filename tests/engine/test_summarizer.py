@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
-from trio.testing import MockClock
 
 from trio_gateway.core.events import Batch, ReasoningLine
 from trio_gateway.engine.summarizer import Summarizer
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
 
 
 class FakeSummary:
@@ -92,7 +96,9 @@ async def test_the_end_closes_the_phase_at_once_with_a_last_line(
     assert heard.closed_at == 1.2
 
 
-async def test_no_reasoning_no_line(summarizer: Summarizer, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_no_reasoning_no_line(
+    summarizer: Summarizer, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     heard = Heard(summarizer, nursery)
     summarizer.end()
     await trio.testing.wait_all_tasks_blocked()
@@ -143,7 +149,10 @@ async def test_a_concise_summary_slows_down(
     for tenth in range(400):
         await feed(summarizer, tenth / 10, "x")
     summarizer.end()
-    gaps = [round(later - sooner, 2) for (sooner, _), (later, _) in zip(heard.lines, heard.lines[1:], strict=False)]
+    gaps = [
+        round(later - sooner, 2)
+        for (sooner, _), (later, _) in zip(heard.lines, heard.lines[1:], strict=False)
+    ]
     assert (gaps[0], gaps[8], gaps[9], gaps[18], gaps[19]) == (1.0, 1.0, 2.0, 2.0, 4.0)
 
 

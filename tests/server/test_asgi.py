@@ -174,7 +174,7 @@ async def test_nothing_is_held_of_a_body_beyond_the_limit() -> None:
     taken = 0
 
     class Measured(TrioRequest):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             name = "put" if hasattr(self.body, "put") else "append"  # newer and older
             take = getattr(self.body, name)

@@ -209,7 +209,7 @@ async def test_what_comes_after_the_end_is_thrown_away(autojump_clock: trio.test
 async def test_a_request_is_answered_whole_or_not_at_all_when_the_worker_drains(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    for _ in range(30):  # which task is woken first is left to chance
+    for _ in range(100):  # which task is woken first is left to chance
         context = WorkerContext(None)
         async with connected(Answer(10), context=context) as (client, _):
             await client.send_all(GET)

@@ -6,12 +6,14 @@ the client's answer gains by it; when to send what is the engine's business.
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
-from .chunks import Chunk, ChoiceDelta
-from .config import ModelConfig
 from .events import Event, Finish, OutputDelta, OutputExtra, ReasoningDelta, Usage
 from .reasoning import Output, Piece, Promotion, Reasoning, ReasoningSplitter, ToolCall
+
+if TYPE_CHECKING:
+    from .chunks import ChoiceDelta, Chunk
+    from .config import ModelConfig
 
 __all__ = ["AnswerReader"]
 
@@ -42,7 +44,9 @@ class AnswerReader:
     @property
     def empty(self) -> bool:
         """Nothing came that an answer is made of: no text, no tool call, no finish reason."""
-        return not (self.reasoning_seen or self.output_seen or any(c.finished for c in self._choices.values()))
+        return not (
+            self.reasoning_seen or self.output_seen or any(c.finished for c in self._choices.values())
+        )
 
     def read(self, chunk: Chunk) -> list[Event]:
         """What *chunk* adds to the answer. A choice that has finished adds nothing more."""

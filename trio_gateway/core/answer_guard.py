@@ -55,6 +55,8 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(r"[,;]|\b(?:because|so|then|if|since)\b", re.IGNORECASE)
+# "which is 6 * 64 = 384" speaks of what stands before it.
+_SUBJECT = re.compile(r"^(?!\s*which\b).*[^\W\d]{2}", re.IGNORECASE)
 _FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
 _ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one)\b", re.IGNORECASE)
 _VALUE = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -100,10 +102,12 @@ class AnswerGuard:
         """ "The coefficient of a²b² is 120", where the coefficient of a²b² was asked for; or any value in the
         unit that was asked for."""
         stated = _STATED.match(sentence.rstrip(" .!?")) if self._aim else None
-        said = [part for part in _CLAUSE_END.split(stated["subject"]) if terms(part)][-1:] if stated else []
-        if not stated or not said or _ONE_OF_MANY.search(said[0]):
+        said = (
+            [part for part in _CLAUSE_END.split(stated["subject"]) if _SUBJECT.search(part)] if stated else []
+        )
+        if not stated or not said or _ONE_OF_MANY.search(said[-1]):
             return False
-        subject = set(terms(_FIRST_COPULA.split(said[0])[0]))
+        subject = set(terms(_FIRST_COPULA.split(said[-1])[0]))
         common = subject.intersection(self._aim)
         named = len(common) >= 2 or self._aim[0] in common
         return (named and 2 * len(common) >= len(subject)) or not set(self._aim).isdisjoint(

@@ -15,7 +15,15 @@ from msgspec import Struct
 from .errors import clean_text
 from .strict_json import StrictJSONError, dumps, parse
 
-__all__ = ["ChoiceDelta", "Chunk", "InbandError", "ProtocolError", "describe_error_event", "describe_http_error", "parse_chunk"]
+__all__ = [
+    "ChoiceDelta",
+    "Chunk",
+    "InbandError",
+    "ProtocolError",
+    "describe_error_event",
+    "describe_http_error",
+    "parse_chunk",
+]
 
 _MAX_DEPTH: Final = 128
 _REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")

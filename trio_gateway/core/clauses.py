@@ -12,7 +12,7 @@ import re
 from .terms import CJK
 from .verbs import VERBS, gerund
 
-__all__ = ["clauses"]
+__all__ = ["clauses", "shortened"]
 
 FEWEST_WORDS = 4
 FEWEST_CHARACTERS = 7
@@ -98,6 +98,12 @@ _NOT_LAST = re.compile(
     r"since|my|your|its|this|we|I|be|like|when|where|e\.g|i\.e)$|[=+*/(<,:×·÷-]$",
     re.IGNORECASE,
 )
+# A phrase that may be left out and only takes detail with it; a condition or a negation may not.
+_PHRASE = re.compile(
+    r",? (?:regardless|instead|rather|such|by|using|because|so that|and|while|before|after|for|from|with|at|in"
+    r"|on|when(?= \w+ing))(?=\s)"
+)
+_INCOMPLETE = re.compile(r"\b(?:unless|when|if)\b|\b(?:that|because)(?: \S+){1,3}$", re.IGNORECASE)
 _ENGLISH = re.compile(r"\b(?:the|of|and|is|are|this|that|we|it|to|with|for|from|by|can|an)\b", re.IGNORECASE)
 _AUXILIARY = _words(
     r"is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|should|may|might|must|let|\w+n't",
@@ -135,6 +141,13 @@ def clauses(sentence: str) -> list[str]:
         if text not in found and _readable(text):
             found.append(text)
     return found
+
+
+def shortened(clause: str, width: int) -> str | None:
+    """*clause* without its last phrases, so that it still is a sentence of at most *width* characters."""
+    ends = [found.start() for found in _PHRASE.finditer(clause, width // 2, width + 2)]
+    heads = (clause[:end].rstrip(" ,;") for end in reversed(ends))
+    return next((head for head in heads if _readable(head) and not _INCOMPLETE.search(head)), None)
 
 
 def _without_opener(text: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .encoder import PREFIXES, ChunkHead
 from .events import (
@@ -17,6 +16,9 @@ from .events import (
     Usage,
 )
 from .phases import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["CompletionBuilder"]
 
@@ -98,7 +100,10 @@ class _Gathered:
 
     def choice(self, index: int, summaries: str) -> dict[str, Any]:
         content = "".join(self._text)
-        message: dict[str, Any] = {"role": "assistant", "content": content if content or not self._fields else None}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content if content or not self._fields else None,
+        }
         if summaries:
             message |= {"reasoning_content": summaries, "reasoning": summaries}
         for key, value in self._fields.items():

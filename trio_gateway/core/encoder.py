@@ -6,10 +6,9 @@ The transports write frames; nothing here knows SSE or WebSocket.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from json import dumps
 from json.encoder import encode_basestring as quote
-from typing import Any, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 from msgspec import Struct
 
@@ -27,6 +26,9 @@ from .events import (
     Usage,
 )
 from .phases import Phase, PhaseOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["PARAGRAPH", "PREFIXES", "ChunkHead", "Frame", "PhasesEncoder", "sse"]
 
@@ -54,7 +56,12 @@ class ChunkHead(Struct, frozen=True):
 
     def fields(self) -> dict[str, Any]:
         """The leading keys of a chunk, in their order."""
-        return {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model}
+        return {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+        }
 
 
 class PhasesEncoder:

@@ -5,12 +5,13 @@ A batch (a list of events) is all that one read from the upstream gave; it leave
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
-from .errors import ApiError
-from .phases import Phase
+if TYPE_CHECKING:
+    from .errors import ApiError
+    from .phases import Phase
 
 __all__ = [
     "Batch",

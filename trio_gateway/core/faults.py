@@ -6,14 +6,18 @@ status it stands for. The statuses and codes are the gateway's public contract (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from .breaker import Outcome
-from .chunks import InbandError
 from .errors import ApiError, clean_text, error_for, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .chunks import InbandError
 
 __all__ = ["Fault", "Replay", "fault_of_error", "fault_of_transport"]
 
@@ -91,7 +95,11 @@ def fault_of_error(
     if status in _OPEN_AUTH:
         if not own_key:
             return Fault(as_told(status), Outcome.NEUTRAL, Replay.NO)
-        return Fault(error_for("upstream_auth", "The upstream refused the gateway's key."), replay=Replay.NEXT, opens=True)
+        return Fault(
+            error_for("upstream_auth", "The upstream refused the gateway's key."),
+            replay=Replay.NEXT,
+            opens=True,
+        )
     if status == 429:
         return Fault(ours("rate_limit_exceeded", pause=retry_after), replay=Replay.NEXT, throttles=True)
     if status == 404:

@@ -83,12 +83,23 @@ def _formula(found: re.Match[str]) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """*text* in at most *width* characters, cut between words (or, in a text without spaces, between
-    characters) with an ellipsis."""
+    """*text* in at most *width* characters: cut between words (or, in a text without spaces, between
+    characters), not inside brackets, with an ellipsis."""
     if len(text) <= width:
         return text
     head = text[: width - 1]
     if not text[width - 1].isspace():
         space = head.rfind(" ")
         head = head[:space] if space > width // 2 else head
-    return head.rstrip(" ,;:.-–—(") + "…"
+    return head[: _outermost_open(head)].rstrip(" ,;:.-–—(") + "…"
+
+
+def _outermost_open(head: str) -> int | None:
+    """Where a bracket opens that does not close; None if there is none, or nothing before it."""
+    opened: list[int] = []
+    for at, char in enumerate(head):
+        if char == "(":
+            opened.append(at)
+        elif char == ")" and opened:
+            opened.pop()
+    return (opened[0] or None) if opened else None

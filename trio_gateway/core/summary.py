@@ -10,11 +10,11 @@ result is kept back.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from .answer_guard import AnswerGuard
-from .clauses import clauses
+from .clauses import clauses, shortened
 from .plain_text import cut, plain
 from .salience import Told, Weights
 from .sentences import Sentence, SentenceReader
@@ -34,7 +34,7 @@ SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "d
 """Longest line, in characters, and the most clauses it is made of."""
 FIRST_LOOK = 30
 LONG_LOOK = 400
-"""New characters from which on a line may be worth asking for: after the end of a sentence, and without one."""
+"""New characters from which on a line may be worth asking for: after the end of a sentence, and without."""
 COMPARED = 12
 """Best clauses among which pairs are tried."""
 
@@ -155,7 +155,14 @@ class ReasoningSummary:
             if self._value(better) <= self._value(best):
                 break
             best = better
-        return best or self._fresh(options)[:1]
+        return best or self._shortest(self._fresh(options))
+
+    def _shortest(self, options: list[_Clause]) -> list[_Clause]:
+        """The best of those that do not fit, without its last phrases; cut off as the last resort."""
+        for option in options:
+            if text := shortened(option.text, self._size.width):
+                return [replace(option, text=text)]
+        return options[:1]
 
     def _fresh(self, options: list[_Clause]) -> list[_Clause]:
         """The best options that were not told, best first."""

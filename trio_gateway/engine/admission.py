@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 from msgspec import Struct
 
 from ..core.breaker import Permit, Refusal
-from ..core.config import ModelConfig
 from ..core.errors import ApiError, error_for
 from ..core.faults import Fault, Replay
-from .backends import Backend, Turned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..core.config import ModelConfig
+    from .backends import Backend, Turned
 
 __all__ = ["Admission", "Route", "Try"]
 
@@ -57,7 +61,11 @@ class Route:
             return None
         backend = self._backends[self._position]
         pause = max(_backoff(self._tries), fault.error.retry_after or 0.0)
-        if fault.replay is Replay.SAME and self._tries < backend.config.max_attempts and pause <= _LONGEST_PAUSE:
+        if (
+            fault.replay is Replay.SAME
+            and self._tries < backend.config.max_attempts
+            and pause <= _LONGEST_PAUSE
+        ):
             admitted = backend.admit()
             if isinstance(admitted, Permit):
                 self._tries += 1
@@ -92,7 +100,9 @@ class Admission:
     Close it whatever happens: closing again, or after the stream has taken the permit, does nothing more.
     """
 
-    def __init__(self, model_id: str, model: ModelConfig, route: Route, first: Try, leave: Callable[[], None]) -> None:
+    def __init__(
+        self, model_id: str, model: ModelConfig, route: Route, first: Try, leave: Callable[[], None]
+    ) -> None:
         self.model_id = model_id
         self.model = model
         self.route = route
@@ -102,8 +112,9 @@ class Admission:
 
     def take(self) -> Try:
         """The first attempt, whose permit the caller now has to settle."""
+        if self._first is None:
+            raise RuntimeError("an admission is for one answer")
         first, self._first = self._first, None
-        assert first is not None, "an admission is for one answer"
         return first
 
     def close(self) -> None:

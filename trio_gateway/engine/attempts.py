@@ -8,22 +8,25 @@ delivered, and the answer ends with an error.
 from __future__ import annotations
 
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
 from ..core.answer import AnswerReader
 from ..core.chat import ChatRequest, upstream_body
-from ..core.config import ModelConfig
 from ..core.errors import error_for
 from ..core.faults import Fault
 from ..core.reasoning import starts_in_reasoning
-from .admission import Route, Try
-from .backends import Backend
 from .exchange import Exchange
-from .metrics import Metrics
-from .outlet import Outlet
-from .report import Report
+
+if TYPE_CHECKING:
+    from ..core.config import ModelConfig
+    from .admission import Route, Try
+    from .backends import Backend
+    from .metrics import Metrics
+    from .outlet import Outlet
+    from .report import Report
 
 __all__ = ["Attempts"]
 
@@ -60,7 +63,9 @@ class Attempts:
     async def run(self, first: Try, route: Route) -> None:
         """Bring the outlet to its end, with the answer or with an error, and close it."""
         with closing(self._outlet):
-            fault: Fault | None = Fault(error_for("shutting_down", "The gateway is restarting.", retry_after=1.0))
+            fault: Fault | None = Fault(
+                error_for("shutting_down", "The gateway is restarting.", retry_after=1.0)
+            )
             try:
                 with self._scope:
                     fault = await self._run(first, route)

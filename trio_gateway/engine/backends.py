@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 import trio
 from msgspec import Struct
 
 from ..core.breaker import CircuitBreaker, Outcome, Permit, Refusal, State
-from ..core.config import UpstreamConfig
-from ..core.faults import Fault
-from .metrics import Metrics
-from .upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..core.config import UpstreamConfig
+    from ..core.faults import Fault
+    from .metrics import Metrics
+    from .upstream import Upstream
 
 __all__ = ["Backend", "Crowded", "Flight", "Turned"]
 
@@ -42,7 +45,7 @@ class Flight:
 
 
 class Backend:
-    """One upstream, as the gateway sees it. Every permit it gives must be settled; settling again is nothing."""
+    """One upstream, as the gateway sees it. A permit it gives must be settled; settling again is nothing."""
 
     def __init__(self, name: str, config: UpstreamConfig, upstream: Upstream, metrics: Metrics) -> None:
         self.name = name
@@ -156,6 +159,8 @@ class Backend:
 
     def _tell(self) -> None:
         for change in self.breaker.drain_events():
-            log.warning("breaker_changed", upstream=self.name, old=change.old, new=change.new, reason=change.reason)
+            log.warning(
+                "breaker_changed", upstream=self.name, old=change.old, new=change.new, reason=change.reason
+            )
             if change.new is State.OPEN:
                 self._sweep()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
 
-from ..core.config import GatewayConfig, ModelConfig
 from ..core.families import family_of
 from ..core.settings import resolve_model
-from .backends import Backend
 from .upstream import UpstreamFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..core.config import GatewayConfig, ModelConfig
+    from .backends import Backend
 
 __all__ = ["Catalogue"]
 
@@ -50,7 +53,7 @@ class Catalogue:
                 with trio.fail_after(_PATIENCE):
                     backend.models = tuple(await backend.upstream.list_models())[:_MOST]
             except (UpstreamFailure, trio.TooSlowError) as error:
-                # Nobody sees this: the models it listed before stay, and chat requests find out for themselves.
+                # Nobody sees this: what it listed before stays, and chat requests find out for themselves.
                 log.debug("models_not_listed", upstream=backend.name, reason=str(error))
                 await trio.sleep(retry)
                 retry = min(retry * 2, _FRESH)
@@ -66,7 +69,10 @@ class Catalogue:
                 entries[name] = self._entry(name, model.upstreams[0], model)
         for backend in self._backends:
             for name in backend.models:
-                entries.setdefault(name, self._entry(name, backend.name, resolve_model(self._config, name) or family_of(name)))
+                entries.setdefault(
+                    name,
+                    self._entry(name, backend.name, resolve_model(self._config, name) or family_of(name)),
+                )
         return list(entries.values())
 
     def entry(self, model_id: str) -> dict[str, Any] | None:

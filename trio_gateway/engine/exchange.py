@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import trio
 
-from ..core.answer import AnswerReader
 from ..core.breaker import Outcome
 from ..core.chunks import InbandError, ProtocolError, describe_error_event, parse_chunk
 from ..core.errors import error_for
-from ..core.events import Done, Event, Usage
-from ..core.faults import Fault, Replay, fault_of_error, fault_of_transport
+from ..core.faults import Fault, Replay, fault_of_transport
 from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
-from .admission import Try
-from .backends import Flight
-from .metrics import Metrics
-from .outlet import Outlet
-from .report import Report
 from .upstream import UpstreamAnswer, UpstreamFailure
+
+if TYPE_CHECKING:
+    from ..core.answer import AnswerReader
+    from ..core.events import Event
+    from .admission import Try
+    from .backends import Flight
+    from .metrics import Metrics
+    from .outlet import Outlet
+    from .report import Report
 
 __all__ = ["Exchange"]
 
@@ -35,7 +39,14 @@ class Exchange:
     """
 
     def __init__(
-        self, attempt: Try, reader: AnswerReader, outlet: Outlet, *, report: Report, metrics: Metrics, deadline: float
+        self,
+        attempt: Try,
+        reader: AnswerReader,
+        outlet: Outlet,
+        *,
+        report: Report,
+        metrics: Metrics,
+        deadline: float,
     ) -> None:
         self._backend = attempt.backend
         self._permit = attempt.permit
@@ -169,7 +180,9 @@ class Exchange:
             error = error_for("circuit_open", "The upstream failed meanwhile.", retry_after=1.0)
             return Fault(error, Outcome.NEUTRAL, Replay.NEXT)
         if trio.current_time() >= self._deadline:
-            return fault_of_transport("deadline", "The answer was not complete in the time a request may take.")
+            return fault_of_transport(
+                "deadline", "The answer was not complete in the time a request may take."
+            )
         if self._first_event_at is None:
             return fault_of_transport("first_event_timeout", "The upstream did not begin to answer in time.")
         return fault_of_transport("idle_timeout", "The upstream fell silent.")

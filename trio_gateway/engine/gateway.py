@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
 from ..core.breaker import Snapshot, State
-from ..core.chat import ChatRequest
-from ..core.config import ModelConfig
 from ..core.errors import ApiError, RequestError, error_for
 from ..core.settings import Settings, resolve_model
 from ..version import __version__
 from .admission import Admission, Route
-from .attempts import Attempts
 from .backends import Backend
 from .catalogue import Catalogue
 from .metrics import Metrics
-from .report import Report
 from .stream import EventStream, open_stream
 from .upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..core.chat import ChatRequest
+    from ..core.config import ModelConfig
+    from .attempts import Attempts
+    from .report import Report
 
 __all__ = ["Gateway"]
 
@@ -124,7 +127,9 @@ class Gateway:
     def _model(self, model_id: str) -> ModelConfig:
         model = resolve_model(self.config, model_id)
         if model is None:
-            raise RequestError(error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model"))
+            raise RequestError(
+                error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model")
+            )
         return model
 
     def _snapshots(self) -> Mapping[str, Snapshot]:

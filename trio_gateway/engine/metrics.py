@@ -14,7 +14,27 @@ __all__ = ["Metrics"]
 
 # Seconds; the buckets OpenTelemetry advises for these two (semantic conventions for generative AI),
 # the first widened to the minutes a reasoning model may think.
-_FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300)
+_FIRST_TOKEN = (
+    0.001,
+    0.005,
+    0.01,
+    0.02,
+    0.04,
+    0.06,
+    0.08,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1,
+    2.5,
+    5,
+    7.5,
+    10,
+    30,
+    60,
+    300,
+)
 _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 _PHASE = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
@@ -38,13 +58,17 @@ class Metrics:
             registry=registry,
             buckets=_PER_TOKEN,
         )
-        self.requests = _counter(registry, "gateway_requests", "Chat requests by outcome.", "model", "outcome")
+        self.requests = _counter(
+            registry, "gateway_requests", "Chat requests by outcome.", "model", "outcome"
+        )
         self.tokens = _counter(registry, "gateway_tokens", "Tokens as upstreams count them.", "model", "type")
         self.phase_seconds = Histogram(
             "gateway_phase_seconds", "Time spent in a phase.", ["phase"], registry=registry, buckets=_PHASE
         )
         self.attempts = _counter(registry, "gateway_attempts", "Attempts at an upstream.", "upstream")
-        self.failovers = _counter(registry, "gateway_failovers", "Attempts that another one followed.", "phase")
+        self.failovers = _counter(
+            registry, "gateway_failovers", "Attempts that another one followed.", "phase"
+        )
         self.upstream_errors = _counter(
             registry, "gateway_upstream_errors", "Failed attempts by cause.", "upstream", "class"
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import trio
+from typing import TYPE_CHECKING
 
-from ..core.errors import ApiError
 from ..core.events import Batch, Done, Event, Failure, OutputDelta, OutputExtra, ReasoningDelta, Usage
 from ..core.phases import Phase
-from .metrics import Metrics
-from .report import Report
-from .summarizer import Summarizer
+
+if TYPE_CHECKING:
+    import trio
+
+    from ..core.errors import ApiError
+    from .metrics import Metrics
+    from .report import Report
+    from .summarizer import Summarizer
 
 __all__ = ["Outlet"]
 
@@ -81,7 +85,7 @@ class Outlet:
 
     def _reason(self, text: str) -> None:
         if self.committed:
-            # The order of phases is a promise, so late reasoning is dropped; see gateway_late_reasoning_total.
+            # The order of phases is a promise, so late reasoning is dropped (and counted).
             self._metrics.late_reasoning.inc()
             return
         self._report.reach(Phase.REASONING_SUMMARY)

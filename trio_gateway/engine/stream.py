@@ -8,21 +8,25 @@ left, the gateway stops) cancels the nursery; there is nothing else to clean up.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import trio
 
-from ..core.chat import ChatRequest
-from ..core.config import ServerConfig, SummaryConfig
 from ..core.events import Batch, Ping, PromptSummary
 from ..core.prompt_summary import summarize_prompt
-from .admission import Admission
 from .attempts import Attempts
-from .metrics import Metrics
 from .outlet import Outlet
-from .report import Report
 from .summarizer import Summarizer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from ..core.chat import ChatRequest
+    from ..core.config import ServerConfig, SummaryConfig
+    from .admission import Admission
+    from .metrics import Metrics
+    from .report import Report
 
 __all__ = ["EventStream", "open_stream"]
 

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, cast
 
 import httpx
 
 from ..core.chunks import InbandError, describe_http_error
-from ..core.config import UpstreamConfig
 from ..core.faults import Fault, fault_of_error, fault_of_transport
 from ..core.model_list import parse_model_ids
 from ..core.retry_after import parse_retry_after, parse_retry_after_ms
 from ..version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+    from ..core.config import UpstreamConfig
 
 __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
 
@@ -63,7 +67,9 @@ class UpstreamAnswer:
             chunk = await anext(self._chunks, b"")
         self._received += len(chunk)
         if self._received > max(_INFLATION_FLOOR, _MAX_INFLATION * self._response.num_bytes_downloaded):
-            raise UpstreamFailure(fault_of_transport("bad_content_encoding", "The upstream's body inflates too far."))
+            raise UpstreamFailure(
+                fault_of_transport("bad_content_encoding", "The upstream's body inflates too far.")
+            )
         return chunk
 
 
@@ -93,7 +99,9 @@ class Upstream:
         await self._client.aclose()
 
     @asynccontextmanager
-    async def open_completion(self, body: bytes, *, authorization: str | None) -> AsyncIterator[UpstreamAnswer]:
+    async def open_completion(
+        self, body: bytes, *, authorization: str | None
+    ) -> AsyncIterator[UpstreamAnswer]:
         """Post *body* and hand over the answer once its headers are accepted.
 
         *authorization* is the client's own header value; it is sent only where the configuration says
@@ -135,7 +143,9 @@ class Upstream:
         finally:
             await response.aclose()
 
-    async def _send(self, method: str, path: str, *, headers: dict[str, str], content: bytes = b"") -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, *, headers: dict[str, str], content: bytes = b""
+    ) -> httpx.Response:
         for fresh_only in (False, True):
             connects = _Connects()
             request = self._client.build_request(
@@ -188,7 +198,9 @@ def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     if response.status_code == 204 or response.headers.get("Content-Length") == "0":
         raise UpstreamFailure(fault_of_transport("empty", "The upstream sent no body."))
     if _media_type(response) not in {"", "text/event-stream", "application/json"}:
-        raise UpstreamFailure(fault_of_transport("bad_content_type", "The upstream sent neither events nor JSON."))
+        raise UpstreamFailure(
+            fault_of_transport("bad_content_type", "The upstream sent neither events nor JSON.")
+        )
     match encoding:
         case "identity" | "":
             chunks = response.aiter_raw()
@@ -197,15 +209,13 @@ def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
         case _:
             message = "The upstream used a content encoding that was not asked for."
             raise UpstreamFailure(fault_of_transport("bad_content_encoding", message))
-    assert isinstance(chunks, AsyncGenerator)  # httpx promises an iterator; we need to close it
-    return chunks
+    return cast("AsyncGenerator[bytes, None]", chunks)  # httpx promises an iterator; we need to close it
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:
     """The body's first *limit* bytes."""
     body = bytearray()
-    chunks = response.aiter_bytes()
-    assert isinstance(chunks, AsyncGenerator)
+    chunks = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
     try:
         with _faults_named():
             while len(body) < limit and (chunk := await anext(chunks, b"")):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -22,6 +22,9 @@ from .asgi import HTTPConnection, Lifespan
 from .chat import answer_chat
 from .errors import http_error, internal_error, request_error
 from .hardening import Hardening, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["GatewayApp", "create_app"]
 
@@ -91,7 +94,9 @@ class GatewayApp(QuartTrio):
     async def _model(self, model_id: str) -> Response:
         entry = self.gateway.catalogue.entry(model_id)
         if entry is None:
-            raise RequestError(error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model"))
+            raise RequestError(
+                error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model")
+            )
         return _json(entry)
 
     async def _health(self) -> Response:

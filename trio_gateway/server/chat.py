@@ -1,10 +1,10 @@
-"""``POST /v1/chat/completions``: a request is read, checked and admitted; then its answer is streamed or gathered."""
+"""``POST /v1/chat/completions``: a request is read and admitted; then its answer is streamed or gathered."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 import trio
 from quart import Request, Response
@@ -15,12 +15,16 @@ from ..core.completion import CompletionBuilder
 from ..core.encoder import ChunkHead, PhasesEncoder
 from ..core.errors import RequestError, refusal
 from ..core.strict_json import dumps
-from ..engine.gateway import Gateway
 from ..engine.report import Report
-from ..engine.stream import EventStream
 from .asgi import CLEANUP
 from .errors import error_response
 from .sse_body import SSEBody
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from ..engine.gateway import Gateway
+    from ..engine.stream import EventStream
 
 __all__ = ["answer_chat"]
 
@@ -79,7 +83,9 @@ async def _gathered(stream: AbstractAsyncContextManager[EventStream], builder: C
 
 
 async def _read(request: Request) -> ChatRequest:
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity" or not _is_json(request.mimetype):
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity" or not _is_json(
+        request.mimetype
+    ):
         # A web page may post a form, or plain text, to any address: only JSON needs the browser's consent.
         raise UnsupportedMediaType
     asked = request.headers.get("X-Stream-Format", _FORMAT)

@@ -211,8 +211,8 @@ class Connection(TCPServer):
         """End an idle connection when its time is up, or when the worker drains."""
         with trio.move_on_after(self.config.keep_alive_timeout):
             await self.context.terminated.wait()
-        self._closing = True  # a request that comes in at this very moment gets no answer, rather than half of one
-        self._reading.cancel()
+        if self.protocol.stream is None:  # else a request has come in at this very moment
+            self._reading.cancel()
 
     async def _finish(self) -> None:
         """Send our FIN, and leave the client a moment to read what came before it."""

@@ -13,7 +13,7 @@ __all__ = ["make_app", "settings_or_exit"]
 
 
 def settings_or_exit(config_path: str | None = None) -> Settings:
-    """The settings of the environment and the file; a mistake is told in one line and ends the process (2)."""
+    """The settings of the environment and the file; a mistake is told in one line and ends the process."""
     try:
         return load_settings(os.environ, config_path=config_path, read_text=read_text)
     except ConfigError as error:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-from functools import partial
+from typing import TYPE_CHECKING
 
 import hypercorn.trio
 import structlog
 import trio
 from hypercorn.config import Config
 
-from ..core.config import ServerConfig
-from ..core.settings import Settings
 from .app import create_app
+
+if TYPE_CHECKING:
+    from ..core.config import ServerConfig
+    from ..core.settings import Settings
 
 __all__ = ["PortError", "run_server"]
 
@@ -65,7 +67,9 @@ def _listen(server: ServerConfig) -> socket.socket:
         listener = socket.create_server((server.host, server.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         where = f"{server.host}:{server.port}"
-        raise PortError(f"cannot listen on {where}: {error.strerror}; set PORT or HOST to a free address") from error
+        raise PortError(
+            f"cannot listen on {where}: {error.strerror}; set PORT or HOST to a free address"
+        ) from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from quart.wrappers.response import ResponseBody
 
 from ..core.encoder import PhasesEncoder, sse
-from ..engine.stream import EventStream
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from ..engine.stream import EventStream
 
 __all__ = ["SSEBody"]
 
