@@ -2,14 +2,15 @@
 
 Run ``python benchmarks/summaries.py TRACES.jsonl``. The file holds one JSON object a line with ``reasoning``
 (the text), ``answer``, and ``chunks``: the sentences of the reasoning in order, each with ``text`` and a
-``gist`` of two to four words by an annotator. Such data is published, under the MIT licence, by the authors of
-thought-anchors.com. Reasoning is fed in time order, and after every 600 characters a line is asked for: it
+``gist`` of two to four words by an annotator. Such data is published, under the MIT licence, by the authors
+of thought-anchors.com. Reasoning is fed in time order, and after every 600 characters a line is asked for: it
 knows the past and nothing of the future.
 
-The measure. Plain word overlap with the gists rewards long lines. So a line is cut at 120 characters; terms are
-stemmed, stop words and empty gists left out; a term weighs log(1 + windows / windows that have it); and from the
-F1 with the gists of the line's own window the mean F1 with the windows at least two away is taken off. A line
-about the topic in general scores 0, whatever its length. A gist belongs to the window its sentence ends in.
+The measure. Plain word overlap with the gists rewards long lines. So a line is cut at 120 characters; terms
+are stemmed, stop words and empty gists left out; a term weighs log(1 + windows / windows that have it); and
+from the F1 with the gists of the line's own window the mean F1 with the windows at least two away is taken
+off. A line about the topic in general scores 0, whatever its length. A gist belongs to the window its
+sentence ends in.
 
 The baselines pick one whole sentence of those that ended in the window: the first, the last, the longest, by
 Luhn's significant words, by TextRank. The further columns are what a reader notices, in percent of the lines:
@@ -26,6 +27,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +42,11 @@ if TYPE_CHECKING:
 WINDOW = 600
 CUT = 120
 STOP_TABLE = """
-a an the of to in on at by for with from and or but so if then than that this these those it its is are was were
-be been being am do does did have has had i me my we our us you your he she they them their there here as not no
-yes can could would should will may might must just let lets s t re ve ll d m what which who how when where why
-all any each both some such same other into out up down over under again further once only own too very also now
-okay ok hmm wait well
+a an the of to in on at by for with from and or but so if then than that this these those it its is are
+was were be been being am do does did have has had i me my we our us you your he she they them their
+there here as not no yes can could would should will may might must just let lets s t re ve ll d m what
+which who how when where why all any each both some such same other into out up down over under again
+further once only own too very also now okay ok hmm wait well
 """
 STOP = frozenset(STOP_TABLE.split())
 EMPTY_GIST = re.compile(r"no \w+ (?:taken|performed)|none$|pause|filler", re.IGNORECASE)
@@ -158,6 +160,7 @@ def text_rank(sentences: list[str]) -> str:
     return sentences[max(range(len(bags)), key=ranks.__getitem__)]
 
 
+COLUMNS = ("empty", "repeat", "half", "torn", "answer", "pairs")
 BASELINES: dict[str, Callable[[list[str]], str]] = {
     "first sentence": lambda sentences: sentences[0],
     "last sentence": lambda sentences: sentences[-1],
@@ -185,7 +188,7 @@ def is_half(line: str) -> bool:
 
 def pairs(text: str) -> set[tuple[str, str]]:
     words = [stem(word) for word in re.findall(r"\w+", text.lower())]
-    return set(zip(words, words[1:], strict=False))
+    return set(pairwise(words))
 
 
 def final_value(trace: dict[str, Any]) -> re.Pattern[str] | None:

@@ -14,7 +14,10 @@ from trio_gateway.core.events import (
     OutputExtra,
     Ping,
     PromptSummary,
+    ReasoningDelta,
     ReasoningLine,
+    Restart,
+    Retraction,
     Usage,
 )
 from trio_gateway.core.phases import Phase
@@ -125,6 +128,23 @@ def test_choices_stand_in_the_order_of_their_index() -> None:
         (0, "a", "stop"),
         (1, "b", "length"),
     ]
+
+
+def test_the_reasoning_itself_for_those_who_asked() -> None:
+    builder = CompletionBuilder(HEAD, show_reasoning=True)
+    builder.add([PromptSummary("p"), ReasoningDelta(0, "add, 4"), Retraction(0, 3), OutputDelta(0, "4")])
+    (choice,) = builder.completion()["choices"]
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": "4",
+        "reasoning_content": "add",
+        "reasoning": "[Prompt Summary] p",
+    }
+
+
+def test_what_an_attempt_left_behind_is_void_when_another_begins() -> None:
+    told = completion(OutputDelta(0, "half an"), OutputDelta(1, "x"), Restart(), OutputDelta(0, "whole"))
+    assert [choice["message"]["content"] for choice in told["choices"]] == ["whole"]
 
 
 def test_a_failure_is_kept_for_the_status() -> None:

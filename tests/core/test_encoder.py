@@ -20,6 +20,8 @@ from trio_gateway.core.events import (
     PromptSummary,
     ReasoningDelta,
     ReasoningLine,
+    Restart,
+    Retraction,
     Usage,
 )
 from trio_gateway.core.phases import Phase, PhaseOrderError
@@ -134,12 +136,41 @@ def test_a_failure_that_names_no_return_has_no_such_key() -> None:
 
 
 def test_a_sign_of_life_is_a_comment() -> None:
-    assert sse(encoder().encode([Ping()])) == b": ping\n\n"
+    assert sse(encoder().encode([Ping(), Restart(), Retraction(0, 1)])) == b": ping\n\n"
 
 
 def test_phases_out_of_order_are_a_bug_that_shows() -> None:
     with pytest.raises(PhaseOrderError):
         encoder().encode([OutputDelta(0, "a"), ReasoningLine("b")])
+
+
+def test_the_reasoning_itself_for_those_who_asked() -> None:
+    raw = PhasesEncoder(HEAD, request_id="r", include_usage=False, show_reasoning=True)
+    frames = raw.encode(
+        [
+            PromptSummary("p"),
+            ReasoningDelta(1, "add"),
+            ReasoningLine("Adding"),
+            Retraction(1, 3),
+            OutputDelta(0, "4"),
+            ReasoningDelta(0, "late"),
+        ]
+    )
+    told = [(each["phase"], each["choices"][0]) for each in objects(frames) if "choices" in each]
+    assert [(phase, choice["index"], choice["delta"]) for phase, choice in told[2:]] == [
+        ("reasoning_summary", 1, {"reasoning_content": "add"}),
+        ("reasoning_summary", 0, {"content": "[Reasoning Summary] Adding"}),
+        ("reasoning_summary", 0, {"content": "\n\n"}),
+        ("final_output", 0, {"content": "4"}),
+        ("final_output", 0, {"reasoning_content": "late"}),
+    ]
+
+
+def test_a_phase_of_raw_reasoning_alone_needs_no_paragraph() -> None:
+    raw = PhasesEncoder(HEAD, request_id="r", include_usage=False, show_reasoning=True)
+    frames = raw.encode([ReasoningDelta(0, "add"), OutputDelta(0, "4")])
+    deltas = [each["choices"][0]["delta"] for each in objects(frames) if "choices" in each]
+    assert deltas == [{"role": "assistant", "reasoning_content": "add"}, {"content": "4"}]
 
 
 def test_a_lone_surrogate_does_not_end_the_stream() -> None:

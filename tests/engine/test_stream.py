@@ -24,6 +24,7 @@ from trio_gateway.core.events import (
     ReasoningLine,
 )
 from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
+from trio_gateway.core.learning import StartMemory
 from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.admission import Admission, Route
 from trio_gateway.engine.backends import Backend
@@ -109,6 +110,7 @@ class World:
         ]
         self.server = ServerConfig()
         self.running: set[Attempts] = set()
+        self.memory = StartMemory()
         self.report = Report(request_id="r", accepted_at=trio.current_time())
         self.left = 0
 
@@ -129,6 +131,7 @@ class World:
                 metrics=self.metrics,
                 server=self.server,
                 summary=SummaryConfig(**summary),  # type: ignore[arg-type]
+                memory=self.memory,
                 running=self.running,
             ) as events:
                 yield events

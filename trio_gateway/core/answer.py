@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from .events import Event, Finish, OutputDelta, OutputExtra, ReasoningDelta, Usage
+from .events import Event, Finish, OutputDelta, OutputExtra, ReasoningDelta, Retraction, Usage
+from .learning import Evidence
 from .reasoning import Output, Piece, Promotion, Reasoning, ReasoningSplitter, ToolCall
 
 if TYPE_CHECKING:
@@ -22,15 +23,23 @@ class AnswerReader:
     """Reads one attempt's answer.
 
     *choices* is the number of choices the request asked for: the answer is complete when so many have
-    finished. *call_prefix* starts the ids of tool calls that had none (harmony text).
+    finished. *whole*: nobody sees the answer before its end, so the splitter need not guess early.
+    *call_prefix* starts the ids of tool calls that had none (harmony text).
     """
 
     def __init__(
-        self, model: ModelConfig, *, starts_in_reasoning: bool, choices: int = 1, call_prefix: str = "call_"
+        self,
+        model: ModelConfig,
+        *,
+        starts_in_reasoning: bool,
+        choices: int = 1,
+        whole: bool = False,
+        call_prefix: str = "call_",
     ) -> None:
         self._model = model
         self._starts_in_reasoning = starts_in_reasoning
         self._expected = choices
+        self._whole = whole
         self._call_prefix = call_prefix
         self._choices: dict[int, _Choice] = {}
         self.reasoning_seen = False
@@ -46,6 +55,17 @@ class AnswerReader:
         """Nothing came that an answer is made of: no text, no tool call, no finish reason."""
         return not (
             self.reasoning_seen or self.output_seen or any(c.finished for c in self._choices.values())
+        )
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the answer shows of where its model's text begins."""
+        choices = self._choices.values()
+        return Evidence(
+            assumed=self._starts_in_reasoning,
+            orphan=any(choice.splitter.orphans for choice in choices),
+            structured=any(choice.structured for choice in choices),
+            promoted=any(choice.splitter.promoted for choice in choices),
         )
 
     def read(self, chunk: Chunk) -> list[Event]:
@@ -70,7 +90,9 @@ class AnswerReader:
         return self._noted(events)
 
     def _open(self, index: int) -> _Choice:
-        splitter = ReasoningSplitter(self._model, starts_in_reasoning=self._starts_in_reasoning)
+        splitter = ReasoningSplitter(
+            self._model, starts_in_reasoning=self._starts_in_reasoning, whole=self._whole
+        )
         return _Choice(index, splitter, f"{self._call_prefix}{index}_")
 
     def _noted(self, events: list[Event]) -> list[Event]:
@@ -85,42 +107,46 @@ class AnswerReader:
 class _Choice:
     """One choice of the answer: its splitter, and what it still owes."""
 
-    __slots__ = ("_call_prefix", "_index", "_logprobs", "_splitter", "_structured", "finished")
+    __slots__ = ("_call_prefix", "_index", "_logprobs", "finished", "splitter", "structured")
 
     def __init__(self, index: int, splitter: ReasoningSplitter, call_prefix: str) -> None:
         self._index = index
-        self._splitter = splitter
+        self.splitter = splitter
         self._call_prefix = call_prefix
-        self._structured = False
+        self.structured = False
         self._logprobs: object | None = None
         self.finished = False
 
     def read(self, delta: ChoiceDelta, events: list[Event]) -> None:
         if delta.reasoning:
-            if not self._structured:
-                self._structured = True
-                self._add(self._splitter.structured(), events)
+            if not self.structured:
+                self.structured = True
+                self._add(self.splitter.structured(), events)
             events.append(ReasoningDelta(self._index, delta.reasoning))
         if delta.logprobs is not None and not (delta.reasoning and not delta.text):
             self._logprobs = _joined(self._logprobs, delta.logprobs)
         if delta.text:
-            self._add(self._splitter.feed(delta.text), events)
+            self._add(self.splitter.feed(delta.text), events)
         if delta.extra:
-            self._add(self._splitter.end_reasoning(), events)
+            self._add(self.splitter.end_reasoning(), events)
             events.append(OutputExtra(self._index, delta.extra, self._taken_logprobs()))
         if delta.finish_reason is not None:
             self.finish(delta.finish_reason, events)
 
     def finish(self, reason: str | None, events: list[Event]) -> None:
         self.finished = True
-        self._add(self._splitter.finish(reason), events)
+        self._add(self.splitter.finish(reason), events)
         if reason is not None:
             events.append(Finish(self._index, reason))
 
     def _add(self, pieces: list[Piece], events: list[Event]) -> None:
         for piece in pieces:
             match piece:
-                case Output(text) | Promotion(text):
+                case Promotion(text, given):
+                    if given:
+                        events.append(Retraction(self._index, given))
+                    events.append(OutputDelta(self._index, text, self._taken_logprobs()))
+                case Output(text):
                     events.append(OutputDelta(self._index, text, self._taken_logprobs()))
                 case Reasoning(text):
                     # The log probabilities of a reasoning token would show the token.

@@ -58,6 +58,7 @@ _CLAUSE_END = re.compile(r"[,;]|\b(?:because|so|then|if|since)\b", re.IGNORECASE
 # "which is 6 * 64 = 384" speaks of what stands before it.
 _SUBJECT = re.compile(r"^(?!\s*which\b).*[^\W\d]{2}", re.IGNORECASE)
 _FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
+_NAME = re.compile(r"[^\W\d]\w|\w[^\W\d]")
 _ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one)\b", re.IGNORECASE)
 _VALUE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
@@ -96,7 +97,7 @@ class AnswerGuard:
     def _note_aim(self, sentence: str) -> None:
         self._read += 1
         if self._read <= EARLY and not self._aim and (aim := _AIM.search(sentence)):
-            self._aim = [term for term in terms(aim["what"]) if not term.isdigit() and len(term) > 1]
+            self._aim = [term for term in terms(aim["what"]) if _NAME.match(term)]
 
     def _reaches_aim(self, sentence: str) -> bool:
         """ "The coefficient of a²b² is 120", where the coefficient of a²b² was asked for; or any value in the
@@ -107,7 +108,7 @@ class AnswerGuard:
         )
         if not stated or not said or _ONE_OF_MANY.search(said[-1]):
             return False
-        subject = set(terms(_FIRST_COPULA.split(said[-1])[0]))
+        subject = {term for term in terms(_FIRST_COPULA.split(said[-1])[0]) if _NAME.match(term)}
         common = subject.intersection(self._aim)
         named = len(common) >= 2 or self._aim[0] in common
         return (named and 2 * len(common) >= len(subject)) or not set(self._aim).isdisjoint(

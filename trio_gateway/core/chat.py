@@ -18,7 +18,14 @@ from .strict_json import StrictJSONError, dumps, parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["REFUSED_FIELDS", "ChatRequest", "GatewayOptions", "parse_chat_request", "upstream_body"]
+__all__ = [
+    "NO_THINKING",
+    "REFUSED_FIELDS",
+    "ChatRequest",
+    "GatewayOptions",
+    "parse_chat_request",
+    "upstream_body",
+]
 
 REFUSED_FIELDS: Final = (
     *("api_base", "base_url", "azure_endpoint"),  # another address
@@ -32,7 +39,8 @@ _REFUSED_PREFIX: Final = "aws_"  # endpoints and credentials of one cloud
 
 _MAX_CHOICES: Final = 8
 _MAX_MODEL_LENGTH: Final = 256
-_NO_THINKING: Final = ("none", "minimal")
+NO_THINKING: Final = ("none", "minimal")
+"""Values of ``reasoning_effort`` that a model with a thinking switch takes as: do not think."""
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "format": ("phases", "openai"),
     "reasoning": ("summary", "raw", "both", "off"),
@@ -52,6 +60,11 @@ class GatewayOptions(Struct, frozen=True):
     """What of the reasoning is shown: a summary, the reasoning itself, both or nothing."""
     detail: Literal["concise", "auto", "detailed"] = "auto"
     """How long the lines of the reasoning summary are."""
+
+    @property
+    def shows_reasoning(self) -> bool:
+        """Whether the client sees the reasoning itself."""
+        return self.reasoning in {"raw", "both"}
 
 
 class ChatRequest(Struct, frozen=True):
@@ -114,7 +127,7 @@ def upstream_body(
     body = {**request.body, "model": model, "messages": messages, "stream": True}
     if ask_usage:
         body["stream_options"] = {**_member(body, "stream_options"), "include_usage": True}
-    if thinking_switch and body.get("reasoning_effort") in _NO_THINKING:
+    if thinking_switch and body.get("reasoning_effort") in NO_THINKING:
         del body["reasoning_effort"]
         body["chat_template_kwargs"] = {**_member(body, "chat_template_kwargs"), thinking_switch: False}
     return dumps(body).encode()

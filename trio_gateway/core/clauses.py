@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from .terms import CJK
-from .verbs import VERBS, gerund
+from .verbs import FINITE, VERBS, gerund
 
 __all__ = ["clauses", "shortened"]
 
@@ -38,10 +38,12 @@ _FILLER = _words(
     r"(?:so )?(?:that|which|this) (?:means|implies|suggests)(?: that)?",
     r"(?:maybe|perhaps)(?= (?:(?:i|we) (?:should|need|can|could|have to|must|might)|let(?:'s)?)\b)",
     r"(?:just )?to (?:be sure|double[- ]check|make sure)(?=,)",
-    r"嗯+|好的?|好吧|那么|等等|等一下|不过|然后|接下来|让我想想|唔",
+    r"嗯+|好的?|好吧|等等|等一下|让我想想|唔",
     r"ええと|えっと|うーん|では|さて|次に|ちょっと待って",
 )
-_OPENER = re.compile(rf"{_FILLER}(?![\w'’])[\s,.:;!?…，。、！？—–-]*", re.IGNORECASE)
+_OPENER = re.compile(
+    rf"{_FILLER}(?![\w'’])[\s,.:;!?…，。、！？—–-]*|(?:然后|接下来|那么|不过)，?", re.IGNORECASE
+)
 _MODAL = _words(
     r"['’]ll|['’]d better|['’]d like to|['’]m going to|['’]m supposed to| am going to| are going to| will",
     r" need to| have to| want to| should| must| can| could| might want to| might need to| would need to",
@@ -100,27 +102,25 @@ _NOT_LAST = re.compile(
 )
 # A phrase that may be left out and only takes detail with it; a condition or a negation may not.
 _PHRASE = re.compile(
-    r",? (?:regardless|instead|rather|such|by|using|because|so that|and|while|before|after|for|from|with|at|in"
-    r"|on|when(?= \w+ing))(?=\s)"
+    r",? (?:regardless|instead|rather|such|by|using|because|so that|and|while|before|after|for|from|with|at"
+    r"|in|of|on|when(?= \w+ing))(?=\s)"
 )
-_INCOMPLETE = re.compile(r"\b(?:unless|when|if)\b|\b(?:that|because)(?: \S+){1,3}$", re.IGNORECASE)
+# Read with the first word of the phrase: what would be missing something without it.
+_INCOMPLETE = re.compile(
+    r"\b(?:unless|when|if)\b.|\b(?:that|because)(?: \S+){1,3} \S+$"
+    r"|\b(?:based|depends?|relies|consists?|due|equal) \S+$"
+    r"|\b(?:part|kind|sort|value|height|width|length|number|sum|product|power|coefficient|combination"
+    r"|multiple|set|out) of$",
+    re.IGNORECASE,
+)
 _ENGLISH = re.compile(r"\b(?:the|of|and|is|are|this|that|we|it|to|with|for|from|by|can|an)\b", re.IGNORECASE)
 _AUXILIARY = _words(
     r"is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|should|may|might|must|let|\w+n't",
     r"\w+['’](?:s|m|re|ll|ve)",
 )
-_IRREGULAR = _words(
-    r"got|gave|went|made|meant|said|took|began|became|came|found|thought|knew|saw|ran|wrote|held|kept|cut|put",
-    r"sets?",
-)
-_REGULAR = _words(
-    r"need|want|get|give|go|make|mean|say|ask|use|take|start|begin|become|equal|seem|look|work|match|contain",
-    r"consist|correspond|represent|involve|add|require|remain|hold|show|suggest|imply|expand|simplif|multipl",
-    r"depend|affect|return|fail|happen|refer|include|call|cover|come|form|draw|count|find|think|know|see|pass",
-    r"run|read|write|handle|raise|throw|point|try|keep|change|lie|lead|follow|apply|cause|create|appear|exist",
-    r"cost|allow|occur|turn|repeat|explain|describe|mention|check|open",
-)
-_VERB = re.compile(rf"\b(?:{_AUXILIARY}|{_IRREGULAR}|{_REGULAR}(?:s|es|ies|ed|d)?)\b", re.IGNORECASE)
+# An auxiliary, or a pronoun with what it does.
+_PREDICATE = re.compile(rf"\b(?:{_AUXILIARY}\b|(?:I|we|you|they|it|he|she)\s+[a-z]{{2,}})", re.IGNORECASE)
+_WORD = re.compile(r"[a-z]{3,}")
 _EQUATION = re.compile(r"\S\s*(?:=|≈|≤|≥|<|>|→|⇒|->|≡|≠)\s*\S")
 _LOOSE = re.compile(r"\\[A-Za-z]{3,}|\$\$|\\[()\[\]]|\^\{|_\{")
 _CJK = re.compile(f"[{CJK}]")
@@ -145,9 +145,11 @@ def clauses(sentence: str) -> list[str]:
 
 def shortened(clause: str, width: int) -> str | None:
     """*clause* without its last phrases, so that it still is a sentence of at most *width* characters."""
-    ends = [found.start() for found in _PHRASE.finditer(clause, width // 2, width + 2)]
-    heads = (clause[:end].rstrip(" ,;") for end in reversed(ends))
-    return next((head for head in heads if _readable(head) and not _INCOMPLETE.search(head)), None)
+    for found in reversed(list(_PHRASE.finditer(clause, width // 2))):
+        head = clause[: found.start()]
+        if len(head) <= width and _readable(head) and not _INCOMPLETE.search(clause[: found.end()]):
+            return head
+    return None
 
 
 def _without_opener(text: str) -> str:
@@ -195,7 +197,11 @@ def _readable(text: str) -> bool:
     if not _ENGLISH.search(text):
         return len(words) > FEWEST_WORDS
     deed = len(words[0]) > 4 and words[0].endswith("ing")
-    return len(words) >= FEWEST_WORDS - deed and bool(deed or _VERB.search(text))
+    return len(words) >= FEWEST_WORDS - deed and (deed or _has_verb(text))
+
+
+def _has_verb(text: str) -> bool:
+    return bool(_PREDICATE.search(text)) or not FINITE.isdisjoint(_WORD.findall(text))
 
 
 def _leans(text: str) -> bool:

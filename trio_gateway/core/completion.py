@@ -12,7 +12,10 @@ from .events import (
     OutputDelta,
     OutputExtra,
     PromptSummary,
+    ReasoningDelta,
     ReasoningLine,
+    Restart,
+    Retraction,
     Usage,
 )
 from .phases import Phase
@@ -24,10 +27,14 @@ __all__ = ["CompletionBuilder"]
 
 
 class CompletionBuilder:
-    """Gathers the events of one answer. ``failure`` is set when the answer did not become whole."""
+    """Gathers the events of one answer. ``failure`` is set when the answer did not become whole.
 
-    def __init__(self, head: ChunkHead) -> None:
+    *show_reasoning*: the client asked for the reasoning itself.
+    """
+
+    def __init__(self, head: ChunkHead, *, show_reasoning: bool = False) -> None:
         self._head = head
+        self._show_reasoning = show_reasoning
         self._prompt: list[str] = []
         self._reasoning: list[str] = []
         self._choices: dict[int, _Gathered] = {}
@@ -42,6 +49,13 @@ class CompletionBuilder:
                     self._prompt.append(text)
                 case ReasoningLine(text):
                     self._reasoning.append(text)
+                case ReasoningDelta(index, text):
+                    self._choice(index).reasoning += text
+                case Retraction(index, length):
+                    choice = self._choice(index)
+                    choice.reasoning = choice.reasoning[: len(choice.reasoning) - length]
+                case Restart():
+                    self._choices.clear()
                 case OutputDelta(index, text, logprobs):
                     self._choice(index).add({"content": text}, logprobs)
                 case OutputExtra(index, delta, logprobs):
@@ -54,8 +68,11 @@ class CompletionBuilder:
                     self.failure = event
 
     def completion(self) -> dict[str, Any]:
-        """The finished object. The summaries stand in the reasoning fields as a stream of format
-        ``openai`` would give them, and apart, without their prefixes, under ``phases``."""
+        """The finished object.
+
+        The summaries stand in the reasoning fields, and apart, without their prefixes, under ``phases``.
+        Where the reasoning itself was asked for, ``reasoning_content`` is that and nothing else.
+        """
         prompt, reasoning = "\n".join(self._prompt), "\n".join(self._reasoning)
         told = [
             PREFIXES[phase] + text
@@ -69,12 +86,16 @@ class CompletionBuilder:
             "object": "chat.completion",
             "created": self._head.created,
             "model": self._head.model,
-            "choices": [choices[index].choice(index, summaries) for index in sorted(choices)],
+            "choices": [self._told(index, choices[index], summaries) for index in sorted(choices)],
         }
         if self._usage is not None:
             completion["usage"] = self._usage
         completion["phases"] = {"prompt_summary": prompt or None, "reasoning_summary": reasoning or None}
         return completion
+
+    def _told(self, index: int, choice: _Gathered, summaries: str) -> dict[str, Any]:
+        reasoning = choice.reasoning if self._show_reasoning else summaries
+        return choice.choice(index, {"reasoning_content": reasoning, "reasoning": summaries})
 
     def _choice(self, index: int) -> _Gathered:
         return self._choices.setdefault(index, _Gathered())
@@ -87,6 +108,7 @@ class _Gathered:
         self._text: list[str] = []
         self._fields: dict[str, Any] = {}
         self._logprobs: object | None = None
+        self.reasoning = ""
         self.finish_reason: str | None = None
 
     def add(self, delta: dict[str, Any], logprobs: object) -> None:
@@ -98,14 +120,13 @@ class _Gathered:
         if logprobs is not None:
             self._logprobs = _merged(self._logprobs, logprobs)
 
-    def choice(self, index: int, summaries: str) -> dict[str, Any]:
+    def choice(self, index: int, reasoning: dict[str, str]) -> dict[str, Any]:
         content = "".join(self._text)
         message: dict[str, Any] = {
             "role": "assistant",
             "content": content if content or not self._fields else None,
         }
-        if summaries:
-            message |= {"reasoning_content": summaries, "reasoning": summaries}
+        message |= {name: text for name, text in reasoning.items() if text}
         for key, value in self._fields.items():
             message[key] = [_without_index(call) for call in value] if key == "tool_calls" else value
         choice = {"index": index, "message": message, "logprobs": self._logprobs}

@@ -23,6 +23,8 @@ from .events import (
     PromptSummary,
     ReasoningDelta,
     ReasoningLine,
+    Restart,
+    Retraction,
     Usage,
 )
 from .phases import Phase, PhaseOrder
@@ -65,12 +67,18 @@ class ChunkHead(Struct, frozen=True):
 
 
 class PhasesEncoder:
-    """Writes one answer. Feed it every event in order; it keeps the order of phases itself."""
+    """Writes one answer. Feed it every event in order; it keeps the order of phases itself.
 
-    def __init__(self, head: ChunkHead, *, request_id: str, include_usage: bool) -> None:
+    *show_reasoning*: the client asked for the reasoning itself.
+    """
+
+    def __init__(
+        self, head: ChunkHead, *, request_id: str, include_usage: bool, show_reasoning: bool = False
+    ) -> None:
         self._head = head.fields()
         self._request_id = request_id
         self._include_usage = include_usage
+        self._show_reasoning = show_reasoning
         self._order = PhaseOrder()
         self._role_sent = False
         self._phase_has_text = False
@@ -99,8 +107,11 @@ class PhasesEncoder:
                     self._summary(frames, Phase.PROMPT_SUMMARY, text)
                 case ReasoningLine(text):
                     self._summary(frames, Phase.REASONING_SUMMARY, text)
-                case ReasoningDelta():
-                    pass  # this format shows the summary, not the reasoning
+                case ReasoningDelta(index, text):
+                    if self._show_reasoning:
+                        self._reasoning(frames, index, text)
+                case Retraction() | Restart():
+                    pass  # what was shown stays shown
                 case Finish(index, reason):
                     frames.append(self._chunk([_choice(index, {}, None, reason)]))
                 case Usage(usage):
@@ -116,21 +127,28 @@ class PhasesEncoder:
                     assert_never(event)
         return frames
 
-    def _open(self, frames: list[Frame], phase: Phase) -> bool:
+    def _open(self, frames: list[Frame], phase: Phase) -> None:
         before = self._order.current
         if not self._order.accept(phase):
-            return False
+            return
         if before is not None and self._phase_has_text:
             frames.append(self._chunk([_choice(0, {"content": PARAGRAPH}, None, None)], phase=before))
         frames.append(("phase", dumps({"phase": phase})))
         self._phase_has_text = False
-        return True
 
     def _summary(self, frames: list[Frame], phase: Phase, line: str) -> None:
-        opened = self._open(frames, phase)
-        text = PREFIXES[phase] + line if opened else "\n" + line
+        self._open(frames, phase)
+        text = "\n" + line if self._phase_has_text else PREFIXES[phase] + line
         self._phase_has_text = True
         frames.append(self._chunk([_choice(0, self._with_role({"content": text}), None, None)], phase=phase))
+
+    def _reasoning(self, frames: list[Frame], index: int, text: str) -> None:
+        phase = self._order.current
+        if phase is not Phase.FINAL_OUTPUT:  # reasoning that comes late does not bring its phase back
+            phase = Phase.REASONING_SUMMARY
+            self._open(frames, phase)
+        choice = _choice(index, self._with_role({"reasoning_content": text}), None, None)
+        frames.append(self._chunk([choice], phase=phase))
 
     def _output(self, frames: list[Frame], index: int, delta: dict[str, Any], logprobs: object) -> None:
         self._open(frames, Phase.FINAL_OUTPUT)

@@ -25,6 +25,8 @@ __all__ = [
     "PromptSummary",
     "ReasoningDelta",
     "ReasoningLine",
+    "Restart",
+    "Retraction",
     "Usage",
 ]
 
@@ -46,6 +48,20 @@ class ReasoningLine(Struct, frozen=True):
     """One line of the reasoning summary, without prefix or newline."""
 
     text: str
+
+
+class Restart(Struct, frozen=True):
+    """Another attempt begins, and what came of the answer so far is void. Only who gathers sees this."""
+
+
+class Retraction(Struct, frozen=True):
+    """The last *length* characters of choice *index*'s reasoning were its answer after all.
+
+    The answer follows. A stream has shown the reasoning already; who gathers takes it back.
+    """
+
+    index: int
+    length: int
 
 
 class OutputDelta(Struct, frozen=True):
@@ -96,6 +112,8 @@ Event: TypeAlias = (
     PromptSummary
     | ReasoningDelta
     | ReasoningLine
+    | Restart
+    | Retraction
     | OutputDelta
     | OutputExtra
     | Finish

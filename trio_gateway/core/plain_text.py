@@ -22,12 +22,13 @@ _INVISIBLE = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\ud800-\udfff]"
 )
-_TAGS = (
-    "a|abbr|article|aside|audio|b|base|blockquote|body|br|button|canvas|center|code|col|dd|del|details|div|dl|dt|em|"
-    "embed|font|footer|form|frame|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|label|li|link|main|mark|meta|nav|"
-    "noscript|object|ol|option|p|pre|q|s|script|section|select|small|source|span|strike|strong|style|sub|summary|sup|"
-    "svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|tt|u|ul|var|video|think|answer"
-)
+_TAG_TABLE = """
+a abbr article aside audio b base blockquote body br button canvas center code col dd del details div dl
+dt em embed font footer form frame h[1-6] head header hr html i iframe img input ins label li link main
+mark meta nav noscript object ol option p pre q s script section select small source span strike strong
+style sub summary sup svg table tbody td textarea tfoot th thead title tr tt u ul var video think answer
+"""
+_TAGS = "|".join(_TAG_TABLE.split())
 _HTML = re.compile(
     rf"</?(?:{_TAGS})\b[^<>]{{0,300}}>|<!--.{{0,300}}?-->|<!doctype[^<>]{{0,300}}>", re.IGNORECASE
 )

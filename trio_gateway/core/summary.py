@@ -10,7 +10,7 @@ result is kept back.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from .answer_guard import AnswerGuard
@@ -35,6 +35,8 @@ SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "d
 FIRST_LOOK = 30
 LONG_LOOK = 400
 """New characters from which on a line may be worth asking for: after the end of a sentence, and without."""
+FEWEST_TERMS = 2
+"""Less is "let me see" in other words."""
 COMPARED = 12
 """Best clauses among which pairs are tried."""
 
@@ -71,6 +73,7 @@ class ReasoningSummary:
         self._guard = AnswerGuard()
         self._weights = Weights()
         self._told = Told()
+        self._silent = False
         self._new = 0
         self._complete = False
         self._open_end = ""
@@ -121,9 +124,10 @@ class ReasoningSummary:
         self._new = 0
         self._complete = False
         chosen = self._choose(self._candidates(sentences))
+        self._silent = not chosen
         for option in chosen:
             self._told.add(option.terms)
-        return cut(_joined(chosen), self._size.width) if chosen else None
+        return _joined(chosen) if chosen else None
 
     def _candidates(self, sentences: list[Sentence]) -> list[_Clause]:
         texts = [plain(sentence.text) for sentence in sentences]
@@ -133,13 +137,13 @@ class ReasoningSummary:
             self._guard.hides(sentence.text, text) for sentence, text in zip(sentences, texts, strict=True)
         ]
         found = [
-            _Clause(clause, frozenset(terms(clause)), at)
-            for at, text in enumerate(texts)
+            _clause(text, at)
+            for at, whole in enumerate(texts)
             if not hidden[at]
-            for clause in (_of_code(text) if sentences[at].code else clauses(text))
-            if not self._guard.tells(clause)
+            for text in (_of_code(whole) if sentences[at].code else clauses(whole))
+            if not self._guard.tells(text)
         ]
-        return [clause for clause in found if clause.terms]
+        return [clause for clause in found if len(clause.terms) >= FEWEST_TERMS]
 
     def _choose(self, options: list[_Clause]) -> list[_Clause]:
         """The clauses to tell, in their order; none when all was told. The best pair is found by trying, and
@@ -158,11 +162,12 @@ class ReasoningSummary:
         return best or self._shortest(self._fresh(options))
 
     def _shortest(self, options: list[_Clause]) -> list[_Clause]:
-        """The best of those that do not fit, without its last phrases; cut off as the last resort."""
-        for option in options:
-            if text := shortened(option.text, self._size.width):
-                return [replace(option, text=text)]
-        return options[:1]
+        """The best of those that do not fit, without its last phrases; cut off only after a silence."""
+        shorter = [(option, shortened(option.text, self._size.width)) for option in options]
+        if self._silent:
+            shorter += [(option, cut(option.text, self._size.width)) for option in options]
+        whole = (_clause(text, option.sentence) for option, text in shorter if text)
+        return next(([clause] for clause in whole if not self._told.knows(clause.terms)), [])
 
     def _fresh(self, options: list[_Clause]) -> list[_Clause]:
         """The best options that were not told, best first."""
@@ -183,6 +188,10 @@ class ReasoningSummary:
         for clause in line:
             value *= next((factor for mark, factor in _LIKED if mark.match(clause.text)), 1.0)
         return value
+
+
+def _clause(text: str, sentence: int) -> _Clause:
+    return _Clause(text, frozenset(terms(text)), sentence)
 
 
 def _of_code(line: str) -> list[str]:

@@ -14,6 +14,9 @@ __all__ = ["CJK", "STOP_WORDS", "is_cjk", "terms"]
 CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Kana and Chinese characters, as the inside of a character class: they are written without spaces."""
 
+LONGEST = 40
+"""A term is cut here, so that what remembers terms is bounded in size by their number."""
+
 _TABLE = """
 a an the of to in on at by for with from and or but so if then than that this these those it its is are was
 were be been being am do does did doing done have has had i me my we our us you your he she they them their
@@ -22,6 +25,7 @@ who how when where why all any each both some such same other into out up down o
 only own too very also now okay ok hmm wait well let's i'm i'll i've it's that's don't doesn't isn't can't
 won't didn't there's think know see say get got go going make sure need want try maybe perhaps actually really
 still even because since while like thing things way one right mean means seems seem look looks
+makes gives step steps figuring breaking problem carefully
 """
 STOP_WORDS = frozenset(_TABLE.split())
 _CJK = re.compile(f"[{CJK}]")
@@ -41,7 +45,7 @@ def terms(text: str) -> list[str]:
         if match["run"]:
             found.extend(word[at : at + 2] for at in range(max(1, len(word) - 1)))
         elif word not in STOP_WORDS:
-            found.append(_stem(word))
+            found.append(_stem(word[:LONGEST]))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["VERBS", "gerund"]
+__all__ = ["FINITE", "VERBS", "gerund"]
 
 _TABLE = """
 add address adjust analyse analyze annotate answer apply approach approximate argue arrange assemble assess
@@ -27,6 +27,41 @@ work wrap write
 """
 VERBS = frozenset(_TABLE.split())
 """Bare forms, in small letters."""
+
+# Verbs that say how things are or behave.
+_STATE_TABLE = """
+affect allow appear ask become begin belong call cause come consist contain correspond cost depend equal
+exist fail follow happen hold imply include involve land lead lie lose matter mean need occur open pass
+raise refer remain represent require return say seem show start suggest take throw turn use want wrap
+yield
+"""
+_NOUN_TABLE = """
+answer approach code document group label list map name note number order outline place plan plug point port rate
+reason sketch structure sum trace
+"""
+_IRREGULAR_TABLE = """
+began became became broke brought built came chose cut drew fell found gave got grew held kept knew laid
+led left lost made meant paid put ran read rose said saw sent set showed stood swapped thought threw
+took went won wrote
+"""
+
+
+def _inflected(verb: str) -> set[str]:
+    """Third person and past of a regular verb."""
+    if verb.endswith("y") and verb[-2] not in "aeiou":
+        return {verb[:-1] + "ies", verb[:-1] + "ied"}
+    if verb.endswith("e"):
+        return {verb + "s", verb + "d"}
+    if verb.endswith(("s", "x", "z", "ch", "sh")):
+        return {verb + "es", verb + "ed"}
+    return {verb + "s", verb + "ed", verb + verb[-1] + "ed"}
+
+
+FINITE = frozenset(_STATE_TABLE.split()).union(
+    _IRREGULAR_TABLE.split(),
+    *map(_inflected, VERBS.difference(_NOUN_TABLE.split()).union(_STATE_TABLE.split())),
+)
+"""Forms by which a clause is known to have a verb."""
 
 _DOUBLED = frozenset(
     [

@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from ..core.answer import AnswerReader
-from ..core.chat import ChatRequest, upstream_body
+from ..core.chat import NO_THINKING, ChatRequest, upstream_body
 from ..core.errors import error_for
 from ..core.faults import Fault
 from ..core.reasoning import starts_in_reasoning
@@ -22,6 +22,7 @@ from .exchange import Exchange
 
 if TYPE_CHECKING:
     from ..core.config import ModelConfig
+    from ..core.learning import Evidence, StartMemory
     from .admission import Route, Try
     from .backends import Backend
     from .metrics import Metrics
@@ -34,7 +35,11 @@ log = structlog.get_logger("trio_gateway.stream")
 
 
 class Attempts:
-    """The upstream's side of one request. *deadline* is the instant by which all of it must be over."""
+    """The upstream's side of one request.
+
+    *memory*: what was learned of models, by this request too. *deadline* is the instant by which all must be
+    over. *gathered*: nobody sees the answer before it is whole.
+    """
 
     def __init__(
         self,
@@ -45,7 +50,9 @@ class Attempts:
         outlet: Outlet,
         report: Report,
         metrics: Metrics,
+        memory: StartMemory,
         deadline: float,
+        gathered: bool,
     ) -> None:
         self._request = request
         self._model = model
@@ -53,7 +60,9 @@ class Attempts:
         self._outlet = outlet
         self._report = report
         self._metrics = metrics
+        self._memory = memory
         self._deadline = deadline
+        self._gathered = gathered
         self._scope = trio.CancelScope()
 
     def cut(self) -> None:
@@ -86,7 +95,7 @@ class Attempts:
             if following is None:
                 return fault
             self._metrics.failovers.labels(self._report.phase).inc()
-            self._outlet.restart()
+            await self._outlet.restart()
             attempt = following
 
     async def _attempt(self, attempt: Try) -> Fault | None:
@@ -94,15 +103,17 @@ class Attempts:
         self._report.upstream = backend.name
         self._report.attempts += 1
         self._metrics.attempts.labels(backend.name).inc()
+        name = self._upstream_model(backend)
         reader = AnswerReader(
             self._model,
-            starts_in_reasoning=starts_in_reasoning(self._model, thinking=self._request.thinking),
+            starts_in_reasoning=self._starts_in_reasoning(backend, name),
             choices=self._request.n,
+            whole=self._gathered,
             call_prefix=f"call_{self._report.request_id}_",
         )
         body = upstream_body(
             self._request,
-            model=self._upstream_model(backend),
+            model=name,
             ask_usage=backend.config.ask_usage,
             keep_reasoning=self._model.keep_reasoning,
             thinking_switch=self._model.thinking_switch,
@@ -113,9 +124,28 @@ class Attempts:
         )
         try:
             await trio.sleep(attempt.pause)
-            return await exchange.run(body, self._authorization)
+            fault = await exchange.run(body, self._authorization)
         finally:
             exchange.release()
+        if fault is None:
+            self._learn(backend, name, reader.evidence)
+        return fault
+
+    def _starts_in_reasoning(self, backend: Backend, name: str) -> bool:
+        thinking = self._request.thinking
+        if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
+            thinking = False
+        learned = self._memory.starts(backend.name, name)
+        if learned is None or thinking is False:
+            return starts_in_reasoning(self._model, thinking=thinking)
+        return learned
+
+    def _learn(self, backend: Backend, name: str, evidence: Evidence) -> None:
+        if evidence.promoted:
+            self._metrics.promotions.inc()
+        if self._memory.note(backend.name, name, evidence):
+            starts = self._memory.starts(backend.name, name)
+            log.info("start_learned", upstream=backend.name, model=name, starts_in_reasoning=starts)
 
     def _upstream_model(self, backend: Backend) -> str:
         asked = self._request.model

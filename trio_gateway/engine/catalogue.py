@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..core.config import GatewayConfig, ModelConfig
+    from ..core.learning import StartMemory
     from .backends import Backend
 
 __all__ = ["Catalogue"]
@@ -34,8 +35,9 @@ _MOST = 500
 class Catalogue:
     """Knows the models. Asking it never waits for an upstream."""
 
-    def __init__(self, config: GatewayConfig, backends: Sequence[Backend]) -> None:
+    def __init__(self, config: GatewayConfig, backends: Sequence[Backend], memory: StartMemory) -> None:
         self._config = config
+        self._memory = memory
         self._models = config.models
         self._backends = backends
         self._created = int(time.time())
@@ -85,17 +87,18 @@ class Catalogue:
         return model_id if listed or model_id in self._models else "other"
 
     def _entry(self, model_id: str, owner: str, model: ModelConfig) -> dict[str, Any]:
-        reasons = bool(model.family and model.family != "generic")
+        learned = self._memory.starts(owner, model.upstream_model or model_id)
         return {
             "id": model_id,
             "object": "model",
             "created": self._created,
             "owned_by": owner,
             "capabilities": {
-                "reasoning": reasons,
+                "reasoning": bool(model.family) or learned is not None,
                 "streaming": True,
                 "tools": True,
                 "reasoning_effort": bool(model.thinking_switch) or model.dialect == "harmony",
                 "family": model.family,
+                "starts_in_reasoning": model.starts_in_reasoning if learned is None else learned,
             },
         }

@@ -77,7 +77,7 @@ class Exchange:
         if fault is None:
             fault = self._why_cancelled(flight)
         self._backend.fail(self._permit, fault, slow=self._is_slow())
-        if self._outlet.committed:
+        if self._outlet.begun and self._outlet.committed:
             await self._outlet.send(self._reader.end())
         return fault
 

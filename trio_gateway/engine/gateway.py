@@ -9,6 +9,7 @@ import trio
 
 from ..core.breaker import Snapshot, State
 from ..core.errors import ApiError, RequestError, error_for
+from ..core.learning import StartMemory
 from ..core.settings import Settings, resolve_model
 from ..version import __version__
 from .admission import Admission, Route
@@ -43,7 +44,8 @@ class Gateway:
             name: Backend(name, config, Upstream(config, settings.keys.get(name)), self.metrics)
             for name, config in settings.config.upstreams.items()
         }
-        self.catalogue = Catalogue(settings.config, list(self.backends.values()))
+        self.memory = StartMemory()
+        self.catalogue = Catalogue(settings.config, list(self.backends.values()), self.memory)
         self.active = 0
         self.draining = False
         self._running: set[Attempts] = set()
@@ -87,9 +89,19 @@ class Gateway:
         return Admission(request.model, model, route, first, self._leave)
 
     def open_stream(
-        self, request: ChatRequest, admission: Admission, *, authorization: str | None, report: Report
+        self,
+        request: ChatRequest,
+        admission: Admission,
+        *,
+        authorization: str | None,
+        report: Report,
+        gathered: bool,
     ) -> AbstractAsyncContextManager[EventStream]:
-        """The answer to an admitted request; *authorization* is the client's own header value."""
+        """The answer to an admitted request.
+
+        *authorization* is the client's own header value. *gathered*: nobody sees the answer before it is
+        whole.
+        """
         return open_stream(
             request,
             admission,
@@ -98,7 +110,9 @@ class Gateway:
             metrics=self.metrics,
             server=self.config.server,
             summary=self.config.summary,
+            memory=self.memory,
             running=self._running,
+            gathered=gathered,
         )
 
     @property

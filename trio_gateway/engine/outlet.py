@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.events import Batch, Done, Event, Failure, OutputDelta, OutputExtra, ReasoningDelta, Usage
+from ..core.events import (
+    Batch,
+    Done,
+    Event,
+    Failure,
+    OutputDelta,
+    OutputExtra,
+    ReasoningDelta,
+    Restart,
+    Usage,
+)
 from ..core.phases import Phase
 
 if TYPE_CHECKING:
@@ -19,44 +29,62 @@ __all__ = ["Outlet"]
 
 
 class Outlet:
-    """The one way from the upstream's side of a stream to the client's."""
+    """The one way from the upstream's side of a stream to the client's.
+
+    *thoughts_send*: where the reasoning itself goes, if the client wants it. *gathered*: nobody sees the
+    answer before it is whole, so until then it can be begun anew.
+    """
 
     def __init__(
         self,
         output_send: trio.MemorySendChannel[Batch],
+        thoughts_send: trio.MemorySendChannel[Batch] | None,
         *,
         summarizer: Summarizer,
         report: Report,
         metrics: Metrics,
+        gathered: bool,
     ) -> None:
         self._output_send = output_send
+        self._thoughts_send = thoughts_send
         self._summarizer = summarizer
         self._report = report
         self._metrics = metrics
+        self._gathered = gathered
         self._ended = False
+        self.begun = False
+        """Something of the final output has come; the phases before it are over."""
         self.committed = False
-        """Something of the final output has left: from here on nothing can be taken back or retried."""
+        """The client has seen something that binds us: the answer cannot be begun anew."""
 
     async def send(self, events: list[Event]) -> None:
-        """Pass on what one read gave. Waits only while the client is slow to take the final output."""
-        batch: Batch = []
+        """Pass on what one read gave. Waits only while the client is slow to take it."""
+        thoughts: Batch = []
+        output: Batch = []
         for event in events:
             match event:
-                case ReasoningDelta(_, text):
-                    self._reason(text)
+                case ReasoningDelta() if self.begun or output:
+                    # Its phase is over. Who asked for the reasoning itself gets it all the same.
+                    self._metrics.late_reasoning.inc()
+                    if self._thoughts_send is not None:
+                        output.append(event)
+                case ReasoningDelta():
+                    self._report.reach(Phase.REASONING_SUMMARY)
+                    self._summarizer.feed(event.text)
+                    thoughts.append(event)
                 case Usage(usage):
                     self._report.usage = usage
                 case OutputDelta() | OutputExtra():
-                    if not self._report.pieces:
-                        self._report.reach(Phase.FINAL_OUTPUT)
-                    self._report.pieces += 1
-                    self._commit()
-                    batch.append(event)
+                    self._report.count_piece()
+                    output.append(event)
                 case _:
-                    self._commit()
-                    batch.append(event)
-        if batch:
-            await self._output_send.send(batch)
+                    output.append(event)
+        if thoughts and self._thoughts_send is not None:
+            self.committed = not self._gathered
+            await self._thoughts_send.send(thoughts)
+        if output:
+            self._begin()
+            await self._output_send.send(output)
 
     async def finish(self) -> None:
         """The answer is complete: token counts, if there are any, and the end."""
@@ -71,27 +99,27 @@ class Outlet:
 
     def close(self) -> None:
         """Nothing more comes: the phases that are still open end."""
-        self._summarizer.end()
+        self._end_reasoning()
         self._output_send.close()
 
-    def restart(self) -> None:
+    async def restart(self) -> None:
         """Another attempt begins; its reasoning starts anew."""
         self._summarizer.restart()
+        if self.begun:
+            await self._output_send.send([Restart()])
 
     async def _end(self, last: Batch) -> None:
         self._ended = True
-        self._summarizer.end()
+        self._end_reasoning()
         await self._output_send.send(last)
 
-    def _reason(self, text: str) -> None:
-        if self.committed:
-            # The order of phases is a promise, so late reasoning is dropped (and counted).
-            self._metrics.late_reasoning.inc()
-            return
-        self._report.reach(Phase.REASONING_SUMMARY)
-        self._summarizer.feed(text)
+    def _begin(self) -> None:
+        if not self.begun:
+            self.begun = True
+            self.committed = not self._gathered
+            self._end_reasoning()
 
-    def _commit(self) -> None:
-        if not self.committed:
-            self.committed = True
-            self._summarizer.end()
+    def _end_reasoning(self) -> None:
+        self._summarizer.end()
+        if self._thoughts_send is not None:
+            self._thoughts_send.close()

@@ -44,6 +44,12 @@ class Report:
         if phase not in self._reached:
             self._reached[phase] = trio.current_time()
 
+    def count_piece(self) -> None:
+        """One more piece of final output."""
+        if not self.pieces:
+            self.reach(Phase.FINAL_OUTPUT)
+        self.pieces += 1
+
     def refuse(self, error_class: str | None) -> None:
         """The request was turned away before anything was asked of an upstream."""
         self.outcome, self.error_class = "refused", error_class

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..core.chat import ChatRequest
     from ..core.config import ServerConfig, SummaryConfig
+    from ..core.learning import StartMemory
     from .admission import Admission
     from .metrics import Metrics
     from .report import Report
@@ -33,8 +34,8 @@ __all__ = ["EventStream", "open_stream"]
 # Batches. A client that lags may be this many reads of the upstream behind (64 KiB each at most, which is
 # well under 1 MiB a stream); then the reader stops and TCP makes the upstream wait.
 _OUTPUT_BUFFER = 4
-# Lines. They come an interval apart, and each is taken at once unless the client is stuck.
-_LINES_BUFFER = 1
+# Batches of the phase before: lines that come an interval apart, or reads, if the client wants to see them.
+_THOUGHTS_BUFFER = 4
 
 
 class EventStream:
@@ -78,21 +79,31 @@ async def open_stream(
     metrics: Metrics,
     server: ServerConfig,
     summary: SummaryConfig,
+    memory: StartMemory,
     running: set[Attempts],
+    gathered: bool = False,
 ) -> AsyncGenerator[EventStream, None]:
     """Answer *request*: open the nursery, start its tasks and hand over what they say.
 
     *running* has the stream's attempts in it for as long as it is open, so that a shutdown finds them.
+    *gathered*: nobody sees the answer before it is whole.
     """
     prompt_send, prompt_receive = trio.open_memory_channel[Batch](1)
-    lines_send, lines_receive = trio.open_memory_channel[Batch](_LINES_BUFFER)
+    thoughts_send, thoughts_receive = trio.open_memory_channel[Batch](_THOUGHTS_BUFFER)
     output_send, output_receive = trio.open_memory_channel[Batch](_OUTPUT_BUFFER)
     summarizer = Summarizer(
         interval=summary.interval,
         detail=request.options.detail,
-        silent=summary.reasoning == "off" or request.options.reasoning == "off",
+        silent=summary.reasoning == "off" or request.options.reasoning in {"off", "raw"},
     )
-    outlet = Outlet(output_send, summarizer=summarizer, report=report, metrics=metrics)
+    outlet = Outlet(
+        output_send,
+        thoughts_send.clone() if request.options.shows_reasoning else None,
+        summarizer=summarizer,
+        report=report,
+        metrics=metrics,
+        gathered=gathered,
+    )
     attempts = Attempts(
         request,
         admission.model,
@@ -100,16 +111,18 @@ async def open_stream(
         outlet=outlet,
         report=report,
         metrics=metrics,
+        memory=memory,
         deadline=admission.admitted_at + server.request_timeout,
+        gathered=gathered,
     )
     prompted = request.options.prompt_summary and summary.prompt != "off"
     async with trio.open_nursery() as nursery:
         running.add(attempts)
         nursery.start_soon(_say_prompt, request if prompted else None, prompt_send)
         nursery.start_soon(attempts.run, admission.take(), admission.route)
-        nursery.start_soon(summarizer.run, lines_send)
+        nursery.start_soon(summarizer.run, thoughts_send)
         try:
-            yield EventStream([prompt_receive, lines_receive, output_receive], heartbeat=server.heartbeat)
+            yield EventStream([prompt_receive, thoughts_receive, output_receive], heartbeat=server.heartbeat)
         finally:
             running.discard(attempts)
             nursery.cancel_scope.cancel()

@@ -60,13 +60,20 @@ async def answer_chat(gateway: Gateway, request: Request, request_id: str) -> Re
     cleanup.append(admission.close)
     head = ChunkHead(id=f"chatcmpl-{secrets.token_hex(12)}", created=int(time.time()), model=chat.model)
     stream = gateway.open_stream(
-        chat, admission, authorization=request.headers.get("Authorization"), report=report
+        chat,
+        admission,
+        authorization=request.headers.get("Authorization"),
+        report=report,
+        gathered=not streamed,
     )
+    shown = chat.options.shows_reasoning
     if streamed:
-        encoder = PhasesEncoder(head, request_id=request_id, include_usage=chat.include_usage)
+        encoder = PhasesEncoder(
+            head, request_id=request_id, include_usage=chat.include_usage, show_reasoning=shown
+        )
         response = Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
     else:
-        response = await _gathered(stream, CompletionBuilder(head))
+        response = await _gathered(stream, CompletionBuilder(head, show_reasoning=shown))
         response.headers["X-Gateway-Attempts"] = str(report.attempts)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     response.headers["X-Stream-Format"] = _FORMAT

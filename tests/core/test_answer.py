@@ -1,0 +1,194 @@
+"""Chunks to events: what of an upstream's answer belongs to the reasoning, and what to the output."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from trio_gateway.core.answer import AnswerReader
+from trio_gateway.core.chunks import Chunk, parse_chunk
+from trio_gateway.core.config import ModelConfig
+from trio_gateway.core.events import (
+    Event,
+    Finish,
+    OutputDelta,
+    OutputExtra,
+    ReasoningDelta,
+    Retraction,
+    Usage,
+)
+from trio_gateway.core.families import DEFAULT_MODELS
+from trio_gateway.core.learning import Evidence
+
+TAGS = ModelConfig(markers=(("<think>", "</think>"),))
+
+
+def reader(
+    model: ModelConfig = TAGS, *, starts: bool = False, choices: int = 1, whole: bool = False
+) -> AnswerReader:
+    return AnswerReader(model, starts_in_reasoning=starts, choices=choices, whole=whole)
+
+
+def delta(content: str | None = None, *, index: int = 0, finish: str | None = None, **more: Any) -> Chunk:
+    logprobs = more.pop("logprobs", None)
+    fields = more if content is None else {"content": content, **more}
+    choice = {"index": index, "delta": fields, "finish_reason": finish, "logprobs": logprobs}
+    chunk = parse_chunk(json.dumps({"choices": [choice]}))
+    assert isinstance(chunk, Chunk)
+    return chunk
+
+
+def read(answer: AnswerReader, *chunks: Chunk) -> list[Event]:
+    return [event for chunk in chunks for event in answer.read(chunk)]
+
+
+def test_text_is_split() -> None:
+    answer = reader()
+    assert read(answer, delta("<think>add"), delta("</think>"), delta("4", finish="stop")) == [
+        ReasoningDelta(0, "add"),
+        OutputDelta(0, "4"),
+        Finish(0, "stop"),
+    ]
+    assert answer.finished
+    assert not answer.empty
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+def test_a_field_of_its_own_is_trusted_and_switches_markers_off(field: str) -> None:
+    answer = reader()
+    assert read(
+        answer,
+        delta(**{field: "add"}),
+        delta("<think>is text now"),
+        delta(finish="stop"),
+    ) == [ReasoningDelta(0, "add"), OutputDelta(0, "<think>is text now"), Finish(0, "stop")]
+    assert answer.evidence == Evidence(structured=True)
+
+
+def test_an_empty_field_is_no_evidence() -> None:
+    assert read(reader(), delta("<think>add</think>4", reasoning_content="", finish="stop")) == [
+        ReasoningDelta(0, "add"),
+        OutputDelta(0, "4"),
+        Finish(0, "stop"),
+    ]
+
+
+def test_a_tool_call_ends_reasoning_and_passes_as_it_came() -> None:
+    call = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a": "\\u00e9"}'}}]
+    assert read(reader(), delta("<think>add"), delta(tool_calls=call), delta(finish="tool_calls")) == [
+        ReasoningDelta(0, "add"),
+        OutputExtra(0, {"tool_calls": call}),
+        Finish(0, "tool_calls"),
+    ]
+
+
+def test_choices_are_split_apart() -> None:
+    answer = reader(choices=2)
+    first = read(answer, delta("<think>a"), delta("plain", index=1), delta("</think>b"), delta(finish="stop"))
+    assert first == [
+        ReasoningDelta(0, "a"),
+        OutputDelta(1, "plain"),
+        OutputDelta(0, "b"),
+        Finish(0, "stop"),
+    ]
+    assert not answer.finished
+    assert read(answer, delta(index=1, finish="length")) == [Finish(1, "length")]
+    assert answer.finished
+
+
+def test_after_its_finish_a_choice_says_nothing_more() -> None:
+    assert read(reader(), delta("4", finish="stop"), delta("5"), delta(finish="length")) == [
+        OutputDelta(0, "4"),
+        Finish(0, "stop"),
+    ]
+
+
+def test_usage_passes() -> None:
+    assert reader().read(Chunk([], {"total_tokens": 3})) == [Usage({"total_tokens": 3})]
+
+
+def test_what_is_held_back_comes_at_the_end() -> None:
+    answer = reader()
+    assert read(answer, delta("4 \n<thi")) == [OutputDelta(0, "4")]
+    assert answer.end() == [OutputDelta(0, " \n<thi")]
+    assert answer.end() == []
+
+
+def test_an_answer_without_anything_is_empty() -> None:
+    answer = reader()
+    assert read(answer, delta(role="assistant"), delta(""), Chunk([])) == []
+    assert answer.empty
+
+
+def test_log_probabilities_go_with_the_text_they_are_of() -> None:
+    def probs(*tokens: str) -> dict[str, Any]:
+        return {"content": [{"token": token} for token in tokens], "refusal": None}
+
+    assert read(
+        reader(),
+        delta("<think>add", logprobs=probs("<think>", "add")),
+        delta("</think>", logprobs=probs("</think>")),
+        delta("4 ", logprobs=probs("4 ")),
+        delta("is", logprobs=probs("is")),
+        delta("", logprobs=probs("")),
+        delta("!", finish="stop"),
+    ) == [
+        ReasoningDelta(0, "add"),
+        OutputDelta(0, "4", probs("</think>", "4 ")),
+        OutputDelta(0, " is", probs("is")),
+        OutputDelta(0, "!", probs("")),
+        Finish(0, "stop"),
+    ]
+
+
+def test_log_probabilities_of_structured_reasoning_are_dropped() -> None:
+    told = read(reader(), delta(reasoning_content="add", logprobs={"content": [1]}), delta("4"))
+    assert told == [ReasoningDelta(0, "add"), OutputDelta(0, "4")]
+
+
+def test_odd_log_probabilities_replace_each_other() -> None:
+    told = read(reader(), delta("\n", logprobs=[1]), delta("\n4", logprobs={"content": [2]}))
+    assert told == [OutputDelta(0, "\n\n4", {"content": [2]})]
+
+
+def test_reasoning_that_was_the_answer_after_all() -> None:
+    answer = reader(starts=True)
+    assert read(answer, delta("just an "), delta("answer", finish="stop"))[-3:] == [
+        Retraction(0, len("just an answer")),
+        OutputDelta(0, "just an answer"),
+        Finish(0, "stop"),
+    ]
+    assert answer.evidence == Evidence(assumed=True, promoted=True)
+
+
+def test_an_end_that_nobody_opened_is_noticed() -> None:
+    answer = reader()
+    read(answer, delta("thought\n</think>\n4", finish="stop"))
+    assert answer.evidence == Evidence(orphan=True)
+
+
+def test_nobody_sees_it_before_its_end() -> None:
+    assert read(reader(whole=True), delta("thought\n</think>\n4", finish="stop")) == [
+        ReasoningDelta(0, "thought"),
+        OutputDelta(0, "4"),
+        Finish(0, "stop"),
+    ]
+
+
+def test_harmony_tool_calls_become_tool_calls() -> None:
+    text = (
+        "<|channel|>analysis<|message|>add<|end|><|start|>assistant<|channel|>commentary"
+        ' to=functions.add<|constrain|>json<|message|>{"a": 1}<|call|>'
+    )
+    told = read(reader(DEFAULT_MODELS["gpt-oss"]), delta(text, finish="stop"))
+    calls = [event.delta["tool_calls"][0] for event in told if isinstance(event, OutputExtra)]
+    assert told[0] == ReasoningDelta(0, "add")
+    assert calls[0] == {
+        "index": 0,
+        "id": "call_0_0",
+        "type": "function",
+        "function": {"name": "add", "arguments": ""},
+    }
+    assert "".join(call["function"]["arguments"] for call in calls[1:]) == '{"a": 1}'

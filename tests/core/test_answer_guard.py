@@ -1,0 +1,89 @@
+"""The final result is kept back; intermediate results are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_gateway.core.answer_guard import SUPPOSED, AnswerGuard
+
+AIM = "I need to find the distance from A to B in cm."
+HIDDEN = [
+    "So the answer is 42.",
+    "The answer should be Paris.",
+    "Therefore, the final answer: 7.",
+    "\\boxed{42}",
+    "I will go with that as my answer.",
+    "So the total is 88,572.",
+    "Rounded to the nearest tenth, that would be 7.2 cm.",
+    "120 should be the correct coefficient.",
+    "So the distance is 5 cm.",
+    "The distance from A to B is the hypotenuse, which is 3 + 4 = 7 cm.",
+    "That makes the distance from A to B sqrt(34) ≈ 5.83.",
+    "It comes to 5 cm.",
+    "答案是42。",
+    "因此总共是6小时。",
+    "最終的な答えです",
+    "答えは42です。",
+]
+SHOWN = [
+    "Each side is 1 cm.",
+    "The area of the square is 16 units.",
+    "The general solution is a_n = A*3^n + B.",
+    "So 6 * 20 = 120.",
+    "Then 3 = 3.",
+    "The path goes from A to B.",
+]
+
+
+def guard(*sentences: str) -> AnswerGuard:
+    new = AnswerGuard()
+    for sentence in (AIM, *sentences):
+        new.hides(sentence, sentence)
+    return new
+
+
+@pytest.mark.parametrize("sentence", HIDDEN)
+def test_the_result_is_hidden(sentence: str) -> None:
+    assert guard().hides(sentence, sentence)
+
+
+@pytest.mark.parametrize("sentence", SHOWN)
+def test_the_work_is_shown(sentence: str) -> None:
+    assert not guard().hides(sentence, sentence)
+
+
+def test_without_an_aim_only_words_betray_the_result() -> None:
+    assert not AnswerGuard().hides("The distance is 5 cm.", "The distance is 5 cm.")
+
+
+def test_the_aim_is_stated_early() -> None:
+    late = AnswerGuard()
+    for sentence in ["We begin."] * 9 + [AIM]:
+        late.hides(sentence, sentence)
+    assert not late.hides("The distance is 5 cm.", "The distance is 5 cm.")
+
+
+def test_a_value_that_was_the_result_is_hidden_from_then_on() -> None:
+    told = guard("So the answer is 1,234.")
+    assert told.tells("617 * 2 = 1234")
+    assert told.tells("It is 1,234 again.")
+    assert not told.tells("617 * 3 = 1851")
+
+
+def test_single_digits_are_too_common_to_be_remembered() -> None:
+    assert not guard("So the answer is 7.").tells("x = 7")
+    assert not guard("So the answer is yes.").tells("x = 7")
+
+
+def test_under_a_heading_all_is_hidden_until_a_doubt() -> None:
+    closing = guard("**Final Answer**")
+    assert closing.hides("The path is short.", "The path is short.")
+    assert not closing.hides("Wait, the path is long.", "Wait, the path is long.")
+    assert not closing.hides("The path is long.", "The path is long.")
+
+
+def test_supposed_results_are_bounded() -> None:
+    many = guard(*(f"The answer is {value}." for value in range(100, 1000)))
+    assert many.tells("x = 999")
+    assert not many.tells("x = 100")
+    assert len(many._values) == SUPPOSED

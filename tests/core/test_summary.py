@@ -1,0 +1,241 @@
+"""Reasoning summaries: lines a person wants to read, whatever the reasoning and the pieces it comes in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_gateway.core.salience import REMEMBERED, REMEMBERED_EXACTLY, VOCABULARY, Told, Weights
+from trio_gateway.core.summary import LONG_LOOK, SIZES, ReasoningSummary
+
+if TYPE_CHECKING:
+    from trio_gateway.core.summary import Detail
+
+DETAILS: list[Detail] = ["concise", "auto", "detailed"]
+
+
+def lines(*parts: str, detail: Detail = "auto") -> list[str]:
+    """The lines after each part, the last with the end of the reasoning."""
+    summary = ReasoningSummary(detail=detail)
+    told = []
+    for part in parts[:-1]:
+        summary.feed(part)
+        told.append(summary.line())
+    summary.feed(parts[-1])
+    told.append(summary.last())
+    return [line for line in told if line is not None]
+
+
+# --------------------------------------------------------------------------------- reviewed by eye
+
+MATHS = (
+    "Okay, so I have this math problem here. I need to find the coefficient of \\(a^2b^2\\) in "
+    "\\((a + b)^4\\left(c + \\dfrac{1}{c}\\right)^6\\). Hmm, let me try to figure this out step by step.\n\n",
+    "In this case, the first part is \\((a + b)^4\\). So, applying the binomial theorem, \\((a + b)^4 = "
+    "\\sum_{k=0}^{4} \\dbinom{4}{k} a^{4 - k}b^k\\). Let me write that out:\n\n\\[\n(a + b)^4 = a^4 + 4a^3b\n\\]\n\n",
+    "Wait, does the term with \\(c\\) have any effect? We need the exponent of \\(c\\) to be zero, so we set "
+    "\\(6 - 2m = 0\\). Solving for \\(m\\), we get \\(m = 3\\).\n\n",
+    "So the answer is 120. **Final Answer**\nThe coefficient of \\(a^2b^2\\) is \\boxed{120}.",
+)
+CODE = (
+    "Okay, the user is getting a KeyError in `load_users`. The function opens `config.json`, calls `json.load`, and "
+    'then does `data["users"]` directly. So if the key is missing, that raises KeyError.\n\n',
+    "Let me write the fix:\n\n```python\ndef load_users(path):\n    with open(path) as f:\n        return f\n```\n\n",
+    "Hmm, but `json.load` could return a List<str> if the file is malformed. We should check "
+    "`isinstance(data, dict)` and raise a ValueError with the path in the message. ",
+    "Alright.\n",
+)
+CHINESE = (
+    "好的，用户想知道一个水池的问题。首先我需要设水池的容量为1，进水管每小时注入1/6，出水管每小时排出1/8。",
+    "等等，题目说水池里原来有一半的水，所以只需要再注入1/2。因此答案是6小时。",
+    "我们先看这段代码的结构 它定义了一个类用来管理数据库连接",
+)
+REVIEWED = [
+    (
+        MATHS,
+        [
+            "Finding the coefficient of a²b² in (a + b)⁴(c + 1/c)⁶",
+            "The first part is (a + b)⁴. Applying the binomial theorem, (a + b)⁴ = ∑ₖ₌₀⁴ C(4, k) a⁴⁻ᵏbᵏ",
+            "Writing that out: (a + b)⁴ = a⁴ + 4a³b. Does the term with c have any effect? "
+            "We need the exponent of c to be zero, so we set 6 - 2m = 0",
+            "Solving for m, we get m = 3",
+        ],
+    ),
+    (
+        CODE,
+        [
+            "The user is getting a KeyError in load_users. The function opens config.json, calls json.load, and then "
+            'does data["users"] directly',
+            "If the key is missing, that raises KeyError. Writing the fix",
+            "json.load could return a List‹str› if the file is malformed",
+            "Checking isinstance(data, dict) and raise a ValueError with the path in the message",
+        ],
+    ),
+    (("```python\n", "def load_users(path):\n    pass\n"), ["Writing code: def load_users(path)"]),
+    (
+        CHINESE,
+        [
+            "用户想知道一个水池的问题",
+            "首先我需要设水池的容量为1，进水管每小时注入1/6，出水管每小时排出1/8。题目说水池里原来有一半的水，所以只需要再注入1/2",
+            "我们先看这段代码的结构 它定义了一个类用来管理数据库连接",
+        ],
+    ),
+    (("Alright. Okay.", " Let me think. Hmm, wait."), []),
+]
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "wanted"), REVIEWED, ids=["maths", "code", "a program", "Chinese", "filler"]
+)
+def test_reviewed(reasoning: tuple[str, ...], wanted: list[str]) -> None:
+    assert lines(*reasoning) == wanted
+
+
+def test_the_answer_is_kept_back() -> None:
+    told = lines(
+        "I need to find the sum of all even numbers below ten. The even numbers are 2, 4, 6 and 8. ",
+        "Adding them in pairs is the quickest way to do it. 2 + 8 = 10 and 4 + 6 = 10, therefore 10 + 10 = 20. ",
+        "So the sum of all even numbers is 20.",
+    )
+    assert told
+    assert not any("20" in line for line in told)
+
+
+def test_nothing_is_told_twice_also_not_in_other_words() -> None:
+    summary = ReasoningSummary()
+    summary.feed("Let me check the units of the second equation. ")
+    assert summary.last() == "Checking the units of the second equation"
+    summary.feed("I should check the units of that second equation again. ")
+    assert summary.last() is None
+
+
+def test_a_restart_forgets_the_text_and_remembers_what_was_told() -> None:
+    summary = ReasoningSummary()
+    summary.feed("We multiply both sides by the denominator. The final answer")
+    assert summary.line() == "We multiply both sides by the denominator"
+    summary.feed(" is here. Half a sent")
+    assert summary.ready
+    summary.restart()
+    assert not summary.ready
+    summary.feed(
+        "We multiply both sides by the denominator. Then we divide both sides by the numerator. Next"
+    )
+    assert summary.line() == "We divide both sides by the numerator"
+
+
+def test_a_long_clause_loses_phrases_before_it_is_cut() -> None:
+    text = "The Asymptote code draws a long vertical line on the right of the figure for no reason that I could find. "
+    assert lines(text, detail="concise") == [
+        "The Asymptote code draws a long vertical line on the right of the figure"
+    ]
+
+
+def test_a_line_is_cut_only_after_a_silence() -> None:
+    summary = ReasoningSummary(detail="concise")
+    summary.feed(
+        "That the quick brown fox jumped over many lazy dogs surprised absolutely everybody watching it closely. "
+    )
+    assert summary.last() is None
+    summary.feed(
+        "Whoever supposes this pattern repeats itself forever underestimates how quickly circumstances change. "
+    )
+    assert (
+        summary.last() == "Whoever supposes this pattern repeats itself forever underestimates how quickly…"
+    )
+
+
+READY = [
+    (["We add both of the numbers first"], False),
+    (["We add both of the numbers first. "], False),
+    (["We add both of the numbers first. ", "T"], True),
+    (["We add both of the numbers first.", " ", "T"], True),
+    (["We add both of the numbers first to get 3.", "14"], False),
+    (["We add both of the numbers first\n", "\n", "T"], True),
+    (["We add.", " So"], False),
+    (["我们先把两个数字相加，然后再除以二，得到它们的平均数，最后再检查一遍。", "好"], True),
+    (["x" * LONG_LOOK], True),
+    ([""], False),
+]
+
+
+@pytest.mark.parametrize(("pieces", "ready"), READY)
+def test_ready_after_a_complete_thought(pieces: list[str], ready: bool) -> None:
+    summary = ReasoningSummary()
+    for piece in pieces:
+        summary.feed(piece)
+    assert summary.ready is ready
+
+
+# --------------------------------------------------------------------------------------- properties
+
+PARTS = [
+    "Okay, so ", "I need to find the ", "coefficient", " of x^2. ", "\\(a^2", "\\)", " \\[", "\\] ", "$x", "$ ",
+    "```\n", "```python\ncode = 1\n", "\n", "\n\n", "**", "__", "`", "<div>", "<script>", "data: [DONE]\n\n", "\u202e",
+    "\u200b", "\x00", "\x85", "\u2028", "我们计算", "。", "，", "Wait, ", "so the answer is 42. ", "\\boxed{42}", "{", "}",
+    "(", ")", '"', "? ", ". ", "; ", "1. ", "- ", "| a | b |\n", "\\frac{1}{2}", "we get x = 5 cm. ", "because ", "if ",
+    " some words of it", "\ud800", "the user wants to see the list, but it is empty. ", "let me check the value of n. ",
+]  # fmt: skip
+reasonings = st.lists(st.lists(st.sampled_from(PARTS), max_size=25).map("".join), min_size=1, max_size=8)
+
+
+@given(reasonings, st.sampled_from(DETAILS))
+def test_every_line_is_text_for_people(reasoning: list[str], detail: Detail) -> None:
+    told = lines(*reasoning, detail=detail)
+    assert len(set(told)) == len(told)
+    for line in told:
+        assert 0 < len(line) <= SIZES[detail].width
+        assert not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in line)
+        assert not re.search(r"<[A-Za-z/!?]|\\boxed|\b42\b|`", line)
+
+
+@given(reasonings, st.integers(1, 9), st.sampled_from(DETAILS))
+def test_pieces_do_not_matter(reasoning: list[str], size: int, detail: Detail) -> None:
+    whole, pieces = ReasoningSummary(detail=detail), ReasoningSummary(detail=detail)
+    for part in reasoning:
+        whole.feed(part)
+        for start in range(0, len(part), size):
+            pieces.feed(part[start : start + size])
+        assert whole.ready is pieces.ready
+        assert whole.line() == pieces.line()
+    assert whole.last() == pieces.last()
+
+
+def test_reasoning_without_end_takes_bounded_memory() -> None:
+    summary = ReasoningSummary()
+    told = []
+    for number in range(3000):
+        summary.feed(
+            f"Let me check whether item{number} of list{number * 7} is larger than value{number * 13}. "
+        )
+        told.append(summary.line())
+    # One sentence is always open: its end is certain only with the next one.
+    assert len(set(told)) >= 2990
+    assert len(summary._told._recent) == REMEMBERED
+    assert len(summary._told._exact) <= REMEMBERED_EXACTLY
+    assert len(summary._weights._had) <= VOCABULARY
+
+
+def test_an_old_clause_is_remembered_by_its_terms() -> None:
+    told = Told()
+    told.add(frozenset(["first", "clause"]))
+    for number in range(REMEMBERED):
+        told.add(frozenset([f"a{number}", f"b{number}"]))
+    assert told.knows(frozenset(["first", "clause"]))
+    assert not told.knows(frozenset(["first", "clause", "more", "terms"]))
+    for number in range(REMEMBERED_EXACTLY):
+        told.add(frozenset([f"c{number}"]))
+    assert not told.knows(frozenset(["first", "clause"]))
+
+
+def test_a_term_weighs_more_the_rarer_it_was() -> None:
+    weights = Weights()
+    weights.learn([["old", "old"], ["old"]])
+    weights.learn([["old", "new"], ["new"], ["once"]])
+    assert weights.value(frozenset(["new"])) > weights.value(frozenset(["once"]))
+    assert weights.value(frozenset(["new"])) > weights.value(frozenset(["old"]))
+    assert weights.value(frozenset()) == 0
