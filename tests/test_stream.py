@@ -80,7 +80,8 @@ async def test_reasoning_is_found_and_kept_back(model: str, split: bool) -> None
 
 
 async def test_prose_reasoning_of_the_unknown_default_model() -> None:
-    prose = ["Let me think about", " it. Two and two", " make four. Therefore,", " the answer is 4."]
+    thought = "First I count two fingers on each hand, then I check the sum by counting again. "
+    prose = ["Let me think about", f" it. {thought}", "Therefore,", " the answer is 4."]
     async with (
         open_upstream(plays(text_answer(*prose))) as upstream,
         open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,

@@ -60,7 +60,7 @@ def test_a_field_of_its_own_is_trusted_and_switches_markers_off(field: str) -> N
     answer = reader()
     assert read(
         answer,
-        delta(**{field: "add"}),
+        delta(None, **{field: "add"}),  # type: ignore[arg-type]
         delta("<think>is text now"),
         delta(finish="stop"),
     ) == [ReasoningDelta(0, "add"), OutputDelta(0, "<think>is text now"), Finish(0, "stop")]

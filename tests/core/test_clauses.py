@@ -56,7 +56,7 @@ CASES = [
     ("| a | b | is a row of it", []),
     ("side 4 cm", []),
     ("x = 4", ["x = 4"]),
-    ("red soldiers marched into the city", ["red soldiers marched into the city"]),
+    ("red soldiers marched into the city", ["Red soldiers marched into the city"]),
     # Names of code and variables keep their small letters.
     ("a² is the square of it", ["a² is the square of it"]),
     ("draw(x) is called for the line", ["draw(x) is called for the line"]),

@@ -118,14 +118,18 @@ def test_a_restart_forgets_the_text_and_remembers_what_was_told() -> None:
     summary = ReasoningSummary()
     summary.feed("We multiply both sides by the denominator. The final answer")
     assert summary.line() == "We multiply both sides by the denominator"
-    summary.feed(" is here. Half a sent")
-    assert summary.ready
+    summary.feed(" is somewhere over here. Half a sent")
     summary.restart()
     assert not summary.ready
     summary.feed(
         "We multiply both sides by the denominator. Then we divide both sides by the numerator. Next"
     )
     assert summary.line() == "We divide both sides by the numerator"
+
+
+def test_much_that_is_new_makes_one_line() -> None:
+    text = "".join(f"We compare row{number} with column{number * 3} of the matrix. " for number in range(60))
+    assert len(lines(text)) == 1
 
 
 def test_a_long_clause_loses_phrases_before_it_is_cut() -> None:

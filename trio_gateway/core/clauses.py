@@ -118,8 +118,10 @@ _AUXILIARY = _words(
     r"is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|should|may|might|must|let|\w+n't",
     r"\w+['’](?:s|m|re|ll|ve)",
 )
-# An auxiliary, or a pronoun with what it does.
-_PREDICATE = re.compile(rf"\b(?:{_AUXILIARY}\b|(?:I|we|you|they|it|he|she)\s+[a-z]{{2,}})", re.IGNORECASE)
+# An auxiliary, a pronoun with what it does, a regular past.
+_PREDICATE = re.compile(
+    rf"\b(?:{_AUXILIARY}\b|(?:I|we|you|they|it|he|she)\s+[a-z]{{2,}}|[a-z]{{3,}}ed\b)", re.IGNORECASE
+)
 _WORD = re.compile(r"[a-z]{3,}")
 _EQUATION = re.compile(r"\S\s*(?:=|≈|≤|≥|<|>|→|⇒|->|≡|≠)\s*\S")
 _LOOSE = re.compile(r"\\[A-Za-z]{3,}|\$\$|\\[()\[\]]|\^\{|_\{")

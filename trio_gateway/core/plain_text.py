@@ -59,9 +59,9 @@ def harmless(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A sentence as a person would read it aloud: *text* without markup of any kind, on one line.
+    r"""A sentence as a person would read it aloud: *text* without markup of any kind, on one line.
 
-    >>> plain("- **Note** that `a*b` is <b>not</b> \\(\\frac{a}{b}\\) .")
+    >>> plain(r"- **Note** that `a*b` is <b>not</b> \(\frac{a}{b}\) .")
     'Note that a*b is not a/b.'
     """
     parts = _CODE_SPAN.split(_LINE_HEAD.sub("", text))

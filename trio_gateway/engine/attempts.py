@@ -103,15 +103,32 @@ class Attempts:
         self._report.upstream = backend.name
         self._report.attempts += 1
         self._metrics.attempts.labels(backend.name).inc()
-        name = self._upstream_model(backend)
-        reader = AnswerReader(
+        exchange = Exchange(
+            attempt, self._outlet, report=self._report, metrics=self._metrics, deadline=self._deadline
+        )
+        try:
+            name = self._upstream_model(backend)
+            reader = self._reader(backend, name)
+            body = self._body(backend, name)
+            await trio.sleep(attempt.pause)
+            fault = await exchange.run(reader, body, self._authorization)
+        finally:
+            exchange.release()
+        if fault is None:
+            self._learn(backend, name, reader.evidence)
+        return fault
+
+    def _reader(self, backend: Backend, name: str) -> AnswerReader:
+        return AnswerReader(
             self._model,
             starts_in_reasoning=self._starts_in_reasoning(backend, name),
             choices=self._request.n,
             whole=self._gathered,
             call_prefix=f"call_{self._report.request_id}_",
         )
-        body = upstream_body(
+
+    def _body(self, backend: Backend, name: str) -> bytes:
+        return upstream_body(
             self._request,
             model=name,
             ask_usage=backend.config.ask_usage,
@@ -119,17 +136,6 @@ class Attempts:
             thinking_switch=self._model.thinking_switch,
             markers=self._model.markers,
         )
-        exchange = Exchange(
-            attempt, reader, self._outlet, report=self._report, metrics=self._metrics, deadline=self._deadline
-        )
-        try:
-            await trio.sleep(attempt.pause)
-            fault = await exchange.run(body, self._authorization)
-        finally:
-            exchange.release()
-        if fault is None:
-            self._learn(backend, name, reader.evidence)
-        return fault
 
     def _starts_in_reasoning(self, backend: Backend, name: str) -> bool:
         thinking = self._request.thinking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -38,10 +39,11 @@ class Exchange:
     *deadline* is the instant by which the whole request must be over.
     """
 
+    _reader: AnswerReader
+
     def __init__(
         self,
         attempt: Try,
-        reader: AnswerReader,
         outlet: Outlet,
         *,
         report: Report,
@@ -50,17 +52,21 @@ class Exchange:
     ) -> None:
         self._backend = attempt.backend
         self._permit = attempt.permit
-        self._reader = reader
         self._outlet = outlet
         self._report = report
         self._metrics = metrics
         self._deadline = deadline
-        self._started_at = trio.current_time()
+        self._started_at = math.inf
         self._first_event_at: float | None = None
         self._told_done = False
 
-    async def run(self, body: bytes, authorization: str | None) -> Fault | None:
-        """None when the client has the whole answer; otherwise what went wrong."""
+    async def run(self, reader: AnswerReader, body: bytes, authorization: str | None) -> Fault | None:
+        """Post *body*, and let *reader* read the answer.
+
+        None when the client has the whole answer; otherwise what went wrong.
+        """
+        self._reader = reader
+        self._started_at = trio.current_time()
         fault: Fault | None = None
         with self._backend.flight(self._first_event_deadline()) as flight:
             try:

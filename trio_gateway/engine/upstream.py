@@ -12,7 +12,7 @@ import ssl
 import time
 from contextlib import asynccontextmanager, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
@@ -144,26 +144,25 @@ class Upstream:
             await response.aclose()
 
     async def _send(
-        self, method: str, path: str, *, headers: dict[str, str], content: bytes = b""
+        self, method: str, path: str, *, headers: dict[str, str], content: bytes | None = None
     ) -> httpx.Response:
-        for fresh_only in (False, True):
-            connects = _Connects()
-            request = self._client.build_request(
-                method,
-                self._url + path,
-                headers={**self._headers, **headers},
-                content=content or None,
-                extensions={"trace": connects.trace},
+        def request(extensions: dict[str, Any]) -> httpx.Request:
+            every = {**self._headers, **headers}
+            return self._client.build_request(
+                method, self._url + path, headers=every, content=content, extensions=extensions
             )
-            try:
-                with _faults_named():
-                    return await self._client.send(request, stream=True)
-            except UpstreamFailure:
-                # A pooled connection that the server had closed while it lay idle says nothing about
-                # the server: ask once more. The pool has dropped it, so this cannot go on.
-                if fresh_only or connects.fresh:
-                    raise
-        raise AssertionError("unreachable")
+
+        connects = _Connects()
+        try:
+            with _faults_named():
+                return await self._client.send(request({"trace": connects.trace}), stream=True)
+        except UpstreamFailure:
+            if connects.fresh:
+                raise
+        # A pooled connection that the server had closed while it lay idle says nothing about the server: ask
+        # once more. The pool has dropped it.
+        with _faults_named():
+            return await self._client.send(request({}), stream=True)
 
     async def _refusal(self, response: httpx.Response) -> Fault:
         told = describe_http_error(response.status_code, await _read(response, _MAX_ERROR_BODY))

@@ -1,0 +1,160 @@
+"""The way a request takes through its model's upstreams, and what it is told when none admits it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+import trio
+
+from trio_gateway.core.breaker import Permit
+from trio_gateway.core.chunks import InbandError
+from trio_gateway.core.config import BreakerConfig, ModelConfig, UpstreamConfig
+from trio_gateway.core.errors import ApiError
+from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
+from trio_gateway.engine.admission import Admission, Route, Try
+from trio_gateway.engine.backends import Backend, Crowded
+from trio_gateway.engine.metrics import Metrics
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+    from trio_gateway.engine.upstream import Upstream
+
+CUT = fault_of_transport("truncated", "x")
+REFUSED = fault_of_error(InbandError("x", status=401), own_key=True)
+LIMITED = fault_of_error(InbandError("x", status=429), own_key=True, retry_after=9.0)
+BUSY = fault_of_error(InbandError("x", status=503), own_key=True, retry_after=30.0)
+BAD_REQUEST = fault_of_error(InbandError("x", status=400), own_key=True)
+
+
+def backend(name: str = "a", **config: int) -> Backend:
+    breaker = BreakerConfig(jitter=0.0)
+    upstream = UpstreamConfig(url="http://x/v1", breaker=breaker, **config)  # type: ignore[arg-type]
+    return Backend(name, upstream, cast("Upstream", None), Metrics(dict))
+
+
+def start(route: Route) -> Try:
+    first = route.first()
+    assert isinstance(first, Try)
+    return first
+
+
+def fail(attempt: Try, fault: Fault) -> None:
+    attempt.backend.fail(attempt.permit, fault, slow=False)
+
+
+def follow(route: Route, attempt: Try, fault: Fault) -> str | None:
+    """The name of the upstream that is tried after *attempt* failed so."""
+    fail(attempt, fault)
+    following = route.after(fault)
+    return None if following is None else following.backend.name
+
+
+async def test_each_upstream_has_its_tries_then_the_next_has_its_own() -> None:
+    route = Route([backend("a"), backend("b", max_attempts=1), backend("c")])
+    attempt: Try | None = start(route)
+    names = []
+    while attempt is not None:
+        names.append(attempt.backend.name)
+        fail(attempt, CUT)
+        attempt = route.after(CUT)
+    assert names == ["a", "a", "b", "c", "c"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"), [(CUT, "a"), (REFUSED, "b"), (LIMITED, "b"), (BUSY, "b"), (BAD_REQUEST, None)]
+)
+async def test_where_a_fault_leads(fault: Fault, name: str | None) -> None:
+    route = Route([backend("a"), backend("b")])
+    assert follow(route, start(route), fault) == name
+
+
+async def test_a_pause_that_is_too_long_is_not_waited_out() -> None:
+    route = Route([backend("a")])
+    assert follow(route, start(route), BUSY) is None
+
+
+async def test_a_short_pause_is_waited_out() -> None:
+    soon = fault_of_error(InbandError("x", status=503), own_key=True, retry_after=3.0)
+    route = Route([backend("a")])
+    fail(start(route), soon)
+    following = route.after(soon)
+    assert following is not None
+    assert following.pause == 3.0
+
+
+async def test_another_try_waits_a_little_and_the_next_upstream_does_not() -> None:
+    route = Route([backend("a"), backend("b")])
+    fail(start(route), CUT)
+    again = route.after(CUT)
+    assert again is not None
+    assert 0 <= again.pause <= 0.5
+    fail(again, CUT)
+    other = route.after(CUT)
+    assert other is not None
+    assert (other.backend.name, other.pause) == ("b", 0.0)
+
+
+async def test_an_upstream_that_does_not_admit_is_passed_over() -> None:
+    a, b, c = backend("a"), backend("b", max_concurrency=1), backend("c")
+    fail(start(Route([a])), REFUSED)
+    assert isinstance(b.admit(), Permit)
+    assert isinstance(b.admit(), Crowded)
+    route = Route([a, b, c])
+    first = start(route)
+    assert first.backend.name == "c"
+    assert follow(route, first, REFUSED) is None
+
+
+async def refused(*backends: Backend) -> ApiError:
+    error = Route(list(backends)).first()
+    assert isinstance(error, ApiError)
+    return error
+
+
+async def test_what_a_request_is_told_that_none_admits(autojump_clock: MockClock) -> None:
+    open_, limited, full = backend(), backend(), backend(max_concurrency=1)
+    fail(start(Route([open_])), REFUSED)
+    fail(start(Route([limited])), LIMITED)
+    start(Route([full]))
+    await trio.sleep(2.0)
+    told = [await refused(*each) for each in ([open_], [limited], [full], [open_, limited], [open_, full])]
+    assert [(error.code, error.status, error.retry_after) for error in told] == [
+        ("circuit_open", 503, 3.0),
+        ("rate_limit_exceeded", 429, 7.0),
+        ("overloaded", 503, 1.0),
+        ("circuit_open", 503, 3.0),
+        ("overloaded", 503, 1.0),
+    ]
+
+
+async def test_a_return_that_is_due_is_still_a_second_away(autojump_clock: MockClock) -> None:
+    open_ = backend()
+    fail(start(Route([open_])), REFUSED)
+    await trio.sleep(4.9)
+    assert (await refused(open_)).retry_after == 1.0
+
+
+async def test_an_admission_gives_back_what_nobody_took() -> None:
+    left: list[str] = []
+    upstream = backend()
+    route = Route([upstream])
+    unused = Admission("m", ModelConfig(), route, start(route), lambda: left.append("unused"))
+    unused.close()
+    unused.close()
+    assert (left, upstream.breaker.snapshot(0.0).neutral) == (["unused"], 1)
+    with pytest.raises(RuntimeError):
+        unused.take()
+
+
+async def test_a_permit_that_was_taken_is_the_takers() -> None:
+    upstream = backend()
+    route = Route([upstream])
+    admission = Admission("m", ModelConfig(), route, start(route), lambda: None)
+    taken = admission.take()
+    admission.close()
+    assert upstream.breaker.snapshot(0.0).in_flight == 1
+    upstream.release(taken.permit)
+    upstream.release(taken.permit)
+    assert (upstream.breaker.snapshot(0.0).in_flight, upstream.can_admit()) == (0, True)

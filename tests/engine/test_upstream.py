@@ -1,0 +1,177 @@
+"""The one module that knows httpx, against real sockets: what it sends, what it takes, what it makes of faults."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+import zlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from trio_gateway.core.config import UpstreamConfig
+from trio_gateway.engine.upstream import Upstream, UpstreamFailure
+
+from ..support import DONE, HEAD, Script, open_upstream, plays, sse_chunk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from trio_gateway.core.faults import Fault
+
+ZIPPED = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: %s\r\nConnection: close\r\n\r\n"
+)
+
+
+@asynccontextmanager
+async def client(url: str, key: str | None = None, **config: float) -> AsyncIterator[Upstream]:
+    upstream = Upstream(UpstreamConfig(url=f"{url}/v1", **config), key)  # type: ignore[arg-type]
+    try:
+        yield upstream
+    finally:
+        with trio.CancelScope(shield=True):
+            await upstream.aclose()
+
+
+async def fetch(upstream: Upstream) -> bytes:
+    async with upstream.open_completion(b"{}", authorization=None) as answer:
+        body = b""
+        while chunk := await answer.receive():
+            body += chunk
+        return body
+
+
+async def fault(script: Script, **config: float) -> Fault:
+    async with open_upstream(script) as server, client(server.url, **config) as upstream:
+        with pytest.raises(UpstreamFailure) as raised:
+            await fetch(upstream)
+    return raised.value.fault
+
+
+async def test_a_body_is_read_to_its_end() -> None:
+    async with open_upstream(plays(HEAD + DONE)) as server, client(server.url, key="sk-1") as upstream:
+        assert await fetch(upstream) == DONE
+    assert server.headers[0]["authorization"] == "Bearer sk-1"
+    assert server.headers[0]["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress), (b"identity", bytes)]
+)
+async def test_a_body_that_is_compressed_unasked_is_read_all_the_same(encoding: bytes, pack: object) -> None:
+    body = b"".join(sse_chunk({"content": str(number)}) for number in range(100))
+    packed = pack(body)  # type: ignore[operator]
+    async with open_upstream(plays(ZIPPED % encoding + packed)) as server, client(server.url) as upstream:
+        assert await fetch(upstream) == body
+
+
+async def test_a_body_that_inflates_too_far() -> None:
+    assert (
+        await fault(plays(ZIPPED % b"gzip" + gzip.compress(b"x" * 50_000_000)))
+    ).error.code == "bad_content_encoding"
+
+
+async def test_a_body_that_cannot_be_inflated() -> None:
+    assert (await fault(plays(ZIPPED % b"gzip" + b"no gzip at all"))).error.code == "bad_content_encoding"
+
+
+async def test_a_reset_in_mid_body() -> None:
+    async def script(stream: trio.SocketStream, _number: int) -> None:
+        await stream.send_all(HEAD + sse_chunk({"content": "4"}))
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+    assert (await fault(script)).error.code in {"upstream_closed", "truncated"}
+
+
+async def test_a_body_cut_short() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert (await fault(plays(head + b"5\r\n: hi\n\r\n"))).error.code == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("header", "pause"),
+    [
+        (b"Retry-After: 7", 7.0),
+        (b"retry-after-ms: 1500\r\nRetry-After: 7", 1.5),
+        (b"Retry-After: soon", None),
+        (b"X: y", None),
+    ],
+)
+async def test_the_pause_an_upstream_asks_for(header: bytes, pause: float | None) -> None:
+    told = await fault(plays(b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n" + header + b"\r\n\r\n"))
+    assert (told.error.retry_after, told.throttles) == (pause, True)
+
+
+async def test_an_error_page_is_not_read_without_end() -> None:
+    page = b"HTTP/1.1 400 Bad\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" + b"x" * 1_000_000
+    assert len((await fault(plays(page))).error.message) == 512
+
+
+async def test_a_server_that_does_not_accept_in_time() -> None:
+    # A queue of no length that is full: the kernel drops further SYNs.
+    with socket.socket() as server, contextlib.ExitStack() as waiting:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(server.getsockname())
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        async with client(url, connect_timeout=0.2) as upstream:
+            with pytest.raises(UpstreamFailure) as raised, trio.fail_after(0.3):
+                await fetch(upstream)
+    assert raised.value.fault.error.code == "upstream_connect_timeout"
+
+
+async def test_a_pooled_connection_that_died_idle_is_no_fault() -> None:
+    """The server answers once on each connection, promises to keep it, and resets it at the next request."""
+    accepted = 0
+
+    async def serve(stream: trio.SocketStream) -> None:
+        nonlocal accepted
+        accepted += 1
+        await stream.receive_some(65536)
+        await stream.send_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 2\r\n\r\n\n\n"
+        )
+        await stream.receive_some(65536)
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        async with client(f"http://127.0.0.1:{listener.socket.getsockname()[1]}") as upstream:
+            assert [await fetch(upstream) for _ in range(3)] == [b"\n\n"] * 3
+        nursery.cancel_scope.cancel()
+    assert accepted == 3
+
+
+async def test_cookies_are_nobody_elses_business() -> None:
+    head = HEAD.replace(b"Connection", b"Set-Cookie: session=1\r\nConnection")
+    async with open_upstream(plays(head + DONE)) as server, client(server.url) as upstream:
+        for _ in range(2):
+            await fetch(upstream)
+    assert [headers.get("cookie") for headers in server.headers] == [None, None]
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_proxies_of_the_environment_are_not_trusted(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    async with open_upstream(plays(HEAD + DONE)) as server, client(server.url) as upstream:
+        assert await fetch(upstream) == DONE
+
+
+async def test_cancelled_while_it_waits_nothing_stays_open() -> None:
+    async with open_upstream(plays(HEAD, hold=True)) as server, client(server.url) as upstream:
+        for _ in range(20):  # more than enough to use up a pool that lost its slots
+            with trio.move_on_after(0.02):
+                await fetch(upstream)
+        with trio.fail_after(1):
+            while server.open_connections:  # noqa: ASYNC110  (a socket's other end has no event)
+                await trio.sleep(0.001)
