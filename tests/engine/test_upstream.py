@@ -46,7 +46,7 @@ async def fetch(upstream: Upstream) -> bytes:
 
 
 async def fault(script: Script, **config: float) -> Fault:
-    async with open_upstream(script) as server, client(server.url, **config) as upstream:
+    async with open_upstream(script) as server, client(server.url, None, **config) as upstream:
         with pytest.raises(UpstreamFailure) as raised:
             await fetch(upstream)
     return raised.value.fault

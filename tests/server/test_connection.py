@@ -277,6 +277,7 @@ async def test_an_exception_ends_the_connection_and_makes_one_log_line(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def handle(self: object, event: object) -> None:
+        await trio.lowlevel.checkpoint()
         raise BrokenError("secret")
 
     monkeypatch.setattr("trio_gateway.server.http1.StrictHTTP1.handle", handle)

@@ -31,7 +31,7 @@ from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from trio_gateway.server.http1 import StrictHTTP1
+from .http1 import StrictHTTP1
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -44,11 +44,12 @@ _PIECE = 16 * 1024
 
 _SEND_BUFFER = 64 * 1024
 """Bytes asked of the kernel, which doubles them. It reports a full buffer as writable again when a third is
-free: in one of megabytes a slow reader looks like one that takes nothing. With this size a client that reads
-8 KB/s was seen to get through a timeout of 20 s on loopback, where segments are of 64 KB; elsewhere less will do."""
+free: in one of megabytes a slow reader looks like one that takes nothing. With this size 8 KB/s were seen to
+get a client through a timeout of 20 s on loopback, where segments are of 64 KB; elsewhere less will do."""
 
 _LOOK_AHEAD = 64 * 1024
-"""Bytes held for a protocol that is not ready for them; a client that sends more is not watched."""
+"""Bytes held for a protocol that is not ready for them before reading stops: a client that sends more is
+not watched until they are taken."""
 
 _LINGER = 1.0
 """Seconds after our FIN in which the client's remaining bytes are taken and thrown away."""

@@ -15,7 +15,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import run as worker_module
 
-from trio_gateway.server.connection import Connection
+from .connection import Connection
 
 if TYPE_CHECKING:
     from hypercorn.typing import AppWrapper, LifespanState, WorkerContext
