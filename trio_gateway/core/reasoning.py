@@ -228,7 +228,7 @@ class ReasoningSplitter:
                     at = self._at_block(text, at, final=final)
                 case State.CANDIDATE:
                     at = self._in_doubt(text, at, final=final)
-                case State.OUTPUT | State.REASONING | State.PROSE | State.CALL:
+                case _:  # OUTPUT, REASONING, PROSE, CALL
                     at = self._in_text(text, at, final=final)
         return pieces
 
@@ -362,7 +362,7 @@ class ReasoningSplitter:
                 self._leave()
                 self._account.open_call(name)
                 self._enter(State.CALL, self._scan)
-            case Channel.OUTPUT:
+            case _:
                 self._leave()
 
     def _open(self, opener: str, ends: Scan) -> None:
