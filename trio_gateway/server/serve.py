@@ -67,9 +67,8 @@ def _listen(server: ServerConfig) -> socket.socket:
         listener = socket.create_server((server.host, server.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         where = f"{server.host}:{server.port}"
-        raise PortError(
-            f"cannot listen on {where}: {error.strerror}; set PORT or HOST to a free address"
-        ) from error
+        reason = str(error.strerror).partition(" (while")[0]  # create_server repeats the address there
+        raise PortError(f"cannot listen on {where}: {reason}; set PORT or HOST to a free address") from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
