@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,14 +94,6 @@ def test_the_pieces_do_not_matter(parts: list[str]) -> None:
     assert inside(*parts, "x") is inside("".join(parts) + "x")
 
 
-def test_questions_do_not_matter() -> None:
-    tracker, text = CodeTracker(), "a `b` c\n\n```py\nd\n```\ne `f\n"
-    for place, char in enumerate(text):
-        if char not in "`~":
-            assert tracker.inside() is inside(text[:place])
-        tracker.add(char)
-
-
 def test_text_is_read_when_much_has_gathered() -> None:
     tracker = CodeTracker()
     for _ in range(3 * COLLECT):
@@ -108,3 +103,29 @@ def test_text_is_read_when_much_has_gathered() -> None:
         tracker.add("a")
     tracker.add("`" * (3 * COLLECT))
     assert not tracker.inside()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_little_is_kept(asked: bool) -> None:
+    tracker = CodeTracker()
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            tracker.add(f"{number:1000}\n")
+            if asked and number % 3 == 0:
+                tracker.inside()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 10 * COLLECT
+
+
+def test_a_flood_of_backticks_takes_linear_time() -> None:
+    def seconds(count: int) -> float:
+        tracker = CodeTracker()
+        began = process_time()
+        for _ in range(count):
+            tracker.add("`")
+        return process_time() - began
+
+    assert min(seconds(200_000) for _ in range(3)) < 10 * min(seconds(50_000) for _ in range(3))

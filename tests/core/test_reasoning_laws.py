@@ -309,3 +309,11 @@ def test_l4_ten_times_the_text_is_ten_times_the_work(
     text = unit * (100 // len(unit) + 1)
     small, large = (work(model, head + text * times, size) for times in (10, 100))
     assert large <= 11 * small
+
+
+@pytest.mark.parametrize("unit", ["Almost. ", "Almost `. Wait`. "])
+def test_l4_in_long_doubt(unit: str) -> None:
+    model = replace(MODELS["default"], prose_hold=100_000)
+    small, large = ("Let me think. Therefore, 4. " + unit * times for times in (10, 100))
+    assert account_of(pieces_of(model, *large)) == ("Let me think. ", large.removeprefix("Let me think. "))
+    assert work(model, large, 1) <= 11 * work(model, small, 1)

@@ -82,6 +82,7 @@ def test_cue(cue: str) -> None:
         (PROSE, "Let me think. Therefore, 4. Waiting", "Let me think. ", "Therefore, 4. Waiting"),
         (PROSE, "Let me think. Therefore, 4. `a. Wait", "Let me think. ", "Therefore, 4. `a. Wait"),
         (PROSE, "Let me think. Therefore, `. Wait` a. Wait", "", "Let me think. Therefore, `. Wait` a. Wait"),
+        (PROSE, "Let me think. Therefore, `. Wait` a. `. Wait` b", "Let me think. ", "Therefore, `. Wait` a. `. Wait` b"),
         (PROSE, "Let me think. Therefore, 4. Wait", "", "Let me think. Therefore, 4. Wait"),
         # it takes back all that came before it
         (PROSE, "Let me think. Therefore, 4. The answer is 4. Hmm. Therefore, 5",

@@ -24,12 +24,12 @@ from trio_gateway.core.events import (
     ReasoningLine,
 )
 from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
-from trio_gateway.core.learning import StartMemory
 from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.admission import Admission, Route
 from trio_gateway.engine.backends import Backend
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.report import Report
+from trio_gateway.engine.shared import Shared
 from trio_gateway.engine.stream import EventStream, open_stream
 from trio_gateway.engine.upstream import Upstream, UpstreamAnswer, UpstreamFailure
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from trio_gateway.engine.attempts import Attempts
+    from trio_gateway.engine.summary_model import SummaryModel
 
 MODEL = ModelConfig(markers=(("<think>", "</think>"),))
 THINK = sse_chunk({"content": "<think>First I add two and two. Then I check the sum once more.\n"})
@@ -108,31 +109,32 @@ class World:
             )
             for number, upstream in enumerate(upstreams)
         ]
-        self.server = ServerConfig()
         self.running: set[Attempts] = set()
-        self.memory = StartMemory()
         self.report = Report(request_id="r", accepted_at=trio.current_time())
         self.left = 0
 
     @asynccontextmanager
     async def stream(
-        self, request: ChatRequest | None = None, **summary: object
+        self, request: ChatRequest | None = None, *, model: SummaryModel | None = None, **summary: object
     ) -> AsyncIterator[EventStream]:
         route = Route(self.backends)
         first = route.first()
         assert not isinstance(first, ApiError)
         admission = Admission("default", MODEL, route, first, self._leave)
         try:
+            shared = Shared(
+                ServerConfig(),
+                SummaryConfig(**summary),  # type: ignore[arg-type]
+                self.metrics,
+                summary_model=model,
+                running=self.running,
+            )
             async with open_stream(
                 request or parse_chat_request(dumps(chat()).encode()),
                 admission,
+                shared,
                 authorization=None,
                 report=self.report,
-                metrics=self.metrics,
-                server=self.server,
-                summary=SummaryConfig(**summary),  # type: ignore[arg-type]
-                memory=self.memory,
-                running=self.running,
             ) as events:
                 yield events
         finally:

@@ -82,7 +82,6 @@ class Account:
         """A block of reasoning begins, behind the start marker *opener*."""
         self.release()
         self._opener = "\n" + opener if self._parted else opener
-        self._parted = False
         self._block = StringIO()
         self._skipped = self._taken = 0
         self._joint = self._earlier = self.reasoned
@@ -93,7 +92,7 @@ class Account:
         self._skipped += len(text)
 
     def close_block(self) -> None:
-        """The open block, if any, was reasoning."""
+        """The open block, if any, was reasoning: its text is needed no longer."""
         self._block = None
 
     def reclaim(self) -> Promotion | None:

@@ -143,8 +143,7 @@ class _Choice:
         for piece in pieces:
             match piece:
                 case Promotion(text, given):
-                    if given:
-                        events.append(Retraction(self._index, given))
+                    events.append(Retraction(self._index, given))
                     events.append(OutputDelta(self._index, text, self._taken_logprobs()))
                 case Output(text):
                     events.append(OutputDelta(self._index, text, self._taken_logprobs()))

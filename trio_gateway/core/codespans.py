@@ -104,7 +104,7 @@ class CodeTracker:
                 self._fence = ""
             self._span = 0
         elif self._lead:
-            self._fence, self._span = self._lead, 0
+            self._fence = self._lead
         elif self._clean:
             self._span = 0
         self._lead, self._clean = "", True

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from .summary_request import PROMPT, REASONING
+
 __all__ = [
     "BreakerConfig",
     "ConfigError",
@@ -29,6 +31,7 @@ CountOrOff = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 # A description is what an error message says was expected, where the bounds alone do not read well.
 Url = Annotated[str, Meta(description="the base URL of an API")]
 Host = Annotated[str, Meta(pattern=r"^\S+\Z", description="an address or a host name")]
+Instruction = Annotated[str, Meta(min_length=1, max_length=4000, description="1 to 4,000 characters")]
 Marker = Annotated[
     str,
     Meta(
@@ -209,6 +212,11 @@ class SummaryConfig(_Section, frozen=True, kw_only=True):
     """Upstream of the summarising model; empty: the first of the file."""
     model: str = ""
     timeout: Seconds = 4.0
+    """How long the model is asked; when the interval has passed the extractive line goes out all the same."""
+    prompt_instruction: Instruction = PROMPT
+    """What the model is told before it is shown a prompt."""
+    reasoning_instruction: Instruction = REASONING
+    """What it is told before it is shown reasoning."""
 
 
 class GatewayConfig(_Section, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from .plain_text import cut, harmless, one_line
 from .prompt_material import find_material, size_of
 from .prompt_task import Task, find_task
 
-__all__ = ["summarize_prompt"]
+__all__ = ["LONGEST", "QUOTED_WHOLE", "prompt_text", "summarize_prompt"]
 
 QUOTED_WHOLE = 120
 LONGEST = 300
@@ -58,6 +58,13 @@ def summarize_prompt(messages: Sequence[Mapping[str, Any]]) -> str:
     if len(users) >= MANY_TURNS:
         extras.append(f"turn {len(users)}")
     return _summarize(text, extras)
+
+
+def prompt_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The text of the message that :func:`summarize_prompt` is about, its beginning if it is very long."""
+    users = [message for message in messages if message.get("role") == "user"]
+    text, _ = _content((users or messages)[-1].get("content")) if messages else ("", [])
+    return " ".join(text[:HEAD].split())
 
 
 def _content(content: object) -> tuple[str, list[str]]:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import inspect
 from msgspec.structs import replace
 
-from .config import ConfigError, GatewayConfig, ModelConfig, ServerConfig, SummaryConfig
+from .config import ConfigError, GatewayConfig, ModelConfig, ServerConfig
 from .cross_checks import KEY_WAYS, base_url, complete, upstream_key
 from .families import family_of
 from .tables import Tables, dotted, quote
@@ -54,8 +54,6 @@ _NOT_YET: Final[tuple[tuple[type, str, tuple[object, ...]], ...]] = (
     (ModelConfig, "max_reasoning_chars", (0,)),
     (ModelConfig, "repetition_guard", (False,)),
     (ModelConfig, "on_runaway", ("error",)),
-    (SummaryConfig, "prompt", ("extractive", "off")),
-    (SummaryConfig, "reasoning", ("extractive", "off")),
 )
 _VARIABLES_NOT_YET: Final = ("REDIS_URL",)
 

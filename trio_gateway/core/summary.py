@@ -20,7 +20,7 @@ from .salience import Told, Weights
 from .sentences import Sentence, SentenceReader
 from .terms import is_cjk, terms
 
-__all__ = ["Detail", "ReasoningSummary"]
+__all__ = ["SIZES", "Detail", "ReasoningSummary"]
 
 Detail = Literal["concise", "auto", "detailed"]
 
@@ -99,6 +99,20 @@ class ReasoningSummary:
         for sentence in sentences[-1:]:
             self._guard.note_value(plain(sentence.text))
         return self._say(sentences)
+
+    def accept(self, line: str) -> bool:
+        """Take a line that somebody else wrote of what is pending, which then counts as told.
+
+        False, and nothing changes, if it repeats what was told or gives the result away.
+        """
+        told = frozenset(terms(line))
+        if self._guard.tells(line) or self._told.knows(told):
+            return False
+        self._candidates(self._reader.take())
+        self._told.add(told)
+        self._new = 0
+        self._complete = False
+        return True
 
     def restart(self) -> None:
         """Another attempt reasons anew: forget what was pending, remember what was told."""

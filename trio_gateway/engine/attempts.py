@@ -21,13 +21,12 @@ from ..core.reasoning import starts_in_reasoning
 from .exchange import Exchange
 
 if TYPE_CHECKING:
-    from ..core.config import ModelConfig
-    from ..core.learning import Evidence, StartMemory
-    from .admission import Route, Try
+    from ..core.learning import Evidence
+    from .admission import Admission, Try
     from .backends import Backend
-    from .metrics import Metrics
     from .outlet import Outlet
     from .report import Report
+    from .shared import Shared
 
 __all__ = ["Attempts"]
 
@@ -35,33 +34,28 @@ log = structlog.get_logger("trio_gateway.stream")
 
 
 class Attempts:
-    """The upstream's side of one request.
-
-    *memory*: what was learned of models, by this request too. *deadline* is the instant by which all must be
-    over. *gathered*: nobody sees the answer before it is whole.
-    """
+    """The upstream's side of one request. *gathered*: nobody sees the answer before it is whole."""
 
     def __init__(
         self,
         request: ChatRequest,
-        model: ModelConfig,
+        admission: Admission,
+        shared: Shared,
         *,
         authorization: str | None,
         outlet: Outlet,
         report: Report,
-        metrics: Metrics,
-        memory: StartMemory,
-        deadline: float,
         gathered: bool,
     ) -> None:
         self._request = request
-        self._model = model
+        self._model = admission.model
+        self._route = admission.route
         self._authorization = authorization
         self._outlet = outlet
         self._report = report
-        self._metrics = metrics
-        self._memory = memory
-        self._deadline = deadline
+        self._metrics = shared.metrics
+        self._memory = shared.memory
+        self._deadline = admission.admitted_at + shared.server.request_timeout
         self._gathered = gathered
         self._scope = trio.CancelScope()
 
@@ -69,7 +63,7 @@ class Attempts:
         """The gateway stops: end the answer now, honestly."""
         self._scope.cancel()
 
-    async def run(self, first: Try, route: Route) -> None:
+    async def run(self, first: Try) -> None:
         """Bring the outlet to its end, with the answer or with an error, and close it."""
         with closing(self._outlet):
             fault: Fault | None = Fault(
@@ -77,7 +71,7 @@ class Attempts:
             )
             try:
                 with self._scope:
-                    fault = await self._run(first, route)
+                    fault = await self._run(first)
             except Exception:
                 # A bug of ours, wherever it is: the log gets the traceback, the client an honest ending.
                 log.exception("stream_failed", request_id=self._report.request_id)
@@ -85,13 +79,13 @@ class Attempts:
             if fault is not None:
                 await self._outlet.fail(fault.error)
 
-    async def _run(self, first: Try, route: Route) -> Fault | None:
+    async def _run(self, first: Try) -> Fault | None:
         attempt = first
         while True:
             fault = await self._attempt(attempt)
             if fault is None or self._outlet.committed:
                 return fault
-            following = route.after(fault)
+            following = self._route.after(fault)
             if following is None:
                 return fault
             self._metrics.failovers.labels(self._report.phase).inc()

@@ -6,17 +6,19 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
+from msgspec.structs import replace
 
 from ..core.breaker import Snapshot, State
 from ..core.errors import ApiError, RequestError, error_for
-from ..core.learning import StartMemory
 from ..core.settings import Settings, resolve_model
 from ..version import __version__
 from .admission import Admission, Route
 from .backends import Backend
 from .catalogue import Catalogue
 from .metrics import Metrics
+from .shared import Shared
 from .stream import EventStream, open_stream
+from .summary_model import SummaryModel
 from .upstream import Upstream
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from ..core.chat import ChatRequest
     from ..core.config import ModelConfig
-    from .attempts import Attempts
     from .report import Report
 
 __all__ = ["Gateway"]
@@ -32,6 +33,8 @@ __all__ = ["Gateway"]
 # Of the grace time, what is kept for telling streams that must be cut, and for their clients to hear it.
 _LAST_WORDS = 0.2
 _LAST_WORDS_CAP = 1.0
+# Requests to the summarising model at a time: it must not crowd out the answers of a shared upstream.
+_SUMMARIES_AT_ONCE = 32
 
 
 class Gateway:
@@ -44,25 +47,30 @@ class Gateway:
             name: Backend(name, config, Upstream(config, settings.keys.get(name)), self.metrics)
             for name, config in settings.config.upstreams.items()
         }
-        self.memory = StartMemory()
-        self.catalogue = Catalogue(settings.config, list(self.backends.values()), self.memory)
+        self._pools = [backend.upstream for backend in self.backends.values()]
+        self._shared = Shared(
+            server=self.config.server,
+            summary=self.config.summary,
+            metrics=self.metrics,
+            summary_model=self._summary_model(settings),
+        )
+        self.catalogue = Catalogue(settings.config, list(self.backends.values()), self._shared.memory)
         self.active = 0
         self.draining = False
-        self._running: set[Attempts] = set()
         self._drain = trio.Event()
         self._started_at = trio.current_time()
 
     async def run(self) -> None:
         """Background work, until cancelled; closes the connection pools at the end."""
         async with AsyncExitStack() as pools:
-            for backend in self.backends.values():
-                pools.push_async_callback(backend.upstream.aclose)
+            for upstream in self._pools:
+                pools.push_async_callback(upstream.aclose)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.catalogue.run)
                 await self._drain.wait()
                 grace = self.config.server.graceful_timeout
                 await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))
-                for attempts in list(self._running):
+                for attempts in list(self._shared.running):
                     attempts.cut()
 
     def drain(self) -> None:
@@ -105,13 +113,9 @@ class Gateway:
         return open_stream(
             request,
             admission,
+            self._shared,
             authorization=authorization,
             report=report,
-            metrics=self.metrics,
-            server=self.config.server,
-            summary=self.config.summary,
-            memory=self.memory,
-            running=self._running,
             gathered=gathered,
         )
 
@@ -137,6 +141,17 @@ class Gateway:
             return "unavailable"
         flows = {State.CLOSED, State.FORCED_CLOSED}
         return "ok" if all(s.state in flows for s in self._snapshots().values()) else "degraded"
+
+    def _summary_model(self, settings: Settings) -> SummaryModel | None:
+        summary = settings.config.summary
+        if "model" not in {summary.prompt, summary.reasoning}:
+            return None
+        name = summary.upstream or next(iter(self.backends))
+        config = settings.config.upstreams[name]
+        config = replace(config, max_concurrency=min(config.max_concurrency, _SUMMARIES_AT_ONCE))
+        backend = Backend("summary", config, Upstream(config, settings.keys.get(name)), self.metrics)
+        self._pools.append(backend.upstream)
+        return SummaryModel(summary, backend, self.metrics)
 
     def _model(self, model_id: str) -> ModelConfig:
         model = resolve_model(self.config, model_id)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..core.errors import ApiError
     from .metrics import Metrics
+    from .prompter import Prompter
     from .report import Report
     from .summarizer import Summarizer
 
@@ -40,6 +41,7 @@ class Outlet:
         output_send: trio.MemorySendChannel[Batch],
         thoughts_send: trio.MemorySendChannel[Batch] | None,
         *,
+        prompter: Prompter,
         summarizer: Summarizer,
         report: Report,
         metrics: Metrics,
@@ -47,6 +49,7 @@ class Outlet:
     ) -> None:
         self._output_send = output_send
         self._thoughts_send = thoughts_send
+        self._prompter = prompter
         self._summarizer = summarizer
         self._report = report
         self._metrics = metrics
@@ -99,7 +102,7 @@ class Outlet:
 
     def close(self) -> None:
         """Nothing more comes: the phases that are still open end."""
-        self._end_reasoning()
+        self._end_summaries()
         self._output_send.close()
 
     async def restart(self) -> None:
@@ -110,16 +113,17 @@ class Outlet:
 
     async def _end(self, last: Batch) -> None:
         self._ended = True
-        self._end_reasoning()
+        self._end_summaries()
         await self._output_send.send(last)
 
     def _begin(self) -> None:
         if not self.begun:
             self.begun = True
             self.committed = not self._gathered
-            self._end_reasoning()
+            self._end_summaries()
 
-    def _end_reasoning(self) -> None:
+    def _end_summaries(self) -> None:
+        self._prompter.hurry()
         self._summarizer.end()
         if self._thoughts_send is not None:
             self._thoughts_send.close()

@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..core.events import Batch, Ping, PromptSummary
-from ..core.prompt_summary import summarize_prompt
+from ..core.events import Batch, Ping
 from .attempts import Attempts
 from .outlet import Outlet
+from .prompter import Prompter
 from .summarizer import Summarizer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from ..core.chat import ChatRequest
-    from ..core.config import ServerConfig, SummaryConfig
-    from ..core.learning import StartMemory
     from .admission import Admission
-    from .metrics import Metrics
     from .report import Report
+    from .shared import Shared
 
 __all__ = ["EventStream", "open_stream"]
 
@@ -73,63 +71,64 @@ class EventStream:
 async def open_stream(
     request: ChatRequest,
     admission: Admission,
+    shared: Shared,
     *,
     authorization: str | None,
     report: Report,
-    metrics: Metrics,
-    server: ServerConfig,
-    summary: SummaryConfig,
-    memory: StartMemory,
-    running: set[Attempts],
     gathered: bool = False,
 ) -> AsyncGenerator[EventStream, None]:
     """Answer *request*: open the nursery, start its tasks and hand over what they say.
 
-    *running* has the stream's attempts in it for as long as it is open, so that a shutdown finds them.
-    *gathered*: nobody sees the answer before it is whole.
+    *authorization* is the client's own header value. *gathered*: nobody sees the answer before it is whole.
     """
     prompt_send, prompt_receive = trio.open_memory_channel[Batch](1)
     thoughts_send, thoughts_receive = trio.open_memory_channel[Batch](_THOUGHTS_BUFFER)
     output_send, output_receive = trio.open_memory_channel[Batch](_OUTPUT_BUFFER)
-    summarizer = Summarizer(
-        interval=summary.interval,
-        detail=request.options.detail,
-        silent=summary.reasoning == "off" or request.options.reasoning in {"off", "raw"},
-    )
+    prompter = _prompter(request, shared)
+    summarizer = _summarizer(request, shared)
     outlet = Outlet(
         output_send,
         thoughts_send.clone() if request.options.shows_reasoning else None,
+        prompter=prompter,
         summarizer=summarizer,
         report=report,
-        metrics=metrics,
+        metrics=shared.metrics,
         gathered=gathered,
     )
     attempts = Attempts(
         request,
-        admission.model,
+        admission,
+        shared,
         authorization=authorization,
         outlet=outlet,
         report=report,
-        metrics=metrics,
-        memory=memory,
-        deadline=admission.admitted_at + server.request_timeout,
         gathered=gathered,
     )
-    prompted = request.options.prompt_summary and summary.prompt != "off"
     async with trio.open_nursery() as nursery:
-        running.add(attempts)
-        nursery.start_soon(_say_prompt, request if prompted else None, prompt_send)
-        nursery.start_soon(attempts.run, admission.take(), admission.route)
+        shared.running.add(attempts)
+        nursery.start_soon(prompter.run, prompt_send)
+        nursery.start_soon(attempts.run, admission.take())
         nursery.start_soon(summarizer.run, thoughts_send)
         try:
-            yield EventStream([prompt_receive, thoughts_receive, output_receive], heartbeat=server.heartbeat)
+            heartbeat = shared.server.heartbeat
+            yield EventStream([prompt_receive, thoughts_receive, output_receive], heartbeat=heartbeat)
         finally:
-            running.discard(attempts)
+            shared.running.discard(attempts)
             nursery.cancel_scope.cancel()
 
 
-async def _say_prompt(request: ChatRequest | None, prompt_send: trio.MemorySendChannel[Batch]) -> None:
-    """Say what was asked, at once, and close the phase; without a request, just close it."""
-    with prompt_send:
-        if request is not None:
-            await prompt_send.send([PromptSummary(summarize_prompt(request.messages))])
+def _prompter(request: ChatRequest, shared: Shared) -> Prompter:
+    how = shared.summary.prompt
+    wanted = request.options.prompt_summary and how != "off"
+    model = shared.summary_model if how == "model" else None
+    return Prompter(request.messages if wanted else None, model=model)
+
+
+def _summarizer(request: ChatRequest, shared: Shared) -> Summarizer:
+    how = shared.summary.reasoning
+    return Summarizer(
+        interval=shared.summary.interval,
+        detail=request.options.detail,
+        silent=how == "off" or request.options.reasoning in {"off", "raw"},
+        model=shared.summary_model if how == "model" else None,
+    )

@@ -7,13 +7,19 @@ reads the upstream never waits for any of it: ``feed`` and ``end`` are synchrono
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import deque
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
 from ..core.events import Batch, ReasoningLine
-from ..core.summary import ReasoningSummary
+from ..core.summary import SIZES, ReasoningSummary
+from ..core.summary_request import MAX_REQUEST
+
+if TYPE_CHECKING:
+    from ..core.summary import Detail
+    from .summary_model import SummaryModel
 
 __all__ = ["Summarizer"]
 
@@ -26,16 +32,25 @@ _LINES_A_PACE = 10
 
 
 class Summarizer:
-    """The reasoning summary of one answer. *interval* is in seconds; a *silent* one says nothing."""
+    """The reasoning summary of one answer. *interval* is in seconds; a *silent* one says nothing.
+
+    With a *model* each line is asked of it; what it does not give in time is said extractively.
+    """
 
     def __init__(
         self,
         *,
         interval: float,
-        detail: Literal["concise", "auto", "detailed"] = "auto",
+        detail: Detail = "auto",
         silent: bool = False,
+        model: SummaryModel | None = None,
     ) -> None:
         self._summary = ReasoningSummary(detail=detail)
+        self._width = SIZES[detail].width
+        self._model = model
+        self._recent: deque[str] = deque()
+        self._recent_size = 0
+        self._asking = trio.CancelScope()
         self._silent = silent
         self._interval = interval
         self._slows_down = detail == "concise"
@@ -48,17 +63,22 @@ class Summarizer:
         if self._silent:
             return
         self._summary.feed(text)
+        if self._model is not None:
+            self._keep(text)
         if self._summary.ready:
             self._ready.set()
 
     def restart(self) -> None:
         """Another attempt begins: its reasoning starts anew, and nothing told already is told again."""
         self._summary.restart()
+        self._recent.clear()
+        self._recent_size = 0
 
     def end(self) -> None:
         """The reasoning is over: say a last line if there is one, then close the phase."""
         self._ended.set()
         self._ready.set()
+        self._asking.cancel()
 
     async def run(self, lines_send: trio.MemorySendChannel[Batch]) -> None:
         """Send lines until :meth:`end`; owns and closes *lines_send*, which ends the phase."""
@@ -74,7 +94,7 @@ class Summarizer:
             await self._ready.wait()
             if self._ended.is_set():
                 break
-            line = self._summary.line()
+            line = await self._line()
             self._ready = trio.Event()
             if line is not None:
                 await lines_send.send([ReasoningLine(line)])
@@ -87,6 +107,24 @@ class Summarizer:
                 self._ready.set()
         if (line := self._summary.last()) is not None:
             await lines_send.send([ReasoningLine(line)])
+
+    async def _line(self) -> str | None:
+        if self._model is not None:
+            text = "".join(self._recent)
+            self._recent.clear()
+            self._recent_size = 0
+            said: str | None = None
+            with trio.CancelScope() as self._asking:
+                said = await self._model.line("reasoning", text, width=self._width)
+            if said is not None and self._summary.accept(said):
+                return said
+        return self._summary.line()
+
+    def _keep(self, text: str) -> None:
+        self._recent.append(text)
+        self._recent_size += len(text)
+        while self._recent_size - len(self._recent[0]) > MAX_REQUEST:
+            self._recent_size -= len(self._recent.popleft())
 
     def _pause(self) -> float:
         return self._interval * (2 ** (self._told // _LINES_A_PACE) if self._slows_down else 1)

@@ -1,0 +1,102 @@
+"""A small model that writes summaries, asked while the main model thinks.
+
+It is a guest: it has a breaker, a limit and a patience of its own, and whatever becomes of it costs the main
+answer nothing. When it has nothing to offer, the caller says the extractive line instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from ..core.answer import AnswerReader
+from ..core.breaker import Permit
+from ..core.chunks import InbandError, ProtocolError, parse_chunk
+from ..core.events import OutputDelta
+from ..core.families import family_of
+from ..core.faults import fault_of_transport
+from ..core.reasoning import starts_in_reasoning
+from ..core.sse import DONE, LineTooLongError, SSEDecoder
+from ..core.summary_request import MAX_TEXT, summary_body, summary_line
+from .upstream import UpstreamFailure
+
+if TYPE_CHECKING:
+    from ..core.config import SummaryConfig
+    from .backends import Backend
+    from .metrics import Metrics
+    from .upstream import UpstreamAnswer
+
+__all__ = ["SummaryModel"]
+
+
+class SummaryModel:
+    """Asks the model of ``[summary]``. *backend* is its own, whoever else uses the same upstream."""
+
+    def __init__(self, config: SummaryConfig, backend: Backend, metrics: Metrics) -> None:
+        self._config = config
+        self._backend = backend
+        self._metrics = metrics
+
+    async def line(self, kind: Literal["prompt", "reasoning"], text: str, *, width: int) -> str | None:
+        """A line about *text*, or None: refused, failed, late or useless, which is counted here.
+
+        It has until the summary's timeout or interval, whichever is less. The caller may cancel it any time.
+        """
+        said, instead = "", "refused"
+        permit = self._backend.admit()
+        if isinstance(permit, Permit):
+            try:
+                said, instead = await self._attempt(permit, kind, text)
+            finally:
+                self._backend.release(permit)
+        line = summary_line(said, width)
+        if line is None:
+            self._metrics.summary_fallback.labels(instead).inc()
+        return line
+
+    async def _attempt(
+        self, permit: Permit, kind: Literal["prompt", "reasoning"], text: str
+    ) -> tuple[str, str]:
+        """What the model said, and what it is that it may be of no use."""
+        said, fault = "", None
+        patience = min(self._config.timeout, self._config.interval)
+        with self._backend.flight(trio.current_time() + patience) as flight:
+            try:
+                said = await self._ask(kind, text)
+            except UpstreamFailure as failure:
+                fault = failure.fault
+        if flight.scope.cancelled_caught:
+            fault = fault_of_transport("first_event_timeout", "The summarising model was late.")
+        if fault is None:
+            self._backend.succeed(permit, slow=False)
+            return said, "useless"
+        self._backend.fail(permit, fault, slow=False)
+        return "", "late" if flight.scope.cancelled_caught else "failed"
+
+    async def _ask(self, kind: Literal["prompt", "reasoning"], text: str) -> str:
+        config = self._config
+        instruction = config.prompt_instruction if kind == "prompt" else config.reasoning_instruction
+        body = summary_body(kind, text, model=config.model, instruction=instruction)
+        async with self._backend.upstream.open_completion(body, authorization=None) as answer:
+            try:
+                return await self._read(answer)
+            except (ProtocolError, LineTooLongError) as error:
+                message = "The summarising model's stream is malformed."
+                raise UpstreamFailure(fault_of_transport("upstream_protocol", message)) from error
+
+    async def _read(self, answer: UpstreamAnswer) -> str:
+        """The beginning of what it says, without its own reasoning; the rest is not waited for."""
+        family = family_of(self._config.model)
+        reader = AnswerReader(family, starts_in_reasoning=starts_in_reasoning(family, thinking=None))
+        decoder = SSEDecoder()
+        said = ""
+        while len(said) < MAX_TEXT and (data := await answer.receive()):
+            for event in decoder.feed(data):
+                if event.data.strip() == DONE:
+                    return said
+                chunk = parse_chunk(event.data)
+                if isinstance(chunk, InbandError):
+                    raise UpstreamFailure(self._backend.upstream.fault_in_stream(chunk))
+                said += "".join(told.text for told in reader.read(chunk) if isinstance(told, OutputDelta))
+        return said
