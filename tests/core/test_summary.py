@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.salience import REMEMBERED, REMEMBERED_EXACTLY, VOCABULARY, Told, Weights
+from trio_gateway.core.sentences import KEPT
 from trio_gateway.core.summary import LONG_LOOK, SIZES, ReasoningSummary
 
 if TYPE_CHECKING:
@@ -106,6 +107,21 @@ def test_the_answer_is_kept_back() -> None:
     assert not any("20" in line for line in told)
 
 
+def test_a_value_that_was_the_answer_is_not_told_later() -> None:
+    told = lines(
+        "We double the number of seats in the hall. So the answer is 1234. ",
+        "Let me check the seats of the hall: 617 * 2 = 1234. ",
+        "Indeed 617 * 2 = 1234 is what the plan of the hall says. ",
+    )
+    assert told
+    assert not any("1234" in line for line in told)
+
+
+def test_a_clause_with_a_name_is_told_before_one_that_leans() -> None:
+    told = lines("It sorts each red vertex by colour first. Alice sorts each red vertex by colour. ")
+    assert told == ["Alice sorts each red vertex by colour"]
+
+
 def test_nothing_is_told_twice_also_not_in_other_words() -> None:
     summary = ReasoningSummary()
     summary.feed("Let me check the units of the second equation. ")
@@ -116,14 +132,15 @@ def test_nothing_is_told_twice_also_not_in_other_words() -> None:
 
 def test_a_restart_forgets_the_text_and_remembers_what_was_told() -> None:
     summary = ReasoningSummary()
-    summary.feed("We multiply both sides by the denominator. The final answer")
+    summary.feed("We multiply both sides by the denominator. **Final Answer**\nThe")
     assert summary.line() == "We multiply both sides by the denominator"
-    summary.feed(" is somewhere over here. Half a sent")
+    summary.restart()
+    summary.feed("The matrix has exactly three rows. " * 20 + "Half a sent")
     summary.restart()
     assert not summary.ready
-    summary.feed(
-        "We multiply both sides by the denominator. Then we divide both sides by the numerator. Next"
-    )
+    summary.feed("We multiply both sides by the denominator. Next")
+    assert summary.line() is None
+    summary.feed(" we divide both sides by the numerator. After")
     assert summary.line() == "We divide both sides by the numerator"
 
 
@@ -197,6 +214,12 @@ def test_every_line_is_text_for_people(reasoning: list[str], detail: Detail) -> 
         assert not re.search(r"<[A-Za-z/!?]|\\boxed|\b42\b|`", line)
 
 
+def test_what_is_never_asked_for_is_not_kept() -> None:
+    summary = ReasoningSummary()
+    summary.feed("Let me check whether the next item is larger. " * 10_000)
+    assert len(summary._digested) == KEPT
+
+
 @given(reasonings, st.integers(1, 9), st.sampled_from(DETAILS))
 def test_pieces_do_not_matter(reasoning: list[str], size: int, detail: Detail) -> None:
     whole, pieces = ReasoningSummary(detail=detail), ReasoningSummary(detail=detail)
@@ -227,6 +250,8 @@ def test_reasoning_without_end_takes_bounded_memory() -> None:
 def test_an_old_clause_is_remembered_by_its_terms() -> None:
     told = Told()
     told.add(frozenset(["first", "clause"]))
+    assert told.knows(frozenset(["first", "clause", "longer"]))
+    assert told.knows(frozenset(["first"]))
     for number in range(REMEMBERED):
         told.add(frozenset([f"a{number}", f"b{number}"]))
     assert told.knows(frozenset(["first", "clause"]))
@@ -239,7 +264,7 @@ def test_an_old_clause_is_remembered_by_its_terms() -> None:
 def test_a_term_weighs_more_the_rarer_it_was() -> None:
     weights = Weights()
     weights.learn([["old", "old"], ["old"]])
-    weights.learn([["old", "new"], ["new"], ["once"]])
+    weights.learn([["old", "new"], ["old", "new"], ["once"]])
     assert weights.value(frozenset(["new"])) > weights.value(frozenset(["once"]))
     assert weights.value(frozenset(["new"])) > weights.value(frozenset(["old"]))
     assert weights.value(frozenset()) == 0

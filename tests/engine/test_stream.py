@@ -190,7 +190,7 @@ async def test_what_came_together_leaves_together(autojump_clock: MockClock) -> 
     world = World(FakeUpstream([THINK + SPEAK + FINISH + DONE]))
     async with world.stream(prompt="off", reasoning="off") as batches:
         sizes = [len(batch) async for batch in batches]
-    assert sizes == [2, 1]
+    assert sizes == [3]
 
 
 @pytest.mark.parametrize(

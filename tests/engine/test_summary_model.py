@@ -172,7 +172,7 @@ async def test_the_end_of_the_reasoning_cuts_the_question(autojump_clock: MockCl
     ((when, line),) = await heard(guest, THOUGHT, "And ", end_at=1.5)
     assert when == 1.5
     assert "price" in line
-    assert guest.upstream.closed_at == [1.5]
+    assert guest.upstream.closed_at == [1.55]  # the answer leaves first
 
 
 async def prompted(guest: Guest, messages: list[dict[str, Any]], hurry_at: float = 99.0) -> tuple[float, str]:
@@ -208,6 +208,23 @@ async def test_a_long_prompt_is_summarised_by_the_model_if_it_is_in_time(
     at, text = await prompted(Guest(script), LONG_PROMPT, hurry_at)
     assert at == when
     assert said in text
+
+
+async def test_a_bug_in_a_summary_costs_only_the_summary(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    def broken(*_: object, **__: object) -> str:
+        raise ZeroDivisionError
+
+    guest = Guest([SPOKEN])
+    monkeypatch.setattr(guest.model, "line", broken)
+    ((_, line),) = await heard(guest, THOUGHT, "And ", end_at=9.0)
+    assert "price" in line
+    monkeypatch.setattr("trio_gateway.engine.prompter.summarize_prompt", broken)
+    send, receive = trio.open_memory_channel[Batch](1)
+    await Prompter([{"role": "user", "content": "2+2?"}]).run(send)
+    with pytest.raises(trio.EndOfChannel):
+        await receive.receive()
 
 
 async def test_a_short_prompt_is_quoted_at_once(autojump_clock: MockClock) -> None:

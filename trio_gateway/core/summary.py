@@ -10,6 +10,7 @@ result is kept back.
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from .answer_guard import AnswerGuard
 from .clauses import clauses, shortened
 from .plain_text import cut, plain
 from .salience import Told, Weights
-from .sentences import Sentence, SentenceReader
+from .sentences import KEPT, Sentence, SentenceReader
 from .terms import is_cjk, terms
 
 __all__ = ["SIZES", "Detail", "ReasoningSummary"]
@@ -35,6 +36,9 @@ SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "d
 FIRST_LOOK = 30
 LONG_LOOK = 400
 """New characters from which on a line may be worth asking for: after the end of a sentence, and without."""
+DIGESTED_AT = 240
+"""New characters after which complete sentences are worked up. Most of a line's work is done so before it is
+asked for: the last one is asked for when the answer is about to leave."""
 FEWEST_TERMS = 2
 """Less is "let me see" in other words."""
 COMPARED = 12
@@ -58,6 +62,15 @@ class _Clause:
     sentence: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Digested:
+    """A sentence in plain words, its terms, and its clauses; none where it gives the result away."""
+
+    text: str
+    terms: list[str]
+    clauses: list[_Clause]
+
+
 class ReasoningSummary:
     """The extractive summary of one answer's reasoning.
 
@@ -73,14 +86,25 @@ class ReasoningSummary:
         self._guard = AnswerGuard()
         self._weights = Weights()
         self._told = Told()
+        self._digested: deque[_Digested] = deque(maxlen=KEPT)
+        self._sentences = 0
         self._silent = False
         self._new = 0
+        self._undigested = 0
         self._complete = False
         self._open_end = ""
 
     def feed(self, text: str) -> None:
         """Take reasoning as it comes, in pieces of any size."""
-        self._reader.feed(text)
+        start = 0
+        while start < len(text):
+            piece = text[start : start + DIGESTED_AT - self._undigested]
+            start += len(piece)
+            self._reader.feed(piece)
+            self._undigested += len(piece)
+            # At places that depend on the text alone, so that its pieces do not matter.
+            if self._undigested == DIGESTED_AT:
+                self._digest(self._reader.take())
         self._new += len(text)
         self._note_end(self._open_end + text)
 
@@ -91,14 +115,15 @@ class ReasoningSummary:
 
     def line(self) -> str | None:
         """What is new since the last line, in one line; None if nothing is worth saying."""
-        return self._say(self._reader.take())
+        self._digest(self._reader.take())
+        return self._say()
 
     def last(self) -> str | None:
         """The last line, when the reasoning has ended: what was left incomplete counts too."""
-        sentences = self._reader.take(final=True)
-        for sentence in sentences[-1:]:
-            self._guard.note_value(plain(sentence.text))
-        return self._say(sentences)
+        self._digest(self._reader.take(final=True))
+        if self._digested:
+            self._guard.note_value(self._digested[-1].text)
+        return self._say()
 
     def accept(self, line: str) -> bool:
         """Take a line that somebody else wrote of what is pending, which then counts as told.
@@ -108,7 +133,8 @@ class ReasoningSummary:
         told = frozenset(terms(line))
         if self._guard.tells(line) or self._told.knows(told):
             return False
-        self._candidates(self._reader.take())
+        self._digest(self._reader.take())
+        self._candidates()
         self._told.add(told)
         self._new = 0
         self._complete = False
@@ -117,8 +143,10 @@ class ReasoningSummary:
     def restart(self) -> None:
         """Another attempt reasons anew: forget what was pending, remember what was told."""
         self._reader.clear()
+        self._digested.clear()
         self._guard = AnswerGuard()
         self._new = 0
+        self._undigested = 0
         self._complete = False
         self._open_end = ""
 
@@ -134,30 +162,39 @@ class ReasoningSummary:
         else:
             self._open_end = ""
 
-    def _say(self, sentences: list[Sentence]) -> str | None:
+    def _digest(self, sentences: list[Sentence]) -> None:
+        self._undigested = 0
+        for sentence in sentences:
+            text = plain(sentence.text)
+            self._sentences += 1
+            parts = _of_code(text) if sentence.code else clauses(text)
+            if self._guard.hides(sentence.text, text):
+                parts = []
+            self._digested.append(
+                _Digested(text, terms(text), [_clause(part, self._sentences) for part in parts])
+            )
+
+    def _say(self) -> str | None:
         self._new = 0
         self._complete = False
-        chosen = self._choose(self._candidates(sentences))
+        chosen = self._choose(self._candidates())
         self._silent = not chosen
         for option in chosen:
             self._told.add(option.terms)
         return _joined(chosen) if chosen else None
 
-    def _candidates(self, sentences: list[Sentence]) -> list[_Clause]:
-        texts = [plain(sentence.text) for sentence in sentences]
-        self._weights.learn(terms(text) for text in texts)
-        # All sentences pass the guard before any clause does: the result may be betrayed by a later one.
-        hidden = [
-            self._guard.hides(sentence.text, text) for sentence, text in zip(sentences, texts, strict=True)
+    def _candidates(self) -> list[_Clause]:
+        """The clauses of the sentences since the last line, which are done with."""
+        digested = list(self._digested)
+        self._digested.clear()
+        self._weights.learn(sentence.terms for sentence in digested)
+        # All sentences have passed the guard before any clause does: a later one may betray the result.
+        return [
+            clause
+            for sentence in digested
+            for clause in sentence.clauses
+            if len(clause.terms) >= FEWEST_TERMS and not self._guard.tells(clause.text)
         ]
-        found = [
-            _clause(text, at)
-            for at, whole in enumerate(texts)
-            if not hidden[at]
-            for text in (_of_code(whole) if sentences[at].code else clauses(whole))
-            if not self._guard.tells(text)
-        ]
-        return [clause for clause in found if len(clause.terms) >= FEWEST_TERMS]
 
     def _choose(self, options: list[_Clause]) -> list[_Clause]:
         """The clauses to tell, in their order; none when all was told. The best pair is found by trying, and

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import structlog
 import trio
 
 from ..core.events import PromptSummary
 from ..core.prompt_summary import LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
+from .summary_model import Question, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from .summary_model import SummaryModel
 
 __all__ = ["Prompter"]
+
+log = structlog.get_logger("trio_gateway.summary")
 
 
 class Prompter:
@@ -26,22 +30,31 @@ class Prompter:
     ) -> None:
         self._messages = messages
         self._model = model
-        self._asking = trio.CancelScope()
+        self._question = Question()
 
     def hurry(self) -> None:
         """The answer is here: wait for the model no longer."""
-        self._asking.cancel()
+        self._question.drop()
 
     async def run(self, prompt_send: trio.MemorySendChannel[Batch]) -> None:
         """Say it; owns and closes *prompt_send*, which ends the phase."""
-        with prompt_send:
-            if self._messages is not None:
-                await prompt_send.send([PromptSummary(await self._line(self._messages))])
+        async with trio.open_nursery() as nursery:
+            with prompt_send:
+                if self._messages is not None:
+                    try:
+                        line = await self._line(self._messages, nursery)
+                    except Exception:
+                        # A bug in the summary. The answer matters more: the client merely misses this phase.
+                        log.exception("summary_failed")
+                    else:
+                        prompt_send.send_nowait([PromptSummary(line)])
+            hang_up(nursery)
 
-    async def _line(self, messages: Sequence[Mapping[str, Any]]) -> str:
+    async def _line(self, messages: Sequence[Mapping[str, Any]], nursery: trio.Nursery) -> str:
+        extractive = summarize_prompt(messages)
         text = prompt_text(messages)
-        said: str | None = None
-        if self._model is not None and len(text) > QUOTED_WHOLE:
-            with self._asking:
-                said = await self._model.line("prompt", text, width=LONGEST)
-        return said if said is not None else summarize_prompt(messages)
+        if self._model is None or len(text) <= QUOTED_WHOLE:
+            return extractive
+        self._question = self._model.ask(nursery, "prompt", text, LONGEST)
+        await self._question.settled()
+        return self._question.line or extractive

@@ -8,7 +8,7 @@ left, the gateway stops) cancels the nursery; there is nothing else to clean up.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -47,24 +47,30 @@ class EventStream:
         return self
 
     async def __anext__(self) -> Batch:
-        """The next batch; a ``Ping`` when there was none for a heartbeat (seconds)."""
+        """All that is there, once something is; a ``Ping`` when nothing was for a heartbeat (seconds)."""
+        batch = self._take()
+        while not batch:
+            if not self._phases:
+                raise StopAsyncIteration
+            # No scope where nothing has to be waited for: this is the way of every token.
+            with trio.move_on_after(self._heartbeat) as patience, suppress(trio.EndOfChannel):
+                batch = await self._phases[0].receive()
+            if patience.cancelled_caught:
+                return [Ping()]
+            batch = batch + self._take()
+        return batch
+
+    def _take(self) -> Batch:
+        """What is there already, from this phase and those after it."""
+        batch: Batch = []
         while self._phases:
-            # What is there already is taken without a scope: this is the path of every token.
             try:
-                return self._phases[0].receive_nowait()
+                batch += self._phases[0].receive_nowait()
             except trio.WouldBlock:
-                pass
+                break
             except trio.EndOfChannel:
                 del self._phases[0]
-                continue
-            with trio.move_on_after(self._heartbeat):
-                try:
-                    return await self._phases[0].receive()
-                except trio.EndOfChannel:
-                    del self._phases[0]
-                    continue
-            return [Ping()]
-        raise StopAsyncIteration
+        return batch
 
 
 @asynccontextmanager

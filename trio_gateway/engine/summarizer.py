@@ -8,6 +8,7 @@ reads the upstream never waits for any of it: ``feed`` and ``end`` are synchrono
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,6 +17,7 @@ import trio
 from ..core.events import Batch, ReasoningLine
 from ..core.summary import SIZES, ReasoningSummary
 from ..core.summary_request import MAX_REQUEST
+from .summary_model import Question, hang_up
 
 if TYPE_CHECKING:
     from ..core.summary import Detail
@@ -50,7 +52,7 @@ class Summarizer:
         self._model = model
         self._recent: deque[str] = deque()
         self._recent_size = 0
-        self._asking = trio.CancelScope()
+        self._question = Question()
         self._silent = silent
         self._interval = interval
         self._slows_down = detail == "concise"
@@ -78,23 +80,25 @@ class Summarizer:
         """The reasoning is over: say a last line if there is one, then close the phase."""
         self._ended.set()
         self._ready.set()
-        self._asking.cancel()
+        self._question.drop()
 
     async def run(self, lines_send: trio.MemorySendChannel[Batch]) -> None:
         """Send lines until :meth:`end`; owns and closes *lines_send*, which ends the phase."""
-        with lines_send:
-            try:
-                await self._speak(lines_send)
-            except Exception:
-                # A bug in the summary. The answer matters more: the client merely misses further lines.
-                log.exception("summary_failed")
+        async with trio.open_nursery() as nursery:
+            with lines_send:
+                try:
+                    await self._speak(lines_send, nursery)
+                except Exception:
+                    # A bug in the summary. The answer matters more: the client merely misses further lines.
+                    log.exception("summary_failed")
+            hang_up(nursery)
 
-    async def _speak(self, lines_send: trio.MemorySendChannel[Batch]) -> None:
+    async def _speak(self, lines_send: trio.MemorySendChannel[Batch], nursery: trio.Nursery) -> None:
         while True:
             await self._ready.wait()
             if self._ended.is_set():
                 break
-            line = await self._line()
+            line = await self._line(nursery)
             self._ready = trio.Event()
             if line is not None:
                 await lines_send.send([ReasoningLine(line)])
@@ -106,18 +110,22 @@ class Summarizer:
             if self._summary.ready:
                 self._ready.set()
         if (line := self._summary.last()) is not None:
-            await lines_send.send([ReasoningLine(line)])
+            with suppress(
+                trio.WouldBlock
+            ):  # a client that lags so far must not be kept from the answer by it
+                lines_send.send_nowait([ReasoningLine(line)])
 
-    async def _line(self) -> str | None:
+    async def _line(self, nursery: trio.Nursery) -> str | None:
         if self._model is not None:
             text = "".join(self._recent)
             self._recent.clear()
             self._recent_size = 0
-            said: str | None = None
-            with trio.CancelScope() as self._asking:
-                said = await self._model.line("reasoning", text, width=self._width)
-            if said is not None and self._summary.accept(said):
-                return said
+            question = self._question = self._model.ask(nursery, "reasoning", text, self._width)
+            await question.settled()
+            if self._ended.is_set():
+                return None  # what there is to say, the last line says
+            if question.line is not None and self._summary.accept(question.line):
+                return question.line
         return self._summary.line()
 
     def _keep(self, text: str) -> None:

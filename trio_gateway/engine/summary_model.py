@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import structlog
 import trio
 
 from ..core.answer import AnswerReader
@@ -27,7 +28,35 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .upstream import UpstreamAnswer
 
-__all__ = ["SummaryModel"]
+__all__ = ["Question", "SummaryModel", "hang_up"]
+
+log = structlog.get_logger("trio_gateway.summary")
+
+# Seconds after which a model that is still asked when the answer comes is told that it is not needed. Not at
+# once: hanging up takes a millisecond, and the answer is about to leave.
+_HANG_UP_AFTER = 0.05
+
+
+class Question:
+    """Something the model was asked."""
+
+    def __init__(self) -> None:
+        self.line: str | None = None
+        """Its answer; None: none, or none yet."""
+        self._settled = trio.Event()
+
+    def drop(self) -> None:
+        """The answer is no longer wanted."""
+        self._settled.set()
+
+    async def settled(self) -> None:
+        """Wait until it is answered or dropped."""
+        await self._settled.wait()
+
+
+def hang_up(nursery: trio.Nursery) -> None:
+    """End the questions that were asked in *nursery*, in a moment."""
+    nursery.cancel_scope.deadline = trio.current_time() + _HANG_UP_AFTER
 
 
 class SummaryModel:
@@ -37,6 +66,23 @@ class SummaryModel:
         self._config = config
         self._backend = backend
         self._metrics = metrics
+
+    def ask(
+        self, nursery: trio.Nursery, kind: Literal["prompt", "reasoning"], text: str, width: int
+    ) -> Question:
+        """Have :meth:`line` asked for in *nursery*."""
+        question = Question()
+        nursery.start_soon(self._settle, question, kind, text, width)
+        return question
+
+    async def _settle(
+        self, question: Question, kind: Literal["prompt", "reasoning"], text: str, width: int
+    ) -> None:
+        try:
+            question.line = await self.line(kind, text, width=width)
+        except Exception:
+            log.exception("summary_failed")  # a bug of ours, which costs no more than this line
+        question.drop()
 
     async def line(self, kind: Literal["prompt", "reasoning"], text: str, *, width: int) -> str | None:
         """A line about *text*, or None: refused, failed, late or useless, which is counted here.
