@@ -17,7 +17,8 @@ CASES = [
     ("Compute 1 + 3(4) = 13.", ["Computing 1 + 3(4) = 13"]),
     ("Find is a command of the shell.", ["Find is a command of the shell"]),
     ("I'll plug the value into the formula, right?", ["Plugging the value into the formula"]),
-    ("To convert it, I can use the table of powers.", ["Converting it, I can use the table of powers"]),
+    ("To convert it, I can use the table of powers.", ["To convert it, I can use the table of powers"]),
+    ("To convert the number to binary, step by step.", ["Converting the number to binary, step by step"]),
     ("Okay. Hmm.", []),
     ("Let me think.", []),
     # Long sentences are parted, outside brackets.

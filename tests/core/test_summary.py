@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,6 +96,14 @@ REVIEWED = [
 )
 def test_reviewed(reasoning: tuple[str, ...], wanted: list[str]) -> None:
     assert lines(*reasoning) == wanted
+
+
+def test_the_examples_of_the_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "summaries.md").read_text(encoding="utf-8")
+    examples = re.findall(r"((?:^>.*\n)+)\n   → (.*)\n", page, re.MULTILINE)
+    assert len(examples) == 20
+    for quoted, line in examples:
+        assert lines("\n".join(quote[2:] for quote in quoted.splitlines())) == [line]
 
 
 def test_the_answer_is_kept_back() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
 
+from mock_llm import load_traces
 from trio_gateway.core.chat import ChatRequest, parse_chat_request
 from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
@@ -415,3 +418,21 @@ async def test_an_answer_in_one_object(autojump_clock: MockClock) -> None:
 async def test_an_object_without_end(autojump_clock: MockClock) -> None:
     world = World(FakeUpstream([b"[" * 65536] * 200, streamed=False), max_attempts=1)
     assert failure(await world.answer())[1] == "upstream_protocol"
+
+
+async def test_two_minutes_of_thinking_are_told_without_gaps(autojump_clock: MockClock) -> None:
+    """Real reasoning at 30 tokens a second: no gap between signs of progress is longer than two intervals."""
+    traces = load_traces(Path(__file__).parent.parent / "data" / "reasoning_traces.jsonl")
+    text = "\n".join(trace.reasoning for trace in traces)
+    steps: list[bytes | float | Exception] = [sse_chunk({"content": "<think>"})]
+    for start in range(0, 120 * 30 * 4, 4):
+        steps += [sse_chunk({"content": text[start : start + 4]}), 1 / 30]
+    world = World(FakeUpstream([*steps, sse_chunk({"content": "</think>4"}), FINISH + DONE]))
+    told = await world.answer()
+    times = [0.0, *(when for when, event in told if isinstance(event, ReasoningLine | Ping))]
+    assert max(later - sooner for sooner, later in pairwise(times)) <= 4.0
+    lines = [event.text for _, event in told if isinstance(event, ReasoningLine)]
+    assert len(lines) == len(set(lines))
+    assert len(lines) > 30
+    first_output = next(when for when, event in told if isinstance(event, OutputDelta))
+    assert first_output == pytest.approx(120.0, abs=0.1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from trio_gateway.core.events import Batch, ReasoningLine
+from trio_gateway.core.events import Batch, Ping, ReasoningLine
 from trio_gateway.engine.summarizer import Summarizer
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Heard:
 
     def __init__(self, summarizer: Summarizer, nursery: trio.Nursery) -> None:
         self.lines: list[tuple[float, str]] = []
+        self.signs: list[float] = []
         self.closed_at: float | None = None
         send, receive = trio.open_memory_channel[Batch](1)
         nursery.start_soon(summarizer.run, send)
@@ -51,13 +53,17 @@ class Heard:
 
     async def _listen(self, receive: trio.MemoryReceiveChannel[Batch]) -> None:
         async for (event,) in receive:
-            assert isinstance(event, ReasoningLine)
-            self.lines.append((round(trio.current_time(), 3), event.text))
+            now = round(trio.current_time(), 3)
+            if isinstance(event, ReasoningLine):
+                self.lines.append((now, event.text))
+            else:
+                assert isinstance(event, Ping)
+                self.signs.append(now)
         self.closed_at = round(trio.current_time(), 3)
 
 
 @pytest.fixture
-def summarizer(monkeypatch: pytest.MonkeyPatch) -> Summarizer:
+async def summarizer(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> Summarizer:
     return make(monkeypatch)
 
 
@@ -114,6 +120,22 @@ async def test_a_thought_not_worth_a_line_costs_a_moment_not_an_interval(
     await trio.sleep_until(2.0)
     assert heard.lines == [(1.25, "a")]
     summarizer.end()
+
+
+async def test_with_nothing_new_a_sign_of_life_stands_for_the_line(
+    summarizer: Summarizer, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    heard = Heard(summarizer, nursery)
+    await feed(summarizer, 0.5, "a")
+    for tenth in range(6, 101):
+        await feed(summarizer, tenth / 10, "-")
+    await trio.sleep_until(30.0)  # silence of the upstream is not the summary's to cover
+    summarizer.end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert heard.lines == [(0.5, "a")]
+    gaps = [later - sooner for sooner, later in pairwise([0.5, *heard.signs])]
+    assert 4 <= len(gaps) <= 5
+    assert all(2.0 <= gap <= 2.5 for gap in gaps)
 
 
 async def test_another_attempt_forgets_what_was_not_told(

@@ -135,8 +135,8 @@ async def heard(guest: Guest, *pieces: str, end_at: float) -> list[tuple[float, 
 
     async def listen() -> None:
         async for (event,) in receive:
-            assert isinstance(event, ReasoningLine)
-            lines.append((round(trio.current_time(), 2), event.text))
+            if isinstance(event, ReasoningLine):
+                lines.append((round(trio.current_time(), 2), event.text))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(summarizer.run, send)

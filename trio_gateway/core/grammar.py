@@ -59,7 +59,7 @@ class Grammar:
         prose_ends = [phrase(Kind.PROSE_END, text) for text in _unique(model.prose_ends)]
         cues = [phrase(Kind.CUE, cue) for cue in CUES]
         self.prose = Scan(tools, sentence=prose_ends, line=tags, outside_code=True)
-        self.candidate = Scan(tools, sentence=cues, line=tags, outside_code=True)
+        self.candidate = Scan(tools, sentence=cues, line=tags)
 
     def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:
         """In output: whether *orphans* count, and the closers of the wrappers that are open."""
@@ -79,7 +79,6 @@ class _Harmony(Grammar):
 
     def __init__(self) -> None:
         super().__init__(ModelConfig())
-        self.echo = self.head = HARMONY.line
         self.any_block = HARMONY
 
     def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:

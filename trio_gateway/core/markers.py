@@ -20,7 +20,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["BLANKS", "Hit", "Kind", "Lexicon", "Marker", "Scan", "is_prose", "orphan", "phrase", "tag"]
 
@@ -81,7 +81,7 @@ def tag(kind: Kind, text: str, *, attributes: bool = False) -> Marker:
     if attributes:
         stem = pattern.removesuffix(">")
         pattern = f"{stem}(?:{_ATTRIBUTES})?>"
-        more, slack = re.compile(stem + _ATTRIBUTES), BLANKS + 1
+        more, slack = re.compile(stem + _ATTRIBUTES), BLANKS
     return Marker(kind, text.lower(), pattern, folded=True, more=more, slack=slack)
 
 
@@ -155,13 +155,12 @@ class Scan:
 
     def __init__(
         self,
-        mid: Iterable[Marker] = (),
+        mid: Sequence[Marker] = (),
         *,
-        sentence: Iterable[Marker] = (),
-        line: Iterable[Marker] = (),
+        sentence: Sequence[Marker] = (),
+        line: Sequence[Marker] = (),
         outside_code: bool = False,
     ) -> None:
-        mid, sentence, line = tuple(mid), tuple(sentence), tuple(line)
         self.mid = Lexicon(mid)
         self.sentence = Lexicon((*mid, *sentence)) if sentence else self.mid
         self.line = Lexicon((*mid, *sentence, *line)) if line or sentence else self.mid

@@ -24,16 +24,15 @@ class Doubt:
     """Weighs one text in doubt, which begins with the words.
 
     *scan* has the cues and the tags; *window* is the number of characters that decide, the words included.
-    ``code`` has followed the text as far as it was weighed.
     """
 
-    __slots__ = ("_scan", "_weighed", "_window", "code")
+    __slots__ = ("_code", "_scan", "_weighed", "_window")
 
     def __init__(self, scan: Scan, window: int) -> None:
         self._scan = scan
         self._window = window
         self._weighed = 0
-        self.code = CodeTracker()
+        self._code = CodeTracker()
 
     def weigh(self, text: str, at: int, *, final: bool) -> int | None:
         """Weigh ``text[at:]``, which each time begins with what it was before; *final*: no more will come.
@@ -50,7 +49,7 @@ class Doubt:
             if hit is None:
                 continue
             self._follow(text, at, place)
-            if self.code.inside():
+            if self._code.inside():
                 continue
             match hit.marker:
                 case None:
@@ -65,5 +64,5 @@ class Doubt:
         return None
 
     def _follow(self, text: str, at: int, end: int) -> None:
-        self.code.add(text[at + self._weighed : end])
+        self._code.add(text[at + self._weighed : end])
         self._weighed = end - at

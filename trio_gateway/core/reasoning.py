@@ -299,17 +299,12 @@ class ReasoningSplitter:
             return len(text)
         if verdict == CONFIRMED:
             return self._commit(at)
-        words = _without_blanks(text[at:verdict])
-        self._last = words.rstrip()[-1]
-        self._code = self._doubt.code
-        self._account.think(words)
         self._enter(State.PROSE, self._grammar.prose)
-        return at + len(words)
+        return self._give(text, at, verdict)
 
     def _commit(self, at: int) -> int:
         """The words did end the prose; they are output, and are read as such."""
         self._account.close_block()
-        self._code = CodeTracker()
         self._enter(State.OUTPUT, self._output_scan())
         return at
 

@@ -1,8 +1,9 @@
 """Speaks while the model thinks: turns reasoning that is still coming into lines, at the right moments.
 
 What is worth saying is decided in ``core.summary``; here is only when. The first line goes out with the
-first complete thought, further ones an interval apart, the last when the reasoning ends. The task that
-reads the upstream never waits for any of it: ``feed`` and ``end`` are synchronous.
+first complete thought, further ones an interval apart, the last when the reasoning ends. A model that
+repeats itself, or is about to tell the result, gives nothing new to say: then a sign of life stands for the
+line. The task that reads the upstream never waits for any of it: ``feed`` and ``end`` are synchronous.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from ..core.events import Batch, ReasoningLine
+from ..core.events import Batch, Ping, ReasoningLine
 from ..core.summary import SIZES, ReasoningSummary
 from ..core.summary_request import MAX_REQUEST
 from .summary_model import Question, hang_up
@@ -57,6 +58,7 @@ class Summarizer:
         self._interval = interval
         self._slows_down = detail == "concise"
         self._told = 0
+        self._sign_due = trio.current_time() + interval
         self._ready = trio.Event()
         self._ended = trio.Event()
 
@@ -67,7 +69,7 @@ class Summarizer:
         self._summary.feed(text)
         if self._model is not None:
             self._keep(text)
-        if self._summary.ready:
+        if self._summary.ready or trio.current_time() >= self._sign_due:
             self._ready.set()
 
     def restart(self) -> None:
@@ -98,11 +100,15 @@ class Summarizer:
             await self._ready.wait()
             if self._ended.is_set():
                 break
-            line = await self._line(nursery)
+            line = await self._line(nursery) if self._summary.ready else None
             self._ready = trio.Event()
             if line is not None:
                 await lines_send.send([ReasoningLine(line)])
                 self._told += 1
+                self._sign_due = trio.current_time() + self._interval
+            elif trio.current_time() >= self._sign_due:
+                await lines_send.send([Ping()])
+                self._sign_due = trio.current_time() + self._interval
             with trio.move_on_after(self._pause() if line is not None else min(self._interval, _SECOND_LOOK)):
                 await self._ended.wait()
             if self._ended.is_set():
@@ -110,9 +116,7 @@ class Summarizer:
             if self._summary.ready:
                 self._ready.set()
         if (line := self._summary.last()) is not None:
-            with suppress(
-                trio.WouldBlock
-            ):  # a client that lags so far must not be kept from the answer by it
+            with suppress(trio.WouldBlock):  # it must not keep a client that lags from the answer
                 lines_send.send_nowait([ReasoningLine(line)])
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
