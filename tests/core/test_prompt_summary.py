@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trio_gateway.core.code_language import guess_language
 from trio_gateway.core.prompt_material import find_material, size_of
-from trio_gateway.core.prompt_summary import HEAD, LONGEST, QUOTED_WHOLE, summarize_prompt
+from trio_gateway.core.prompt_summary import HEAD, LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
 from trio_gateway.core.prompt_task import find_task
 
 Messages = list[dict[str, Any]]
@@ -369,6 +369,16 @@ def test_reviewed(messages: Messages, line: str) -> None:
 
 def test_no_messages_no_text() -> None:
     assert summarize_prompt([]) == ""
+    assert prompt_text([]) == ""
+
+
+def test_the_text_of_a_prompt_is_that_of_its_last_user_message() -> None:
+    messages = [
+        *user("one"),
+        *user([{"type": "text", "text": "two\n three"}]),
+        {"role": "tool", "content": "x"},
+    ]
+    assert prompt_text(messages) == "two three"
 
 
 MORE: list[tuple[Messages, str]] = [
@@ -427,6 +437,33 @@ def test_a_quoted_text_and_its_words() -> None:
     found = find_material("> one\n> two\n> three\n\nMy words.")
     assert found.labels == ["a quoted text of 6 words"]
     assert found.words.split() == ["My", "words."]
+
+
+LONG_NAMES = [{"type": "file", "filename": letter * 60} for letter in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "Roses grow along the long wall of the old stone house. " * 3,
+            'Processing: "Roses grow along the long wall of the old stone house. Roses grow along…" (',
+        ),
+        (
+            'Write "the word is red and the sea is green and the sky is blue in the early morning" on the wall. '
+            + "Do. " * 9,
+            'Writing "the word is red and the sea is green and the sky is blue in the early…" (',
+        ),
+        (
+            'Write "red" on the wall, and do not forget to write it large enough for all to see it from afar. '
+            * 2,
+            'Writing "red" on the wall, and do not forget to write it large enough for all to see… (',
+        ),
+    ],
+)
+def test_a_quotation_ends_where_the_details_begin(text: str, line: str) -> None:
+    told = summarize_prompt(user([{"type": "text", "text": text}, *LONG_NAMES]))
+    assert told.startswith(line)
 
 
 def test_only_the_first_tags_are_read() -> None:

@@ -149,6 +149,7 @@ Row = tuple[ModelConfig, str, str, str]
         (THINK, "1. b\n   ```\n<think>\n", "", "1. b\n   ```\n<think>\n"),
         (THINK, "b\n```\nc\n```\n<think>a</think>d", "a", "b\n```\nc\n```\nd"),
         (THINK, "b\n````\n```\n<think>\n````\n<think>a</think>d", "a", "b\n````\n```\n<think>\n````\nd"),
+        (THINK, "b\n<think>a</think>~~~\n<think>\n~~~\n<think>c</think>d", "a\nc", "b\n~~~\n<think>\n~~~\nd"),
         # never between backticks, which a blank line parts
         (THINK, "b `\n<think>` c", "", "b `\n<think>` c"),
         (THINK, "b ``a`\n<think>`` c", "", "b ``a`\n<think>`` c"),
@@ -179,6 +180,7 @@ Row = tuple[ModelConfig, str, str, str]
         (THINK, "<think>a</think >b</think>c", "a</think >b", "c"),
         (THINK, "<thin\u212a>a", "", "<thin\u212a>a"),
         (MANY, "[t]a[/t]", "", "[t]a[/t]"),
+        (ModelConfig(markers=(("Here’s how:", "That’s it:"),)), "Here's how: a That's it: b", "a", "b"),
     ],
 )  # fmt: skip
 def test_where_a_start_counts(model: ModelConfig, text: str, reasoning: str, output: str) -> None:
@@ -357,6 +359,10 @@ def test_orphan_end(text: str, streamed: Account, whole: Account, count: int) ->
         assert splitter.orphans == count
 
 
+def test_a_splitter_assumes_nothing_unasked() -> None:
+    assert ReasoningSplitter(THINK).feed("a") == [Output("a")]
+
+
 def test_what_is_whole_gives_output_only_once_it_is_certain() -> None:
     splitter = splitter_for(THINK, whole=True)
     assert splitter.feed("a") == splitter.feed("b") == []
@@ -369,6 +375,13 @@ def test_what_is_whole_gives_output_only_once_it_is_certain() -> None:
         Reasoning("a"),
         Output("b"),
     ]
+
+
+def test_what_is_whole_leaves_at_once_where_reasoning_is_structured() -> None:
+    splitter = splitter_for(THINK, whole=True)
+    splitter.feed("a ")
+    assert splitter.structured() == [Output("a"), Output(" ")]
+    assert splitter.feed("b") == [Output("b")]
 
 
 def test_no_orphan_of_prose_or_of_a_model_that_starts_in_reasoning() -> None:

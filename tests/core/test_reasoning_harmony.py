@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from trio_gateway.core.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import Output, Piece, Promotion, Reasoning, ToolCall
@@ -92,6 +93,12 @@ def test_what_comes_beside_the_text() -> None:
     assert splitter.feed("b") == [Output("b")]
     assert splitter.structured() == []
     assert splitter.feed(FINAL) == [Output(FINAL)]
+
+
+def test_a_prompt_that_opened_a_message() -> None:
+    model = replace(HARMONY, starts_in_reasoning=True)
+    assert split(model, f"\na<|end|>{FINAL}b") == ("\na", "b")
+    assert split(model, f" {ANALYSIS}a<|end|>{FINAL}b") == ("a", "b")
 
 
 def test_open_message() -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from msgspec.structs import replace
 
+from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.families import family_of
 from trio_gateway.core.prose import CUES
 from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
 
 from .test_reasoning import account_of, cuts, pieces_of, split, splitter_for
-
-if TYPE_CHECKING:
-    from trio_gateway.core.config import ModelConfig
 
 PROSE = replace(family_of("default"), tool_markers=("<tool_call>",), wrappers=(("<answer>", "</answer>"),))
 AT_ONCE = replace(PROSE, prose_hold=0)
@@ -126,6 +122,12 @@ def test_doubt(model: ModelConfig, text: str, reasoning: str, output: str) -> No
 )  # fmt: skip
 def test_tags_beat_prose(text: str, reasoning: str, output: str) -> None:
     assert split(PROSE, text) == (reasoning, output)
+
+
+def test_apostrophes_of_the_configuration() -> None:
+    model = ModelConfig(prose_starts=("Let’s see",), prose_ends=("That’s it", "It’s:"))
+    assert split(model, "Let's see. That's it") == ("Let's see. ", "That's it")
+    assert split(model, "Let’s see. It's: 4") == ("Let’s see. ", "It's: 4")
 
 
 def test_prose_is_off_where_the_prompt_opened_a_block() -> None:

@@ -153,6 +153,18 @@ def test_a_restart_forgets_the_text_and_remembers_what_was_told() -> None:
     assert summary.line() == "We divide both sides by the numerator"
 
 
+def test_a_line_of_somebody_else_counts_as_told() -> None:
+    summary = ReasoningSummary()
+    summary.feed("Let me check the units of the second equation. So the answer is 1234. Next")
+    assert not summary.accept("The result of it all is 1234")
+    assert not summary.accept("So the answer is seven")
+    assert summary.accept("Checking units in the second equation")
+    assert not summary.ready
+    assert not summary.accept("Checking units of the second equation")
+    summary.feed(" we check the units of the second equation. Then we draw the graph of both. End")
+    assert summary.line() == "We draw the graph of both"
+
+
 def test_much_that_is_new_makes_one_line() -> None:
     text = "".join(f"We compare row{number} with column{number * 3} of the matrix. " for number in range(60))
     assert len(lines(text)) == 1

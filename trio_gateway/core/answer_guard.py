@@ -79,10 +79,14 @@ class AnswerGuard:
             self._closing = True
         elif _DOUBT.match(raw):
             self._closing = False
-        if not (self._closing or _ANNOUNCED.search(raw) or self._reaches_aim(sentence)):
+        if not (self._closing or _ANNOUNCED.search(raw) or self.announces(sentence)):
             return False
         self.note_value(sentence)
         return True
+
+    def announces(self, text: str) -> bool:
+        """Whether *text*, in plain words, names an answer or states a value of what was asked for."""
+        return bool(_ANNOUNCED.search(text)) or self._reaches_aim(text)
 
     def note_value(self, sentence: str) -> None:
         """Take the last value of *sentence* for a result; single digits are too common to be told apart."""
@@ -111,9 +115,8 @@ class AnswerGuard:
         subject = {term for term in terms(_FIRST_COPULA.split(said[-1])[0]) if _NAME.match(term)}
         common = subject.intersection(self._aim)
         named = len(common) >= 2 or self._aim[0] in common
-        return (named and 2 * len(common) >= len(subject)) or not set(self._aim).isdisjoint(
-            terms(stated["unit"])
-        )
+        in_its_unit = not set(self._aim).isdisjoint(terms(stated["unit"]))
+        return in_its_unit or (named and 2 * len(common) >= len(subject))
 
 
 def _bare(value: str) -> str:

@@ -53,7 +53,8 @@ _BESIDE = _words(
     r"be able to|need to|figure out how to|make sure to|proceed to|go back and|think about how to",
 )
 _INTENTION = re.compile(
-    rf"(?:let me|let's|let us|to(?!.*\b(?:i|we|you|it|they)\b)|(?:i|we){_MODAL})\s+(?:{_BESIDE} )*(?P<verb>[a-z]+(?:-[a-z]+)?)\b",
+    rf"(?:let me|let's|let us|to(?!.*\b(?:i|we|you|it|they)\b)|(?:i|we){_MODAL})\s+(?:{_BESIDE} )*"
+    r"(?P<verb>[a-z]+(?:-[a-z]+)?)\b",
     re.IGNORECASE,
 )
 # Bare verbs that are hardly ever nouns.

@@ -119,8 +119,16 @@ def _summarize(text: str, extras: list[str]) -> str:
         details = size + details
     else:
         return cut(f"Looking at {_listed(details[:DETAILS]) or 'a long message'}", LONGEST)
-    suffix = f" ({', '.join(details[:DETAILS])})" if details else ""
-    return cut(deed, LONGEST - len(suffix)) + suffix
+    suffix = f" ({', '.join(list(dict.fromkeys(details))[:DETAILS])})" if details else ""
+    return _fitted(deed, LONGEST - len(suffix)) + suffix
+
+
+def _fitted(deed: str, width: int) -> str:
+    """The deed cut to *width*; a quotation that is cut gets its end back."""
+    if len(deed) <= width:
+        return deed
+    head = cut(deed, width - 1)
+    return head + '"' if head.count('"') % 2 else head
 
 
 def _with_size(task: Task, text: str) -> tuple[str, list[str]]:

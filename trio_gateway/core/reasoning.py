@@ -298,15 +298,11 @@ class ReasoningSplitter:
             self._held = text[at:]
             return len(text)
         if verdict == CONFIRMED:
-            return self._commit(at)
+            self._account.close_block()
+            self._enter(State.OUTPUT, self._output_scan())
+            return at  # the words are read again, as output
         self._enter(State.PROSE, self._grammar.prose)
         return self._give(text, at, verdict)
-
-    def _commit(self, at: int) -> int:
-        """The words did end the prose; they are output, and are read as such."""
-        self._account.close_block()
-        self._enter(State.OUTPUT, self._output_scan())
-        return at
 
     def _meet(self, hit: Hit, text: str, at: int, place: int) -> int:
         """A marker stands at *place*, where it counts; whitespace that touches it begins at *at*."""

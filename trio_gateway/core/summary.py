@@ -130,10 +130,10 @@ class ReasoningSummary:
 
         False, and nothing changes, if it repeats what was told or gives the result away.
         """
-        told = frozenset(terms(line))
-        if self._guard.tells(line) or self._told.knows(told):
-            return False
         self._digest(self._reader.take())
+        told = frozenset(terms(line))
+        if self._guard.announces(line) or self._guard.tells(line) or self._told.knows(told):
+            return False
         self._candidates()
         self._told.add(told)
         self._new = 0
