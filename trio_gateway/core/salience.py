@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Told", "Weights"]
+__all__ = ["SIMILAR_AFTER_SILENCE", "TOO_SIMILAR", "Told", "Weights"]
 
 VOCABULARY = 4000
 """Terms whose rounds are counted; the rarer half is forgotten beyond."""
@@ -18,6 +18,9 @@ REMEMBERED = 256
 REMEMBERED_EXACTLY = 4096
 TOO_SIMILAR = 0.7
 """Share of the shorter clause's terms that makes two clauses say the same."""
+SIMILAR_AFTER_SILENCE = 0.9
+"""The same after a round without a line: a model that goes over its work again says little that is new, and
+that little is then worth more than nothing."""
 
 
 class Weights:
@@ -62,13 +65,13 @@ class Told:
         if len(self._exact) > REMEMBERED_EXACTLY:
             del self._exact[next(iter(self._exact))]
 
-    def knows(self, clause: frozenset[str]) -> bool:
-        """Whether a clause of these terms would repeat what was told."""
+    def knows(self, clause: frozenset[str], similar: float = TOO_SIMILAR) -> bool:
+        """Whether a clause of these terms would repeat what was told, if more than that share is the same."""
         if hash(clause) in self._exact:
             return True
         size = len(clause)
         for told in self._recent:
             common = len(clause & told)
-            if common > TOO_SIMILAR * size or common > TOO_SIMILAR * len(told):
+            if common > similar * size or common > similar * len(told):
                 return True
         return False

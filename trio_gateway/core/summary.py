@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from .answer_guard import AnswerGuard
 from .clauses import clauses, shortened
 from .plain_text import cut, plain
-from .salience import Told, Weights
+from .salience import SIMILAR_AFTER_SILENCE, TOO_SIMILAR, Told, Weights
 from .sentences import KEPT, Sentence, SentenceReader
 from .terms import is_cjk, terms
 
@@ -218,17 +218,20 @@ class ReasoningSummary:
         if self._silent:
             shorter += [(option, cut(option.text, self._size.width)) for option in options]
         whole = (_clause(text, option.sentence) for option, text in shorter if text)
-        return next(([clause] for clause in whole if not self._told.knows(clause.terms)), [])
+        return next(([clause] for clause in whole if not self._repeats(clause)), [])
 
     def _fresh(self, options: list[_Clause]) -> list[_Clause]:
         """The best options that were not told, best first."""
         fresh: list[_Clause] = []
         for option in sorted(options, key=lambda option: -self._value([option])):
-            if not self._told.knows(option.terms):
+            if not self._repeats(option):
                 fresh.append(option)
                 if len(fresh) == COMPARED:
                     break
         return fresh
+
+    def _repeats(self, clause: _Clause) -> bool:
+        return self._told.knows(clause.terms, SIMILAR_AFTER_SILENCE if self._silent else TOO_SIMILAR)
 
     def _fitting(self, lines: list[list[_Clause]]) -> list[list[_Clause]]:
         return [line for line in lines if len(_joined(line)) <= self._size.width]
