@@ -349,11 +349,12 @@ async def test_one_probe_at_the_half_open_instant() -> None:
         if number == 0:
             await stream.send_all(status(b"500 Oops"))
         else:
-            await trio.sleep(0.2)
+            await others_refused.wait()
             await stream.send_all(text_answer("4"))
 
     breaker = "max_attempts = 1\n[upstreams.a.breaker]\nconsecutive = 1\nopen_base = 0.1\nopen_cap = 0.1\njitter = 0.0\n"
     statuses: list[int] = []
+    others_refused = trio.Event()
     async with (
         open_upstream(script) as upstream,
         open_gateway(settings(upstream_toml(upstream.url, upstream=breaker))) as client,
@@ -364,6 +365,8 @@ async def test_one_probe_at_the_half_open_instant() -> None:
         async def one() -> None:
             response = await client.post("/v1/chat/completions", json=chat())
             statuses.append(response.status_code)
+            if len(statuses) == 19:
+                others_refused.set()
 
         async with trio.open_nursery() as nursery:
             for _ in range(20):
