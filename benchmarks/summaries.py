@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from trio_gateway.core.plain_text import plain
 from trio_gateway.core.summary import ReasoningSummary
+from trio_gateway.core.summary.plain_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

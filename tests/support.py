@@ -16,7 +16,7 @@ from hypercorn.config import Config
 
 from mock_llm import Options, serve_mock
 from trio_gateway import create_app
-from trio_gateway.core.settings import Settings, load_settings
+from trio_gateway.core.config.settings import Settings, load_settings
 from trio_gateway.core.sse import SSEDecoder, SSEEvent
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_gateway.core.answer_guard import SUPPOSED, AnswerGuard
+from trio_gateway.core.summary.answer_guard import SUPPOSED, AnswerGuard
 
 AIM = "I need to find the distance from A to B in cm."
 HIDDEN = [

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict, Unpack
 import pytest
 
 from trio_gateway.core.breaker import CircuitBreaker, Outcome, Permit, Reason, Refusal, State, Transition
-from trio_gateway.core.breaker_state import TABLE
+from trio_gateway.core.breaker.state import TABLE
 from trio_gateway.core.config import BreakerConfig
 
 S, F, N = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL

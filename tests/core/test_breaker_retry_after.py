@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.retry_after import clamp_retry_after, parse_retry_after, parse_retry_after_ms
+from trio_gateway.core.breaker.retry_after import clamp_retry_after, parse_retry_after, parse_retry_after_ms
 
 THEN = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110
 

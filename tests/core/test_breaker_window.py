@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_gateway.core.breaker.window import CallWindow, TimeWindow, Totals, open_window
 from trio_gateway.core.config import BreakerConfig
-from trio_gateway.core.window import CallWindow, TimeWindow, Totals, open_window
 
 Call = tuple[float, bool, bool]
 """Seconds since the call before, failed, slow."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trio_gateway.core.clauses import clauses, shortened
-from trio_gateway.core.terms import LONGEST, is_cjk, terms
-from trio_gateway.core.verbs import VERBS, gerund
+from trio_gateway.core.summary.clauses import clauses, shortened
+from trio_gateway.core.summary.terms import LONGEST, is_cjk, terms
+from trio_gateway.core.summary.verbs import VERBS, gerund
 
 CASES = [
     # Fillers go, intentions become deeds.

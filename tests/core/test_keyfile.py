@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.config import ConfigError
-from trio_gateway.core.keyfile import ClientKey, parse_keys
+from trio_gateway.core.config.keyfile import ClientKey, parse_keys
 
 A = hashlib.sha256(b"a").hexdigest()
 B = hashlib.sha256(b"b").hexdigest()

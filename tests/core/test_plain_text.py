@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.formulas import MAX_DEPTH, loose_formula, plain_formula
-from trio_gateway.core.plain_text import cut, harmless, one_line, plain
+from trio_gateway.core.summary.formulas import MAX_DEPTH, loose_formula, plain_formula
+from trio_gateway.core.summary.plain_text import cut, harmless, one_line, plain
 
 FORMULAS = [
     (r"\dbinom{4}{2} = \frac{4!}{2!\,2!}", "C(4, 2) = 4!/(2! 2!)"),

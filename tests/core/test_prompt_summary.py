@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.code_language import guess_language
-from trio_gateway.core.prompt_material import find_material, size_of
-from trio_gateway.core.prompt_summary import HEAD, LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
-from trio_gateway.core.prompt_task import find_task
+from trio_gateway.core.summary.code_language import guess_language
+from trio_gateway.core.summary.prompt import HEAD, LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
+from trio_gateway.core.summary.prompt_material import find_material, size_of
+from trio_gateway.core.summary.prompt_task import find_task
 
 Messages = list[dict[str, Any]]
 

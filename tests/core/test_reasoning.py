@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_gateway.core import account
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import (
@@ -19,6 +18,7 @@ from trio_gateway.core.reasoning import (
     Reasoning,
     ReasoningSplitter,
     ToolCall,
+    account,
     starts_in_reasoning,
 )
 

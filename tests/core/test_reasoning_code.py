@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.codespans import COLLECT, CodeTracker
+from trio_gateway.core.reasoning.codespans import COLLECT, CodeTracker
 
 
 def inside(*parts: str, blank: str = "") -> bool:

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from trio_gateway.core import codespans
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.families import DEFAULT_MODELS, family_of
-from trio_gateway.core.prose import CUES
-from trio_gateway.core.reasoning import Output, Piece, Promotion, Reasoning, ToolCall
+from trio_gateway.core.reasoning import Output, Piece, Promotion, Reasoning, ToolCall, codespans
+from trio_gateway.core.reasoning.prose import CUES
 
 from .test_reasoning import account_of, pieces_of, splitter_for
 

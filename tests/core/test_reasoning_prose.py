@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.families import family_of
-from trio_gateway.core.prose import CUES
 from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
+from trio_gateway.core.reasoning.prose import CUES
 
 from .test_reasoning import account_of, cuts, pieces_of, split, splitter_for
 

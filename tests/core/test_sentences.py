@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core import sentences
-from trio_gateway.core.sentences import BLOCK, KEPT, LONGEST, LONGEST_CJK, SentenceReader
+from trio_gateway.core.summary import sentences
+from trio_gateway.core.summary.sentences import BLOCK, KEPT, LONGEST, LONGEST_CJK, SentenceReader
 
 
 def read(text: str, *, final: bool = True) -> list[str]:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.salience import REMEMBERED, REMEMBERED_EXACTLY, VOCABULARY, Told, Weights
-from trio_gateway.core.sentences import KEPT
-from trio_gateway.core.summary import LONG_LOOK, SIZES, ReasoningSummary
+from trio_gateway.core.summary import SIZES, ReasoningSummary
+from trio_gateway.core.summary.lines import LONG_LOOK
+from trio_gateway.core.summary.salience import REMEMBERED, REMEMBERED_EXACTLY, VOCABULARY, Told, Weights
+from trio_gateway.core.summary.sentences import KEPT
 
 if TYPE_CHECKING:
     from trio_gateway.core.summary import Detail

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import trio
 
+from ..core.config.settings import resolve_model
 from ..core.families import family_of
-from ..core.settings import resolve_model
 from .upstream import UpstreamFailure
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import trio
 from msgspec.structs import replace
 
 from ..core.breaker import Snapshot, State
+from ..core.config.settings import Settings, resolve_model
 from ..core.errors import ApiError, RequestError, error_for
-from ..core.settings import Settings, resolve_model
 from ..version import __version__
 from .admission import Admission, Route
 from .backends import Backend

@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from ..core.events import PromptSummary
-from ..core.prompt_summary import LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
+from ..core.summary.prompt import LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
 from .summary_model import Question, hang_up
 
 if TYPE_CHECKING:

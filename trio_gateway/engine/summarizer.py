@@ -17,7 +17,7 @@ import trio
 
 from ..core.events import Batch, Ping, ReasoningLine
 from ..core.summary import SIZES, ReasoningSummary
-from ..core.summary_request import MAX_REQUEST
+from ..core.summary.request import MAX_REQUEST
 from .summary_model import Question, hang_up
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ..core.families import family_of
 from ..core.faults import fault_of_transport
 from ..core.reasoning import starts_in_reasoning
 from ..core.sse import DONE, LineTooLongError, SSEDecoder
-from ..core.summary_request import MAX_TEXT, summary_body, summary_line
+from ..core.summary.request import MAX_TEXT, summary_body, summary_line
 from .upstream import UpstreamFailure
 
 if TYPE_CHECKING:

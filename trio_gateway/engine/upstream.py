@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
+from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
 from ..core.chunks import InbandError, describe_http_error
 from ..core.faults import Fault, fault_of_error, fault_of_transport
 from ..core.model_list import parse_model_ids
-from ..core.retry_after import parse_retry_after, parse_retry_after_ms
 from ..version import __version__
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from ..core.config.settings import Settings, load_settings
 from ..core.errors import RequestError, error_for
-from ..core.settings import Settings, load_settings
 from ..core.strict_json import dumps
 from ..engine.gateway import Gateway
 from .asgi import HTTPConnection, Lifespan

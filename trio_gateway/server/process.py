@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..core.settings import ConfigError, Settings, load_settings
+from ..core.config.settings import ConfigError, Settings, load_settings
 from .app import GatewayApp, create_app, read_text
 from .logs import configure_logging
 

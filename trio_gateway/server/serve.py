@@ -16,7 +16,7 @@ from .app import create_app
 
 if TYPE_CHECKING:
     from ..core.config import ServerConfig
-    from ..core.settings import Settings
+    from ..core.config.settings import Settings
 
 __all__ = ["PortError", "run_server"]
 

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from .config import ConfigError
+from .schema import ConfigError
 
 __all__ = ["ClientKey", "parse_keys"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ..strict_json import dumps
 from .plain_text import cut, plain
-from .strict_json import dumps
 
 __all__ = ["MAX_REQUEST", "MAX_TEXT", "PROMPT", "REASONING", "summary_body", "summary_line"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from msgspec import inspect
 
-from .config import ConfigError
+from .schema import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

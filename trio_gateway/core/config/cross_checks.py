@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from .families import DEFAULT_MODELS, family_of
+from ..families import DEFAULT_MODELS, family_of
 from .keyfile import parse_keys
 from .tables import quote
 
 if TYPE_CHECKING:
-    from .config import BreakerConfig, GatewayConfig, ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
+    from .schema import BreakerConfig, GatewayConfig, ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
     from .tables import KeyPath, Tables
 
 __all__ = ["KEY_WAYS", "base_url", "complete", "upstream_key"]

@@ -1,6 +1,6 @@
 """The gateway's configuration as values: what each key means, its unit, its range and its default.
 
-The TOML file and the environment are read into these structs by :mod:`trio_gateway.core.settings`;
+The TOML file and the environment are read into these structs by :mod:`trio_gateway.core.config.settings`;
 nothing here touches a file or a variable. Durations are seconds, sizes are bytes unless said otherwise.
 """
 
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from .summary_request import PROMPT, REASONING
+from ..summary.request import PROMPT, REASONING
 
 __all__ = [
     "BreakerConfig",

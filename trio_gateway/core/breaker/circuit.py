@@ -1,5 +1,5 @@
 """The circuit breaker of one upstream. Its theory of operation and its table of states stand in
-:mod:`trio_gateway.core.breaker_state`; here they are carried out.
+:mod:`trio_gateway.core.breaker.state`; here they are carried out.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .breaker_state import TABLE, Outcome, Permit, Reason, Refusal, Snapshot, State, Transition
 from .retry_after import clamp_retry_after
+from .state import TABLE, Outcome, Permit, Reason, Refusal, Snapshot, State, Transition
 from .window import open_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .config import BreakerConfig
+    from ..config import BreakerConfig
 
 __all__ = ["CircuitBreaker", "Outcome", "Permit", "Reason", "Refusal", "Snapshot", "State", "Transition"]
 

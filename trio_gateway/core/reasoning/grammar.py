@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .config import ModelConfig
+from ..config import ModelConfig
 from .harmony import HARMONY
 from .markers import Kind, Lexicon, Marker, Scan, is_prose, orphan, phrase, tag
 from .prose import CUES

@@ -31,9 +31,9 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from ..config import ModelConfig
 from .account import Account
 from .codespans import CodeTracker
-from .config import ModelConfig
 from .grammar import grammar_of
 from .harmony import Channel, read_header
 from .markers import BLANKS, Hit, Kind, Scan

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from .config import BreakerConfig
+    from ..config import BreakerConfig
 
 __all__ = ["CallWindow", "TimeWindow", "Totals", "Window", "open_window"]
 

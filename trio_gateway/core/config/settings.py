@@ -2,7 +2,7 @@
 
 The file is parsed into plain tables. Variables are laid over them (environment beats file beats default), and
 which value came from which variable is noted, so that a mistake is blamed on the right place. The tables are
-then checked against the structs of :mod:`trio_gateway.core.config`, checked across sections, and completed:
+then checked against the structs of :mod:`trio_gateway.core.config.schema`, across sections, and completed:
 full URLs, the upstreams' keys, the reasoning rules of each model's family. Every mistake is a
 :class:`ConfigError`; the first one found is told. No message holds a key, nor a value that could be one put
 in the wrong place.
@@ -18,9 +18,9 @@ import msgspec
 from msgspec import inspect
 from msgspec.structs import replace
 
-from .config import ConfigError, GatewayConfig, ModelConfig, ServerConfig
+from ..families import family_of
 from .cross_checks import KEY_WAYS, base_url, complete, upstream_key
-from .families import family_of
+from .schema import ConfigError, GatewayConfig, ModelConfig, ServerConfig
 from .tables import Tables, dotted, quote
 
 if TYPE_CHECKING:

@@ -1,0 +1,5 @@
+"""What is said of a prompt (`prompt`) and, as it comes, of a reasoning (`lines`)."""
+
+from .lines import SIZES, Detail, ReasoningSummary
+
+__all__ = ["SIZES", "Detail", "ReasoningSummary"]
