@@ -243,6 +243,14 @@ def test_any_other_effort_passes(fields: dict[str, object]) -> None:
     assert "chat_template_kwargs" not in sent
 
 
+def test_a_model_that_thought_too_long_is_asked_not_to_think() -> None:
+    fields = {"reasoning_effort": "high", "chat_template_kwargs": {"thinking": True}}
+    sent = forwarded(fields, thinking_switch="thinking", thinks=False)
+    assert sent["chat_template_kwargs"] == {"thinking": False}
+    assert "reasoning_effort" not in sent
+    assert forwarded(fields, thinks=False)["reasoning_effort"] == "high"
+
+
 def test_the_history_is_cleaned_in_what_is_forwarded_only() -> None:
     history = [{"role": "assistant", "content": "[Prompt Summary] x\n\n<t>y</t> <think>z</think>4"}, *HELLO]
     request = parsed(messages=history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -11,7 +12,7 @@ from trio_gateway.core.breaker import Permit
 from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import BreakerConfig, ModelConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
-from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
+from trio_gateway.core.faults import Fault, Replay, fault_of_error, fault_of_transport
 from trio_gateway.engine.admission import Admission, Route, Try
 from trio_gateway.engine.backends import Backend, Crowded
 from trio_gateway.engine.metrics import Metrics
@@ -47,8 +48,15 @@ def fail(attempt: Try, fault: Fault) -> None:
 def follow(route: Route, attempt: Try, fault: Fault) -> str | None:
     """The name of the upstream that is tried after *attempt* failed so."""
     fail(attempt, fault)
-    following = route.after(fault)
+    following = after(route, fault)
     return None if following is None else following.backend.name
+
+
+def after(route: Route, fault: Fault) -> Try | None:
+    """The attempt that follows, the pause before it left out."""
+    if fault.replay is Replay.NO:
+        return None
+    return (route.again() if route.pause(fault, math.inf) is not None else None) or route.next()
 
 
 async def test_each_upstream_has_its_tries_then_the_next_has_its_own() -> None:
@@ -58,7 +66,7 @@ async def test_each_upstream_has_its_tries_then_the_next_has_its_own() -> None:
     while attempt is not None:
         names.append(attempt.backend.name)
         fail(attempt, CUT)
-        attempt = route.after(CUT)
+        attempt = after(route, CUT)
     assert names == ["a", "a", "b", "c", "c"]
 
 
@@ -79,21 +87,44 @@ async def test_a_short_pause_is_waited_out() -> None:
     soon = fault_of_error(InbandError("x", status=503), own_key=True, retry_after=3.0)
     route = Route([backend("a")])
     fail(start(route), soon)
-    following = route.after(soon)
-    assert following is not None
-    assert following.pause == 3.0
+    assert route.pause(soon, time_left=3.1) == 3.0
+    assert route.pause(soon, time_left=2.9) is None
 
 
 async def test_another_try_waits_a_little_and_the_next_upstream_does_not() -> None:
     route = Route([backend("a"), backend("b")])
     fail(start(route), CUT)
-    again = route.after(CUT)
+    pause = route.pause(CUT, math.inf)
+    assert pause is not None
+    assert 0 <= pause <= 0.5
+    again = route.again()
     assert again is not None
-    assert 0 <= again.pause <= 0.5
     fail(again, CUT)
-    other = route.after(CUT)
+    assert route.pause(CUT, math.inf) is None
+    other = route.next()
     assert other is not None
-    assert (other.backend.name, other.pause) == ("b", 0.0)
+    assert (other.backend.name, other.extra) == ("b", False)
+
+
+async def test_repeats_and_hedges_share_a_budget_of_three_or_a_fifth() -> None:
+    a, b = backend("a"), backend("b")
+    routes = [Route([a, b]) for _ in range(40)]
+    for route in routes[:15]:
+        start(route)
+    repeats = [route.again() for route in routes[:4]]
+    assert [repeat is not None for repeat in repeats] == [True, True, True, False]
+    # At twenty requests a fifth is more than three.
+    for route in routes[15:17]:
+        start(route)
+    assert routes[3].again() is not None
+    assert routes[4].again() is None
+    assert repeats[0] is not None
+    a.release(repeats[0].permit)
+    a.refund()
+    assert routes[4].again() is not None
+    # A hedge counts where it runs; going on to the next upstream counts nowhere.
+    assert [route.next(extra=True) is not None for route in routes[5:9]] == [True, True, True, False]
+    assert all(route.next() is not None for route in routes[9:15])
 
 
 async def test_an_upstream_that_does_not_admit_is_passed_over() -> None:

@@ -115,20 +115,22 @@ def upstream_body(
     ask_usage: bool,
     keep_reasoning: bool = False,
     thinking_switch: str = "",
+    thinks: bool = True,
     markers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """The JSON to forward: always a stream, under the upstream's name of the *model*, its history cleaned.
 
     *ask_usage*: want token counts even if the client does not. *keep_reasoning*, *markers*: see
     :func:`~trio_gateway.core.messages.clean_history`. *thinking_switch*: the chat-template argument that a
-    ``reasoning_effort`` of ``none`` or ``minimal`` becomes; empty: the effort passes as it is.
+    ``reasoning_effort`` of ``none`` or ``minimal`` becomes; empty: the effort passes as it is. Not *thinks*:
+    the switch is thrown whatever the request says.
     """
     messages = clean_history(request.messages, keep_reasoning=keep_reasoning, markers=markers)
     body = {**request.body, "model": model, "messages": messages, "stream": True}
     if ask_usage:
         body["stream_options"] = {**_member(body, "stream_options"), "include_usage": True}
-    if thinking_switch and body.get("reasoning_effort") in NO_THINKING:
-        del body["reasoning_effort"]
+    if thinking_switch and (not thinks or body.get("reasoning_effort") in NO_THINKING):
+        body.pop("reasoning_effort", None)
         body["chat_template_kwargs"] = {**_member(body, "chat_template_kwargs"), thinking_switch: False}
     return dumps(body).encode()
 

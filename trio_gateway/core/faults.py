@@ -27,6 +27,7 @@ class Replay(Enum):
 
     SAME = "on the same upstream, then on the next"
     NEXT = "on the next upstream only"
+    WITHOUT_THINKING = "once more on the same upstream, asked not to think"
     NO = "nowhere: the request itself is at fault, or there is no time left"
 
 

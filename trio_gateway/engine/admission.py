@@ -29,11 +29,12 @@ _LONGEST_PAUSE = 5.0
 
 
 class Try(Struct, frozen=True):
-    """One attempt that may be made now, after *pause* seconds."""
+    """One attempt that may be made now."""
 
     backend: Backend
     permit: Permit
-    pause: float = 0.0
+    extra: bool = False
+    """It counts against the backend's budget for repeats and hedges, and is given back with ``refund``."""
 
 
 class Route:
@@ -55,26 +56,31 @@ class Route:
             turned.append(admitted)
         return _why_not(turned)
 
-    def after(self, fault: Fault) -> Try | None:
-        """The attempt that follows a failed one, or None when there is no other."""
-        if fault.replay is Replay.NO:
-            return None
+    def pause(self, fault: Fault, time_left: float) -> float | None:
+        """Seconds until the same upstream may be asked once more; None: better not at all."""
         backend = self._backends[self._position]
         pause = max(_backoff(self._tries), fault.error.retry_after or 0.0)
-        if (
-            fault.replay is Replay.SAME
-            and self._tries < backend.config.max_attempts
-            and pause <= _LONGEST_PAUSE
-        ):
-            admitted = backend.admit()
-            if isinstance(admitted, Permit):
-                self._tries += 1
-                return Try(backend, admitted, pause)
+        if fault.replay is not Replay.SAME or self._tries >= backend.config.max_attempts:
+            return None
+        return pause if pause <= _LONGEST_PAUSE and pause < time_left else None
+
+    def again(self) -> Try | None:
+        """One more attempt on the same upstream, if it and the budget for repeats allow it."""
+        backend = self._backends[self._position]
+        admitted = backend.admit(extra=True)
+        if not isinstance(admitted, Permit):
+            return None
+        self._tries += 1
+        return Try(backend, admitted, extra=True)
+
+    def next(self, *, extra: bool = False) -> Try | None:
+        """The first attempt on the next upstream that admits it. *extra*: beside one that still runs."""
         for position in range(self._position + 1, len(self._backends)):
-            admitted = self._backends[position].admit()
+            backend = self._backends[position]
+            admitted = backend.admit(extra=extra)
             if isinstance(admitted, Permit):
                 self._position, self._tries = position, 1
-                return Try(self._backends[position], admitted)
+                return Try(backend, admitted, extra=extra)
         return None
 
 

@@ -8,7 +8,9 @@ delivered, and the answer ends with an error.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, assert_never
 
 import structlog
 import trio
@@ -16,11 +18,15 @@ import trio
 from ..core.answer import AnswerReader
 from ..core.chat import NO_THINKING, ChatRequest, upstream_body
 from ..core.errors import error_for
-from ..core.faults import Fault
+from ..core.faults import Fault, Replay
 from ..core.reasoning import starts_in_reasoning
+from ..core.runaway import ReasoningLimit
 from .exchange import Exchange
+from .race import Race
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.learning import Evidence
     from .admission import Admission, Try
     from .backends import Backend
@@ -31,6 +37,14 @@ if TYPE_CHECKING:
 __all__ = ["Attempts"]
 
 log = structlog.get_logger("trio_gateway.stream")
+
+_ON_RUNAWAY: Final = MappingProxyType(
+    {"error": Replay.NO, "next": Replay.NEXT, "no_thinking": Replay.WITHOUT_THINKING}
+)
+
+
+def _nothing() -> None:
+    """Nobody waits for the first event."""
 
 
 class Attempts:
@@ -57,6 +71,7 @@ class Attempts:
         self._memory = shared.memory
         self._deadline = admission.admitted_at + shared.server.request_timeout
         self._gathered = gathered
+        self._thinks = True
         self._scope = trio.CancelScope()
 
     def cut(self) -> None:
@@ -80,34 +95,78 @@ class Attempts:
                 await self._outlet.fail(fault.error)
 
     async def _run(self, first: Try) -> Fault | None:
-        attempt = first
-        while True:
-            fault = await self._attempt(attempt)
+        attempt: Try | None = first
+        fault: Fault | None = None
+        while attempt is not None:
+            fault = await self._race(attempt) if self._model.hedge_after else await self._attempt(attempt)
             if fault is None or self._outlet.committed:
                 return fault
-            following = self._route.after(fault)
-            if following is None:
-                return fault
-            self._metrics.failovers.labels(self._report.phase).inc()
+            phase = self._report.phase
             await self._outlet.restart()
-            attempt = following
+            # A permit that is given here is in safe hands before the next moment this can be cancelled.
+            attempt = await self._following(fault)
+            if attempt is not None:
+                self._metrics.failovers.labels(phase).inc()
+        return fault
 
-    async def _attempt(self, attempt: Try) -> Fault | None:
+    async def _following(self, fault: Fault) -> Try | None:
+        """The attempt that follows a failed one, or None when there is no other."""
+        match fault.replay:
+            case Replay.NO:
+                return None
+            case Replay.WITHOUT_THINKING:
+                self._thinks = False
+                return self._route.again()
+            case Replay.SAME | Replay.NEXT:
+                pause = self._route.pause(fault, self._deadline - trio.current_time())
+                if pause is not None:
+                    await trio.sleep(pause)
+                    if (again := self._route.again()) is not None:
+                        return again
+                return self._route.next()
+            case _:
+                assert_never(fault.replay)
+
+    async def _race(self, first: Try) -> Fault | None:
+        """Run *first*; if its upstream is silent for too long, also one on the next, until either speaks."""
+        race = Race()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(race.run, partial(self._attempt, first))
+            with trio.move_on_after(self._model.hedge_after):
+                await race.decided.wait()
+            if not race.decided.is_set() and (hedge := self._route.next(extra=True)) is not None:
+                nursery.start_soon(race.run, partial(self._attempt, hedge))
+        return race.fault
+
+    async def _attempt(self, attempt: Try, spoke: Callable[[], None] = _nothing) -> Fault | None:
+        """Make one attempt; *spoke* is called at the first event of its upstream."""
         backend = attempt.backend
         self._report.upstream = backend.name
         self._report.attempts += 1
         self._metrics.attempts.labels(backend.name).inc()
+
+        def heard() -> None:
+            self._report.upstream = backend.name
+            spoke()
+
         exchange = Exchange(
-            attempt, self._outlet, report=self._report, metrics=self._metrics, deadline=self._deadline
+            attempt,
+            self._outlet,
+            report=self._report,
+            metrics=self._metrics,
+            limit=ReasoningLimit(self._model),
+            on_runaway=_ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO,
+            deadline=self._deadline,
+            spoke=heard,
         )
         try:
             name = self._upstream_model(backend)
             reader = self._reader(backend, name)
-            body = self._body(backend, name)
-            await trio.sleep(attempt.pause)
-            fault = await exchange.run(reader, body, self._authorization)
+            fault = await exchange.run(reader, self._body(backend, name), self._authorization)
         finally:
             exchange.release()
+            if attempt.extra:
+                backend.refund()
         if fault is None:
             self._learn(backend, name, reader.evidence)
         return fault
@@ -128,11 +187,12 @@ class Attempts:
             ask_usage=backend.config.ask_usage,
             keep_reasoning=self._model.keep_reasoning,
             thinking_switch=self._model.thinking_switch,
+            thinks=self._thinks,
             markers=self._model.markers,
         )
 
     def _starts_in_reasoning(self, backend: Backend, name: str) -> bool:
-        thinking = self._request.thinking
+        thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
         learned = self._memory.starts(backend.name, name)

@@ -26,6 +26,12 @@ __all__ = ["Backend", "Crowded", "Flight", "Turned"]
 log = structlog.get_logger("trio_gateway.upstream")
 
 
+# Repeats and hedges under way may be this share of an upstream's requests, or so many: a failing upstream
+# must not be buried under second attempts. (The defaults of Envoy's retry budget.)
+_EXTRA_SHARE = 0.2
+_EXTRA_ALWAYS = 3
+
+
 class Crowded(Struct, frozen=True):
     """The upstream has as many requests as it may have: shed, which is no judgement of its health."""
 
@@ -56,18 +62,25 @@ class Backend:
         """Ids of the models it lists, as last heard."""
         self._metrics = metrics
         self._load = 0
+        self._extra = 0
         self._waiting: set[Flight] = set()
         self._flowing: set[Flight] = set()
 
-    def admit(self) -> Permit | Turned:
-        """A permit, or why not. Never waits."""
-        if self._load >= self.config.max_concurrency:
+    def admit(self, *, extra: bool = False) -> Permit | Turned:
+        """A permit, or why not. Never waits. *extra*: for a repeat or a hedge; ``refund`` it once over."""
+        spent = extra and self._extra + 1 > max(_EXTRA_ALWAYS, _EXTRA_SHARE * self._load)
+        if spent or self._load >= self.config.max_concurrency:
             return Crowded()
         admitted = self.breaker.admit(trio.current_time())
         self._tell()
         if isinstance(admitted, Permit):
             self._load += 1
+            self._extra += extra
         return admitted
+
+    def refund(self) -> None:
+        """An attempt that was *extra* is over."""
+        self._extra -= 1
 
     def can_admit(self) -> bool:
         """Whether a request would be admitted now; changes nothing."""

@@ -10,13 +10,17 @@ import trio
 from ..core.breaker import Outcome
 from ..core.chunks import InbandError, ProtocolError, describe_error_event, parse_chunk
 from ..core.errors import error_for
+from ..core.events import ReasoningDelta
 from ..core.faults import Fault, Replay, fault_of_transport
 from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
 from .upstream import UpstreamAnswer, UpstreamFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.answer import AnswerReader
     from ..core.events import Event
+    from ..core.runaway import ReasoningLimit
     from .admission import Try
     from .backends import Flight
     from .metrics import Metrics
@@ -36,7 +40,8 @@ _MAX_WHOLE_ANSWER = 8 * 1024 * 1024
 class Exchange:
     """Runs one attempt. Its permit is settled when ``run`` returns, and by ``release`` at the latest.
 
-    *deadline* is the instant by which the whole request must be over.
+    *limit* is how much its model may think, *on_runaway* what follows when it thinks more; *deadline* the
+    instant by which the whole request must be over. *spoke* is called at the first event.
     """
 
     _reader: AnswerReader
@@ -48,14 +53,20 @@ class Exchange:
         *,
         report: Report,
         metrics: Metrics,
+        limit: ReasoningLimit,
+        on_runaway: Replay,
         deadline: float,
+        spoke: Callable[[], None],
     ) -> None:
         self._backend = attempt.backend
         self._permit = attempt.permit
         self._outlet = outlet
         self._report = report
         self._metrics = metrics
+        self._limit = limit
+        self._on_runaway = on_runaway
         self._deadline = deadline
+        self._spoke = spoke
         self._started_at = math.inf
         self._first_event_at: float | None = None
         self._told_done = False
@@ -122,6 +133,8 @@ class Exchange:
 
     async def _take(self, flight: Flight, events: list[SSEEvent]) -> bool:
         """Pass on what *events* bring; true when one of them was the end of the answer."""
+        # Another attempt that runs beside this one may have spoken first; then nothing of this one counts.
+        await trio.lowlevel.checkpoint_if_cancelled()
         told: list[Event] = []
         failure: UpstreamFailure | None = None
         done = False
@@ -143,9 +156,25 @@ class Exchange:
         if done:
             await self._end()
         elif events:
+            self._check_limit(told)
             pause = _DONE_GRACE if self._reader.finished else self._backend.config.idle_timeout
-            flight.scope.deadline = min(trio.current_time() + pause, self._deadline)
+            by = min(trio.current_time() + pause, self._deadline)
+            flight.scope.deadline = by if self._reader.output_seen else min(by, self._limit.deadline)
         return done
+
+    def _check_limit(self, told: list[Event]) -> None:
+        if self._reader.output_seen:
+            return
+        now = trio.current_time()
+        for event in told:
+            if isinstance(event, ReasoningDelta):
+                self._limit.feed(event.text, now)
+        if (why := self._limit.exceeded(now)) is not None:
+            raise UpstreamFailure(self._runaway(why))
+
+    def _runaway(self, why: str) -> Fault:
+        # The upstream does its work; it is the model that does not come to an end.
+        return Fault(error_for("reasoning_limit", why), Outcome.NEUTRAL, self._on_runaway)
 
     def _read(self, event: SSEEvent, flight: Flight) -> list[Event]:
         if event.event not in {"message", "error"} or not event.data.strip():
@@ -162,6 +191,7 @@ class Exchange:
             self._first_event_at = trio.current_time()
             self._permit = self._backend.confirm(self._permit)
             self._backend.flows(flight)
+            self._spoke()
         return self._reader.read(chunk)
 
     async def _end(self) -> None:
@@ -189,6 +219,8 @@ class Exchange:
             return fault_of_transport(
                 "deadline", "The answer was not complete in the time a request may take."
             )
+        if (why := self._limit.exceeded(trio.current_time())) and not self._reader.output_seen:
+            return self._runaway(why)
         if self._first_event_at is None:
             return fault_of_transport("first_event_timeout", "The upstream did not begin to answer in time.")
         return fault_of_transport("idle_timeout", "The upstream fell silent.")
