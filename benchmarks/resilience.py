@@ -189,10 +189,9 @@ async def _disconnects(count: int, sent: bytes, seen: bytes, requests: int) -> l
                 while seen not in heard or len(upstream.requests) <= number:
                     with trio.move_on_after(0.01):
                         heard += await stream.receive_some(65536)
-                left = time.perf_counter()
-                await trio.aclose_forcefully(stream)
-                while len(closed) <= number:  # noqa: ASYNC110  (what is timed must not wait for an event)
-                    await trio.sleep(0)
+            left = time.perf_counter()
+            await trio.aclose_forcefully(stream)
+            await until(lambda number=number: len(closed) > number)
             times.append(closed[-1] - left)
     return times
 

@@ -171,7 +171,7 @@ async def test_an_admission_gives_back_what_nobody_took() -> None:
     left: list[str] = []
     upstream = backend()
     route = Route([upstream])
-    unused = Admission("m", ModelConfig(), route, start(route), lambda: left.append("unused"))
+    unused = Admission(ModelConfig(), route, start(route), lambda: left.append("unused"))
     unused.close()
     unused.close()
     assert (left, upstream.breaker.snapshot(0.0).neutral) == (["unused"], 1)
@@ -182,7 +182,7 @@ async def test_an_admission_gives_back_what_nobody_took() -> None:
 async def test_a_permit_that_was_taken_is_the_takers() -> None:
     upstream = backend()
     route = Route([upstream])
-    admission = Admission("m", ModelConfig(), route, start(route), lambda: None)
+    admission = Admission(ModelConfig(), route, start(route), lambda: None)
     taken = admission.take()
     admission.close()
     assert upstream.breaker.snapshot(0.0).in_flight == 1

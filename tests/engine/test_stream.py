@@ -132,7 +132,7 @@ class World:
         route = Route(self.backends)
         first = route.first()
         assert not isinstance(first, ApiError)
-        admission = Admission("default", self.model, route, first, self._leave)
+        admission = Admission(self.model, route, first, self._leave)
         self.asked += 1
         try:
             shared = Shared(

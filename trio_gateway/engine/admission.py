@@ -106,10 +106,7 @@ class Admission:
     Close it whatever happens: closing again, or after the stream has taken the permit, does nothing more.
     """
 
-    def __init__(
-        self, model_id: str, model: ModelConfig, route: Route, first: Try, leave: Callable[[], None]
-    ) -> None:
-        self.model_id = model_id
+    def __init__(self, model: ModelConfig, route: Route, first: Try, leave: Callable[[], None]) -> None:
         self.model = model
         self.route = route
         self.admitted_at = trio.current_time()

@@ -94,7 +94,7 @@ class Gateway:
         if isinstance(first, ApiError):
             raise RequestError(first)
         self._enter()
-        return Admission(request.model, model, route, first, self._leave)
+        return Admission(model, route, first, self._leave)
 
     def open_stream(
         self,

@@ -52,8 +52,7 @@ class Prompter:
 
     async def _line(self, messages: Sequence[Mapping[str, Any]], nursery: trio.Nursery) -> str:
         extractive = summarize_prompt(messages)
-        text = prompt_text(messages)
-        if self._model is None or len(text) <= QUOTED_WHOLE:
+        if self._model is None or len(text := prompt_text(messages)) <= QUOTED_WHOLE:
             return extractive
         self._question = self._model.ask(nursery, "prompt", text, LONGEST)
         await self._question.settled()
