@@ -9,12 +9,14 @@ mode, in turn, and prints the time from the upstream's first piece of output to 
 from __future__ import annotations
 
 import json
+import logging
 import statistics
 import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import structlog
 import trio
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -101,4 +103,5 @@ async def main(count: int) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     trio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 200)
