@@ -130,6 +130,13 @@ def test_choices_stand_in_the_order_of_their_index() -> None:
     ]
 
 
+def test_the_summary_stands_once_however_many_choices_there_are() -> None:
+    told = completion(PromptSummary("p"), OutputDelta(0, "a"), OutputDelta(1, "b"))
+    first, second = (choice["message"] for choice in told["choices"])
+    assert first["reasoning"] == first["reasoning_content"] == "[Prompt Summary] p"
+    assert second == {"role": "assistant", "content": "b"}
+
+
 def test_the_reasoning_itself_for_those_who_asked() -> None:
     builder = CompletionBuilder(HEAD, show_reasoning=True)
     builder.add([PromptSummary("p"), ReasoningDelta(0, "add, 4"), Retraction(0, 3), OutputDelta(0, "4")])

@@ -30,3 +30,12 @@ def test_no_phase_comes_back(later: Phase, earlier: Phase) -> None:
     with pytest.raises(PhaseOrderError, match=earlier):
         order.accept(earlier)
     assert order.current is later
+
+
+def test_what_comes_late_belongs_to_the_phase_that_is_open() -> None:
+    order = PhaseOrder()
+    assert order.late(Phase.REASONING_SUMMARY) is Phase.REASONING_SUMMARY
+    order.accept(Phase.REASONING_SUMMARY)
+    assert order.late(Phase.PROMPT_SUMMARY) is Phase.REASONING_SUMMARY
+    assert order.late(Phase.FINAL_OUTPUT) is Phase.FINAL_OUTPUT
+    assert order.current is Phase.REASONING_SUMMARY

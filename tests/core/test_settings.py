@@ -516,24 +516,12 @@ def test_log_level() -> None:
 
 def test_what_has_no_effect_is_told_once() -> None:
     text = """
-        server = {stream_format = "openai", api_keys_file = "keys", cors_origins = ["https://a"]}
-        [models."a b"]
-        hedge_after = 1
-        max_reasoning_seconds = 1
-        max_reasoning_chars = 1
-        repetition_guard = true
-        on_runaway = "next"
+        server = {api_keys_file = "keys", cors_origins = ["https://a"]}
     """
     settings = load(text, {"etc/keys": KEYS_FILE}, REDIS_URL="redis://h")
     assert [warning.removesuffix(" has no effect yet") for warning in settings.warnings] == [
-        "server.stream_format",
         "server.api_keys_file",
         "server.cors_origins",
-        'models."a b".hedge_after',
-        'models."a b".max_reasoning_seconds',
-        'models."a b".max_reasoning_chars',
-        'models."a b".repetition_guard',
-        'models."a b".on_runaway',
         "REDIS_URL",
     ]
     assert load('summary = {prompt = "off", reasoning = "off"}').warnings == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .encoder import PREFIXES, ChunkHead
+from .encoder import PARAGRAPH, PREFIXES, ChunkHead
 from .events import (
     Event,
     Failure,
@@ -70,7 +70,8 @@ class CompletionBuilder:
     def completion(self) -> dict[str, Any]:
         """The finished object.
 
-        The summaries stand in the reasoning fields, and apart, without their prefixes, under ``phases``.
+        The reasoning fields hold what a stream of the format ``openai`` would have put there: the summaries,
+        which stand apart, without their prefixes, under ``phases`` as well.
         Where the reasoning itself was asked for, ``reasoning_content`` is that and nothing else.
         """
         prompt, reasoning = "\n".join(self._prompt), "\n".join(self._reasoning)
@@ -79,7 +80,7 @@ class CompletionBuilder:
             for phase, text in ((Phase.PROMPT_SUMMARY, prompt), (Phase.REASONING_SUMMARY, reasoning))
             if text
         ]
-        summaries = "\n\n".join(told)
+        summaries = PARAGRAPH.join(told)
         choices = self._choices or {0: _Gathered()}
         completion: dict[str, Any] = {
             "id": self._head.id,
@@ -94,6 +95,7 @@ class CompletionBuilder:
         return completion
 
     def _told(self, index: int, choice: _Gathered, summaries: str) -> dict[str, Any]:
+        summaries = summaries if index == 0 else ""  # as in a stream: there is one summary for all choices
         reasoning = choice.reasoning if self._show_reasoning else summaries
         return choice.choice(index, {"reasoning_content": reasoning, "reasoning": summaries})
 

@@ -51,3 +51,9 @@ class PhaseOrder:
             raise PhaseOrderError(f"phase {phase} after {self.current}")
         self.current = phase
         return True
+
+    def late(self, phase: Phase) -> Phase:
+        """Where something of *phase* that may come late belongs: there, or in a later phase that is open."""
+        if self.current is not None and _RANK[self.current] > _RANK[phase]:
+            return self.current
+        return phase

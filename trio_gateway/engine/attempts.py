@@ -147,6 +147,7 @@ class Attempts:
 
         def heard() -> None:
             self._report.upstream = backend.name
+            self._outlet.hear()
             spoke()
 
         exchange = Exchange(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from ..core.events import (
     Batch,
     Done,
@@ -18,15 +20,32 @@ from ..core.events import (
 from ..core.phases import Phase
 
 if TYPE_CHECKING:
-    import trio
-
     from ..core.errors import ApiError
     from .metrics import Metrics
     from .prompter import Prompter
     from .report import Report
     from .summarizer import Summarizer
 
-__all__ = ["Outlet"]
+__all__ = ["Opening", "Outlet"]
+
+
+class Opening:
+    """How an answer begins, for clients whose status line depends on it."""
+
+    def __init__(self) -> None:
+        self.decided = trio.Event()
+        """The upstream has begun to answer, or no upstream ever will."""
+        self.failed = False
+        """No upstream ever will."""
+
+    def begin(self) -> None:
+        """The upstream's first event is here."""
+        self.decided.set()
+
+    def fail(self) -> None:
+        """The answer has ended with an error."""
+        self.failed = self.failed or not self.decided.is_set()
+        self.decided.set()
 
 
 class Outlet:
@@ -46,6 +65,7 @@ class Outlet:
         report: Report,
         metrics: Metrics,
         gathered: bool,
+        opening: Opening,
     ) -> None:
         self._output_send = output_send
         self._thoughts_send = thoughts_send
@@ -54,11 +74,16 @@ class Outlet:
         self._report = report
         self._metrics = metrics
         self._gathered = gathered
+        self._opening = opening
         self._ended = False
         self.begun = False
         """Something of the final output has come; the phases before it are over."""
         self.committed = False
         """The client has seen something that binds us: the answer cannot be begun anew."""
+
+    def hear(self) -> None:
+        """The upstream has begun to answer, whatever its first event says."""
+        self._opening.begin()
 
     async def send(self, events: list[Event]) -> None:
         """Pass on what one read gave. Waits only while the client is slow to take it."""
@@ -97,6 +122,7 @@ class Outlet:
     async def fail(self, error: ApiError) -> None:
         """The answer cannot be completed: tell it so, and end. Nothing, if it is complete already."""
         if not self._ended:
+            self._opening.fail()
             self._report.outcome, self._report.error_class = "error", error.code
             await self._end([Failure(error, self._report.phase), Done()])
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..core.events import Batch, Ping
+from ..core.events import Batch, Failure, Ping
 from .attempts import Attempts
-from .outlet import Outlet
+from .outlet import Opening, Outlet
 from .prompter import Prompter
 from .summarizer import Summarizer
 
@@ -39,9 +39,35 @@ _THOUGHTS_BUFFER = 4
 class EventStream:
     """The batches of one answer. Iterate once; the last batch ends in ``Done``."""
 
-    def __init__(self, phases: list[trio.MemoryReceiveChannel[Batch]], *, heartbeat: float) -> None:
+    def __init__(
+        self, phases: list[trio.MemoryReceiveChannel[Batch]], *, heartbeat: float, opening: Opening
+    ) -> None:
         self._phases = phases
         self._heartbeat = heartbeat
+        self._opening = opening
+        self._held: Batch = []
+
+    async def opened(self) -> Failure | None:
+        """Wait until the answer deserves a status line.
+
+        None when the upstream has begun to answer, or when it has not for a heartbeat: then all batches
+        follow, the first one at once. A failure when the answer ended before it began: then nothing follows.
+        """
+        with trio.move_on_after(self._heartbeat):
+            await self._opening.decided.wait()
+        if self._opening.failed:
+            return await self._failure()
+        self._held = self._take()
+        if not (self._held and self._opening.decided.is_set()):
+            self._held.append(Ping())  # something has to carry the status line to the client
+        return None
+
+    async def _failure(self) -> Failure:
+        async for batch in self:
+            for event in batch:
+                if isinstance(event, Failure):
+                    return event
+        raise RuntimeError("an answer that failed did not say so")
 
     def __aiter__(self) -> EventStream:
         return self
@@ -62,7 +88,7 @@ class EventStream:
 
     def _take(self) -> Batch:
         """What is there already, from this phase and those after it."""
-        batch: Batch = []
+        batch, self._held = self._held, []
         while self._phases:
             try:
                 batch += self._phases[0].receive_nowait()
@@ -92,6 +118,7 @@ async def open_stream(
     output_send, output_receive = trio.open_memory_channel[Batch](_OUTPUT_BUFFER)
     prompter = _prompter(request, shared)
     summarizer = _summarizer(request, shared)
+    opening = Opening()
     outlet = Outlet(
         output_send,
         thoughts_send.clone() if request.options.shows_reasoning else None,
@@ -100,6 +127,7 @@ async def open_stream(
         report=report,
         metrics=shared.metrics,
         gathered=gathered,
+        opening=opening,
     )
     attempts = Attempts(
         request,
@@ -117,7 +145,8 @@ async def open_stream(
         nursery.start_soon(summarizer.run, thoughts_send)
         try:
             heartbeat = shared.server.heartbeat
-            yield EventStream([prompt_receive, thoughts_receive, output_receive], heartbeat=heartbeat)
+            phases = [prompt_receive, thoughts_receive, output_receive]
+            yield EventStream(phases, heartbeat=heartbeat, opening=opening)
         finally:
             shared.running.discard(attempts)
             nursery.cancel_scope.cancel()

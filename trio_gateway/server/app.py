@@ -60,8 +60,10 @@ class GatewayApp(QuartTrio):
         self.register_error_handler(HTTPException, http_error)
         self.register_error_handler(Exception, internal_error)
         self._route("/v1/chat/completions", "POST", self._chat)
-        self._route("/v1/models", "GET", self._models)
-        self._route("/v1/models/<path:model_id>", "GET", self._model)
+        self._route("/openai/v1/chat/completions", "POST", self._chat_openai)
+        for prefix in ("", "/openai"):
+            self._route(f"{prefix}/v1/models", "GET", self._models)
+            self._route(f"{prefix}/v1/models/<path:model_id>", "GET", self._model)
         self._route("/health", "GET", self._health)
         self._route("/health/live", "GET", self._live)
         self._route("/health/ready", "GET", self._ready)
@@ -86,7 +88,10 @@ class GatewayApp(QuartTrio):
         self.gateway.drain()
 
     async def _chat(self) -> Response:
-        return await answer_chat(self.gateway, request, g.request_id)
+        return await answer_chat(self.gateway, request)
+
+    async def _chat_openai(self) -> Response:
+        return await answer_chat(self.gateway, request, path_format="openai")
 
     async def _models(self) -> Response:
         return _json({"object": "list", "data": self.gateway.catalogue.entries()})
@@ -140,4 +145,6 @@ async def _name_request() -> None:
 
 async def _sign_response(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
+    if "stream_format" in g:
+        response.headers["X-Stream-Format"] = g.stream_format
     return response

@@ -1,18 +1,24 @@
-"""``POST /v1/chat/completions``: a request is read and admitted; then its answer is streamed or gathered."""
+"""Chat completions: a request is read and admitted; then its answer is streamed or gathered.
+
+A stream of the format ``phases`` has its status line at once: the first thing it says is the gateway's own.
+In the format ``openai`` the line waits for the upstream's first event, so that a request that fails before it
+gets the status of its failure, and what its client does about that status works.
+"""
 
 from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, cast
 
 import trio
-from quart import Request, Response
+from quart import Request, Response, g
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 from ..core.chat import ChatRequest, parse_chat_request
 from ..core.completion import CompletionBuilder
-from ..core.encoder import ChunkHead, PhasesEncoder
+from ..core.encoder import ENCODERS, ChunkHead, Encoder, Format
 from ..core.errors import RequestError, refusal
 from ..core.strict_json import dumps
 from ..engine.report import Report
@@ -22,13 +28,15 @@ from .sse_body import SSEBody
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+    from typing import TypeAlias
 
     from ..engine.gateway import Gateway
     from ..engine.stream import EventStream
 
+    Stream: TypeAlias = AbstractAsyncContextManager[EventStream]
+
 __all__ = ["answer_chat"]
 
-_FORMAT = "phases"
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
@@ -36,20 +44,23 @@ _STREAM_HEADERS = {
 }
 
 
-async def answer_chat(gateway: Gateway, request: Request, request_id: str) -> Response:
+async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format | None = None) -> Response:
     """Answer one chat request; whatever way it ends, it is counted and logged once.
+
+    *path_format*: the format that the request's path stands for, if it does for one. The format it comes to
+    is left in ``g.stream_format``, for the header that every answer bears.
 
     Raises:
         RequestError, HTTPException: the request is refused.
     """
-    report = Report(request_id=request_id, accepted_at=trio.current_time())
+    report = Report(request_id=g.request_id, accepted_at=trio.current_time())
     # Done when the request is over, even if the client leaves before its answer has begun.
     cleanup = request.scope.setdefault(CLEANUP, [])  # type: ignore[typeddict-item]
     cleanup.append(lambda: report.close(gateway.metrics, model_label=gateway.catalogue.label(report.model)))
+    g.stream_format = path_format or gateway.config.server.stream_format
     try:
-        chat = await _read(request)
+        chat = await _read(request, path_format)
         report.model = chat.model
-        streamed = _wants_stream(chat, request)
         admission = gateway.admit(chat)
     except RequestError as error:
         report.refuse(error.error.code)
@@ -58,7 +69,7 @@ async def answer_chat(gateway: Gateway, request: Request, request_id: str) -> Re
         report.refuse(_code(error))
         raise
     cleanup.append(admission.close)
-    head = ChunkHead(id=f"chatcmpl-{secrets.token_hex(12)}", created=int(time.time()), model=chat.model)
+    streamed = _wants_stream(chat, request)
     stream = gateway.open_stream(
         chat,
         admission,
@@ -66,21 +77,36 @@ async def answer_chat(gateway: Gateway, request: Request, request_id: str) -> Re
         report=report,
         gathered=not streamed,
     )
-    shown = chat.options.shows_reasoning
-    if streamed:
-        encoder = PhasesEncoder(
-            head, request_id=request_id, include_usage=chat.include_usage, show_reasoning=shown
-        )
-        response = Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
+    if streamed and g.stream_format == "phases":
+        response = _stream_response(stream, _encoder(chat))
     else:
-        response = await _gathered(stream, CompletionBuilder(head, show_reasoning=shown))
+        response = await (_begun(stream, _encoder(chat)) if streamed else _gathered(stream, chat))
         response.headers["X-Gateway-Attempts"] = str(report.attempts)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
-    response.headers["X-Stream-Format"] = _FORMAT
     return response
 
 
-async def _gathered(stream: AbstractAsyncContextManager[EventStream], builder: CompletionBuilder) -> Response:
+async def _begun(stream: Stream, encoder: Encoder) -> Response:
+    """A stream once its upstream has begun to answer, or the error it failed with before."""
+    # The view has to return before the body is sent, and a nursery cannot stay open over that: so the stream
+    # lives in a task beside the view's. Both are children of the request's own nursery, which is cancelled
+    # when the client leaves and when the answer is over.
+    nursery = cast("trio.Nursery", trio.lowlevel.current_task().parent_nursery)
+    events: EventStream = await nursery.start(_hold_open, stream)
+    failure = await events.opened()
+    if failure is not None:
+        return error_response(failure.error)
+    return _stream_response(nullcontext(events), encoder)
+
+
+async def _hold_open(stream: Stream, *, task_status: trio.TaskStatus[EventStream]) -> None:
+    async with stream as events:
+        task_status.started(events)
+        await trio.sleep_forever()
+
+
+async def _gathered(stream: Stream, chat: ChatRequest) -> Response:
+    builder = CompletionBuilder(_head(chat), show_reasoning=chat.options.shows_reasoning)
     async with stream as batches:
         async for batch in batches:
             builder.add(batch)
@@ -89,19 +115,44 @@ async def _gathered(stream: AbstractAsyncContextManager[EventStream], builder: C
     return Response(dumps(builder.completion()), content_type="application/json")
 
 
-async def _read(request: Request) -> ChatRequest:
+def _stream_response(stream: Stream, encoder: Encoder) -> Response:
+    return Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
+
+
+def _encoder(chat: ChatRequest) -> Encoder:
+    return ENCODERS[g.stream_format](
+        _head(chat),
+        request_id=g.request_id,
+        include_usage=chat.include_usage,
+        show_reasoning=chat.options.shows_reasoning,
+    )
+
+
+def _head(chat: ChatRequest) -> ChunkHead:
+    return ChunkHead(id=f"chatcmpl-{secrets.token_hex(12)}", created=int(time.time()), model=chat.model)
+
+
+async def _read(request: Request, path_format: Format | None) -> ChatRequest:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity" or not _is_json(
         request.mimetype
     ):
         # A web page may post a form, or plain text, to any address: only JSON needs the browser's consent.
         raise UnsupportedMediaType
-    asked = request.headers.get("X-Stream-Format", _FORMAT)
-    if asked != _FORMAT:
-        raise refusal("X-Stream-Format", _FORMAT, asked)
+    header_format = _header_format(request)
+    chosen = path_format or header_format
+    if chosen is not None:
+        g.stream_format = chosen
     chat = parse_chat_request(await request.get_data(as_text=False))
-    if chat.options.format not in {None, _FORMAT}:
-        raise refusal("gateway.format", _FORMAT, chat.options.format)
+    if chosen is None and chat.options.format is not None:
+        g.stream_format = chat.options.format
     return chat
+
+
+def _header_format(request: Request) -> Format | None:
+    asked = request.headers.get("X-Stream-Format")
+    if not (asked is None or asked in ENCODERS):
+        raise refusal("X-Stream-Format", f"one of {', '.join(ENCODERS)}", asked)
+    return cast("Format | None", asked)
 
 
 def _is_json(mimetype: str) -> bool:
@@ -111,7 +162,8 @@ def _is_json(mimetype: str) -> bool:
 def _wants_stream(chat: ChatRequest, request: Request) -> bool:
     if chat.stream is not None:
         return chat.stream
-    return request.headers.get("Accept", "").strip().lower() != "application/json"
+    accept = request.headers.get("Accept", "").strip().lower()
+    return bool(g.stream_format == "phases") and accept != "application/json"
 
 
 def _code(error: HTTPException) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from quart.wrappers.response import ResponseBody
 
-from ..core.encoder import PhasesEncoder, sse
+from ..core.encoder import Encoder, sse
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -24,7 +24,7 @@ class SSEBody(ResponseBody):
     hold it, since its frames are suspended wherever the server happens to drop it.
     """
 
-    def __init__(self, stream: AbstractAsyncContextManager[EventStream], encoder: PhasesEncoder) -> None:
+    def __init__(self, stream: AbstractAsyncContextManager[EventStream], encoder: Encoder) -> None:
         self._stream = stream
         self._encoder = encoder
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from ..families import family_of
 from .cross_checks import KEY_WAYS, base_url, complete, upstream_key
-from .schema import ConfigError, GatewayConfig, ModelConfig, ServerConfig
+from .schema import ConfigError, GatewayConfig, ModelConfig
 from .tables import Tables, dotted, quote
 
 if TYPE_CHECKING:
@@ -44,17 +44,8 @@ _VARIABLES: Final[Mapping[str, KeyPath]] = {
     "UPSTREAM_MODEL": ("models", "default", "upstream_model"),
 }
 
-# Keys that are read and checked, but that nothing acts on yet: (section, key, values that ask for nothing).
-_NOT_YET: Final[tuple[tuple[type, str, tuple[object, ...]], ...]] = (
-    (ServerConfig, "stream_format", ("phases",)),
-    (ServerConfig, "api_keys_file", ("",)),
-    (ServerConfig, "cors_origins", ((),)),
-    (ModelConfig, "hedge_after", (0.0,)),
-    (ModelConfig, "max_reasoning_seconds", (0.0,)),
-    (ModelConfig, "max_reasoning_chars", (0,)),
-    (ModelConfig, "repetition_guard", (False,)),
-    (ModelConfig, "on_runaway", ("error",)),
-)
+# What is read and checked, but that nothing acts on yet: keys of [server], and variables.
+_NOT_YET: Final = ("api_keys_file", "cors_origins")
 _VARIABLES_NOT_YET: Final = ("REDIS_URL",)
 
 
@@ -156,12 +147,9 @@ def _ignored(config: GatewayConfig, variables: Mapping[str, str]) -> Iterator[st
 
 
 def _without_effect(config: GatewayConfig, variables: Mapping[str, str]) -> Iterator[str]:
-    sections: list[tuple[KeyPath, object]] = [(("server",), config.server), (("summary",), config.summary)]
-    sections += [(("models", name), entry) for name, entry in config.models.items()]
-    for path, section in sections:
-        for kind, key, working in _NOT_YET:
-            if isinstance(section, kind) and getattr(section, key) not in working:
-                yield f"{dotted((*path, key))} has no effect yet"
+    for key in _NOT_YET:
+        if getattr(config.server, key):
+            yield f"server.{key} has no effect yet"
     for name in _VARIABLES_NOT_YET:
         if name in variables:
             yield f"{name} has no effect yet"

@@ -1,0 +1,24 @@
+"""Events to JSON frames, in one of two formats: ``phases``, whose phases are named events, and ``openai``,
+which any OpenAI client reads.
+
+The transports write frames; nothing here knows WebSocket, and of SSE only :func:`sse` does.
+"""
+
+from .base import Encoder
+from .formats import ENCODERS, Format
+from .frames import PARAGRAPH, PREFIXES, ChunkHead, Frame, sse
+from .openai import OpenAIEncoder
+from .phases import PhasesEncoder
+
+__all__ = [
+    "ENCODERS",
+    "PARAGRAPH",
+    "PREFIXES",
+    "ChunkHead",
+    "Encoder",
+    "Format",
+    "Frame",
+    "OpenAIEncoder",
+    "PhasesEncoder",
+    "sse",
+]
