@@ -330,7 +330,6 @@ class ReasoningSplitter:
                 return place
             case Kind.TOOL:
                 self._leave()
-                self._enter(State.OUTPUT, self._scan)
                 return place
             case Kind.ORPHAN:
                 self.orphans += 1
@@ -350,7 +349,6 @@ class ReasoningSplitter:
             case Channel.REASONING:
                 self._open(header, self._grammar.any_block)
             case Channel.TOOL:
-                self._leave()
                 self._account.open_call(name)
                 self._enter(State.CALL, self._scan)
             case _:
