@@ -124,7 +124,7 @@ def test_not_an_object(body: bytes) -> None:
         ("n", 0, "n", "expected an integer from 1 to 8, got number 0"),
         ("n", 9, "n", "got number 9"),
         ("n", 10**9, "n", "got number 1000000000"),
-        ("n", 1.0, "n", "got number 1.0"),
+        ("n", 1.5, "n", "got number 1.5"),
         ("n", True, "n", "got true"),
         ("n", "2", "n", 'got string "2"'),
         ("gateway", "raw", "gateway", "expected an object"),
@@ -241,6 +241,10 @@ def test_any_other_effort_passes(fields: dict[str, object]) -> None:
     sent = forwarded(fields, thinking_switch="thinking")
     assert sent.get("reasoning_effort") == fields.get("reasoning_effort")
     assert "chat_template_kwargs" not in sent
+
+
+def test_an_integer_may_be_written_with_a_point() -> None:
+    assert parsed(n=2.0).n == 2
 
 
 def test_a_model_that_thought_too_long_is_asked_not_to_think() -> None:

@@ -195,6 +195,8 @@ def _model(value: object) -> str:
 def _choices(value: object) -> int:
     if value is None:
         return 1
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON knows no difference between 2 and 2.0
     if type(value) is not int or not 1 <= value <= _MAX_CHOICES:  # true is an int as well
         raise refusal("n", f"an integer from 1 to {_MAX_CHOICES}", value)
     return value
