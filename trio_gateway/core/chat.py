@@ -95,6 +95,8 @@ def parse_chat_request(body: str | bytes, *, max_messages: int = 2048, max_depth
     options = _options(_member(fields, "gateway"))
     fields.pop("gateway", None)
     _refuse_redirection(fields)
+    if isinstance(n := fields.get("n"), float) and n.is_integer():
+        fields["n"] = int(n)  # JSON knows no difference between 2 and 2.0, but some servers do
     usage = _flag(_member(fields, "stream_options"), "include_usage", under="stream_options.")
     return ChatRequest(
         model=_model(fields.get("model")),
@@ -195,8 +197,6 @@ def _model(value: object) -> str:
 def _choices(value: object) -> int:
     if value is None:
         return 1
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # JSON knows no difference between 2 and 2.0
     if type(value) is not int or not 1 <= value <= _MAX_CHOICES:  # true is an int as well
         raise refusal("n", f"an integer from 1 to {_MAX_CHOICES}", value)
     return value
