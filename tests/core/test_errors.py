@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from trio_gateway.core.errors import CODES, ApiError, RequestError, clean_text, error_for, redact, refusal
 
@@ -52,6 +53,11 @@ def test_body_is_openais_and_in_its_order() -> None:
         ("param", "messages[2].content"),
         ("code", None),
     ]
+
+
+def test_an_upstreams_own_code_is_no_class() -> None:
+    told = [error_for("truncated", "x"), error_for(None, "x"), replace(error_for(None, "x"), code="made_up")]
+    assert [error.error_class for error in told] == ["truncated", "error", "error"]
 
 
 def test_request_error_carries_the_answer() -> None:

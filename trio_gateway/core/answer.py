@@ -53,9 +53,8 @@ class AnswerReader:
     @property
     def empty(self) -> bool:
         """Nothing came that an answer is made of: no text, no tool call, no finish reason."""
-        return not (
-            self.reasoning_seen or self.output_seen or any(c.finished for c in self._choices.values())
-        )
+        said = any(choice.finished or choice.spoke for choice in self._choices.values())
+        return not (said or self.reasoning_seen or self.output_seen)
 
     @property
     def evidence(self) -> Evidence:
@@ -107,7 +106,7 @@ class AnswerReader:
 class _Choice:
     """One choice of the answer: its splitter, and what it still owes."""
 
-    __slots__ = ("_call_prefix", "_index", "_logprobs", "finished", "splitter", "structured")
+    __slots__ = ("_call_prefix", "_index", "_logprobs", "finished", "splitter", "spoke", "structured")
 
     def __init__(self, index: int, splitter: ReasoningSplitter, call_prefix: str) -> None:
         self._index = index
@@ -115,6 +114,7 @@ class _Choice:
         self._call_prefix = call_prefix
         self.structured = False
         self._logprobs: object | None = None
+        self.spoke = False  # text came, even if all of it is still held back
         self.finished = False
 
     def read(self, delta: ChoiceDelta, events: list[Event]) -> None:
@@ -126,6 +126,7 @@ class _Choice:
         if delta.logprobs is not None and not (delta.reasoning and not delta.text):
             self._logprobs = _joined(self._logprobs, delta.logprobs)
         if delta.text:
+            self.spoke = True
             self._add(self.splitter.feed(delta.text), events)
         if delta.extra:
             self._add(self.splitter.end_reasoning(), events)

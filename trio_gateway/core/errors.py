@@ -85,6 +85,11 @@ class ApiError(Struct, frozen=True):
     retry_after: float | None = None
     """Seconds after which another try makes sense."""
 
+    @property
+    def error_class(self) -> str:
+        """The code, for logs, metrics and ``/health``; one that an upstream made up is just ``error``."""
+        return self.code if self.code is not None and self.code in CODES else "error"
+
     def body(self) -> dict[str, Any]:
         """The OpenAI error object, keys in OpenAI's order."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}

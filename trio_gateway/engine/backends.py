@@ -92,7 +92,7 @@ class Backend:
 
     def fail(self, permit: Permit, fault: Fault, *, slow: bool) -> None:
         """The attempt failed. If this trips the breaker, those who still wait for a first event are freed."""
-        self._metrics.upstream_errors.labels(self.name, fault.error.code or "error").inc()
+        self._metrics.upstream_errors.labels(self.name, fault.error.error_class).inc()
         self._settle(
             permit,
             fault.outcome,
@@ -100,7 +100,7 @@ class Backend:
             opens=fault.opens,
             throttle=fault.throttles,
             retry_after=fault.error.retry_after,
-            error_class=fault.error.code,
+            error_class=fault.error.error_class,
         )
 
     def release(self, permit: Permit, *, slow: bool = False) -> None:

@@ -114,6 +114,13 @@ class Exchange:
 
     async def _read_stream(self, flight: Flight, answer: UpstreamAnswer) -> None:
         decoder = SSEDecoder()
+        try:
+            await self._decode_stream(flight, answer, decoder)
+        finally:
+            if decoder.replaced:
+                self._metrics.invalid_utf8.labels(self._backend.name).inc(decoder.replaced)
+
+    async def _decode_stream(self, flight: Flight, answer: UpstreamAnswer, decoder: SSEDecoder) -> None:
         while chunk := await answer.receive():
             if await self._take(flight, _decoded(decoder, chunk)):
                 return

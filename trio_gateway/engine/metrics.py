@@ -87,6 +87,9 @@ class Metrics:
         self.missing_done = _counter(
             registry, "gateway_missing_done", "Finished streams that ended without [DONE].", "upstream"
         )
+        self.invalid_utf8 = _counter(
+            registry, "gateway_invalid_utf8", "Ill-formed UTF-8 sequences replaced in streams.", "upstream"
+        )
         self.active_streams = Gauge("gateway_active_streams", "Requests being answered.", registry=registry)
         registry.register(_BreakerCollector(snapshots))
 

@@ -123,7 +123,7 @@ class Outlet:
         """The answer cannot be completed: tell it so, and end. Nothing, if it is complete already."""
         if not self._ended:
             self._opening.fail()
-            self._report.outcome, self._report.error_class = "error", error.code
+            self._report.outcome, self._report.error_class = "error", error.error_class
             await self._end([Failure(error, self._report.phase), Done()])
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ from ..version import __version__
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
+    import httpcore
+
     from ..core.config import UpstreamConfig
 
 __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
@@ -33,6 +35,9 @@ __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
 _MAX_MODEL_LIST = 4 * 1024 * 1024
 # An error page is read no further than this: enough for any error object, nothing to fill memory with.
 _MAX_ERROR_BODY = 64 * 1024
+# Bytes and fields of an answer's head: many times what any proxy chain adds.
+_MAX_HEAD = 64 * 1024
+_MAX_FIELDS = 1000
 # Decompressed bytes per byte received. Real JSON stays under 20; a bomb is at 1000.
 _MAX_INFLATION = 100
 # Bytes of decompressed data that are always allowed, so that a short, repetitive answer is no bomb.
@@ -115,6 +120,7 @@ class Upstream:
             headers["Authorization"] = authorization
         response = await self._send("POST", "/chat/completions", headers=headers, content=body)
         try:
+            _check_head(response)
             if not response.is_success:
                 raise UpstreamFailure(await self._refusal(response))
             chunks = _body(response)
@@ -162,7 +168,7 @@ class Upstream:
         # A pooled connection that the server had closed while it lay idle says nothing about the server: ask
         # once more. The pool has dropped it.
         with _faults_named():
-            return await self._client.send(request({}), stream=True)
+            return await self._client.send(request({"trace": _Connects().trace}), stream=True)
 
     async def _refusal(self, response: httpx.Response) -> Fault:
         told = describe_http_error(response.status_code, await _read(response, _MAX_ERROR_BODY))
@@ -176,14 +182,36 @@ class _Connects:
 
     def __init__(self) -> None:
         self.fresh = False
+        self._stream: httpcore.AsyncNetworkStream | None = None
 
-    async def trace(self, name: str, _info: dict[str, object]) -> None:
-        if name == "connection.connect_tcp.started":
-            self.fresh = True
+    async def trace(self, name: str, info: dict[str, Any]) -> None:
+        match name:
+            case "connection.connect_tcp.started":
+                self.fresh = True
+            case "connection.connect_tcp.complete":
+                self._stream = info["return_value"]
+            case "connection.start_tls.failed" if self._stream is not None:
+                await self._stream.aclose()  # httpcore forgets it where the handshake was cancelled
 
 
 def _media_type(response: httpx.Response) -> str:
     return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+
+
+def _check_head(response: httpx.Response) -> None:
+    """Refuse what h11 lets pass: a head without measure, and a body framed in two ways.
+
+    Two readers of one connection may disagree where such a body ends, and the rest would be taken for the
+    answer to somebody else's request.
+
+    Raises:
+        UpstreamFailure: it is refused.
+    """
+    fields = response.headers.raw
+    framed_twice = "Content-Length" in response.headers and "Transfer-Encoding" in response.headers
+    size = sum(len(name) + len(value) + 4 for name, value in fields)  # 4: the colon, a space, the line's end
+    if framed_twice or size > _MAX_HEAD or len(fields) > _MAX_FIELDS:
+        raise _failure("upstream_protocol", "The head of the upstream's answer is not acceptable.")
 
 
 def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
