@@ -20,6 +20,9 @@ HIDDEN = [
     "The distance from A to B is the hypotenuse, which is 3 + 4 = 7 cm.",
     "That makes the distance from A to B sqrt(34) ≈ 5.83.",
     "It comes to 5 cm.",
+    "Putting it all together: 88572",
+    "That would make the distance from A to B sqrt(5² + 3²) ≈ 5.83.",
+    "The distance between (0,1) and (6,5) would be sqrt[16 + 36] ≈ 7.211 cm.",
     "答案是42。",
     "因此总共是6小时。",
     "最終的な答えです",
@@ -32,6 +35,7 @@ SHOWN = [
     "So 6 * 20 = 120.",
     "Then 3 = 3.",
     "The path goes from A to B.",
+    "Putting this together, the figure has a base from (0,0) to (12,0).",
 ]
 
 
@@ -80,6 +84,22 @@ def test_under_a_heading_all_is_hidden_until_a_doubt() -> None:
     assert closing.hides("The path is short.", "The path is short.")
     assert not closing.hides("Wait, the path is long.", "Wait, the path is long.")
     assert not closing.hides("The path is long.", "The path is long.")
+
+
+@pytest.mark.parametrize(
+    ("clause", "wanted"),
+    [
+        ("The path goes from A to B", False),
+        ("We add 2 to it", False),
+        ("The result is positive", True),
+        ("We add 24 to it", True),
+        ("It is the 7", True),
+        ("这样答案", True),
+    ],
+)
+def test_of_a_sentence_under_way_any_value_may_be_the_result(clause: str, wanted: bool) -> None:
+    assert guard().may_betray(clause) is wanted
+    assert guard("**Final Answer**").may_betray(clause)
 
 
 def test_supposed_results_are_bounded() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_gateway.core.summary.clauses import clauses, shortened
+from trio_gateway.core.summary.clauses import clauses, finished, fragment, shortened
 from trio_gateway.core.summary.terms import LONGEST, is_cjk, terms
 from trio_gateway.core.summary.verbs import VERBS, gerund
 
@@ -58,6 +58,10 @@ CASES = [
     ("side 4 cm", []),
     ("x = 4", ["x = 4"]),
     ("red soldiers marched into the city", ["Red soldiers marched into the city"]),
+    # A question may begin with its verb; bare numbers say nothing.
+    ("Is there any other term with an even power?", ["Is there any other term with an even power?"]),
+    ("is the other term with an even power", []),
+    ("1 + 6 + 15 + 20 + 15 + 6 + 1", []),
     # Names of code and variables keep their small letters.
     ("a² is the square of it", ["a² is the square of it"]),
     ("draw(x) is called for the line", ["draw(x) is called for the line"]),
@@ -94,6 +98,37 @@ def test_a_clause_is_shortened_at_a_phrase() -> None:
 )
 def test_a_condition_is_not_cut_from_what_it_holds_for(clause: str) -> None:
     assert shortened(clause, 60) is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wanted"),
+    [
+        ("So, why the discrepancy?", "Why the discrepancy?"),
+        ("(0,2) to (2,2): a horizontal line 2 units long.", "(0,2) to (2,2): a horizontal line 2 units long"),
+        ("Perhaps I need to correct my approach.", "Correcting my approach"),
+        ("The first three.", ""),
+        ("1 + 6 + 15", ""),
+        ("because of the first three", ""),
+        ("If each unit is a third", ""),
+        ("the first three (of the four", ""),
+    ],
+)
+def test_a_fragment_lacks_only_a_verb(sentence: str, wanted: str) -> None:
+    assert fragment(sentence) == wanted
+
+
+@pytest.mark.parametrize(
+    ("beginning", "wanted"),
+    [
+        ("We rotate the whole figure, because the", ["We rotate the whole figure"]),
+        ("We rotate f(x; and then the", []),
+        ("We rotate the whole figure (so that it fits, because the", []),
+        ("If we rotate the figure, because the", []),
+        ("We rotate the whole", []),
+    ],
+)
+def test_the_finished_clauses_of_a_sentence_under_way(beginning: str, wanted: list[str]) -> None:
+    assert finished(beginning) == wanted
 
 
 def test_terms() -> None:

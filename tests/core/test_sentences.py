@@ -158,3 +158,21 @@ def test_each_character_is_scanned_a_bounded_number_of_times(parts: list[str], t
         reader.take(final=True)
     # A block, with the tail of at most LONGEST characters that stood before it.
     assert scanned <= len(text) * (1 + LONGEST / BLOCK) + LONGEST + 2
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Done. We add the two", "We add the two"),
+        ("Done. We add \\(a\\) and \\(b", "We add \\(a\\) and"),
+        ("Done. We add \\[a", "We add"),
+        ("Done. We add $a$ and $b", "We add $a$ and"),
+        ("Done. We call `f` and `g", "We call `f` and"),
+        ("```\nWe add the two\nand more", ""),
+    ],
+)
+def test_the_sentence_under_way_without_an_open_formula(text: str, wanted: str) -> None:
+    reader = SentenceReader()
+    reader.feed(text)
+    reader.take()
+    assert reader.unfinished.strip() == wanted

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.summary import SIZES, ReasoningSummary
+from trio_gateway.core.summary.activity import activities
 from trio_gateway.core.summary.lines import LONG_LOOK
 from trio_gateway.core.summary.salience import REMEMBERED, REMEMBERED_EXACTLY, VOCABULARY, Told, Weights
 from trio_gateway.core.summary.sentences import KEPT
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 DETAILS: list[Detail] = ["concise", "auto", "detailed"]
 
 
-def lines(*parts: str, detail: Detail = "auto") -> list[str]:
+def lines(*parts: str, detail: Detail = "auto", late: bool = False) -> list[str]:
     """The lines after each part, the last with the end of the reasoning."""
     summary = ReasoningSummary(detail=detail)
     told = []
     for part in parts[:-1]:
         summary.feed(part)
-        told.append(summary.line())
+        told.append(summary.line(late=late))
     summary.feed(parts[-1])
     told.append(summary.last())
     return [line for line in told if line is not None]
@@ -178,18 +179,112 @@ def test_a_long_clause_loses_phrases_before_it_is_cut() -> None:
     ]
 
 
-def test_a_line_is_cut_only_after_a_silence() -> None:
+# ---------------------------------------------------------------------------------- when a line is late
+
+TOLD = "The smaller square is placed on the larger square at one corner of the figure. So"
+LATE = [
+    # New in part, or a longer one that contains a told one.
+    (
+        " the smaller square is placed at one corner of the larger square, where both diagonals meet the edge. So",
+        "The smaller square is placed at one corner of the larger square, where both diagonals meet the edge",
+    ),
+    # The sentence under way, as far as a clause of it is finished.
+    (
+        " we rotate the whole figure by a quarter turn, because the",
+        "We rotate the whole figure by a quarter turn",
+    ),
+    (
+        " the whole figure turns (so that we see it), because of \\(a",
+        "The whole figure turns (so that we see it)",
+    ),
+    # Remarks, fragments, and what must be cut.
+    (" let me verify each step again to be sure. So", "Verifying each step again to be sure"),
+    (" why the discrepancy? So", "Why the discrepancy?"),
+    (
+        " whoever supposes that patterns repeat themselves forever without any exception underestimates absolutely"
+        " everything that circumstances ever changed suddenly in figures. So",
+        "Whoever supposes that patterns repeat themselves forever without any exception underestimates absolutely "
+        "everything that circumstances ever…",
+    ),
+    # What the model is busy with, where the sentence itself may not be told.
+    (" the answer is clear: the area of the shaded part is 24. So", "Going over the area of the shaded part"),
+    (" the smaller square is placed on the larger square at one corner. So", "Going over the smaller square"),
+    # Neither a value that may turn out to be the result, nor filler.
+    (" the total is clear, because", None),
+    (" we find that x is 24 in the end, because", None),
+    (" let me think. Okay. Hmm.", None),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), LATE)
+def test_less_will_do_when_a_line_is_late(text: str, wanted: str | None) -> None:
+    summary = ReasoningSummary()
+    summary.feed(TOLD)
+    assert summary.line() == TOLD[:-4]
+    summary.feed(text)
+    assert summary.line() is None
+    assert summary.line(late=True) == wanted
+
+
+def test_what_was_not_worth_a_line_at_once_is_kept_until_one_is_late() -> None:
+    summary = ReasoningSummary()
+    summary.feed(TOLD + " let me verify each step again to be sure. So")
+    assert summary.line() == TOLD[:-4]
+    summary.feed(" let me verify each step again to be sure. So")
+    assert summary.line() is None
+    summary.feed(" okay. Hmm")
+    assert summary.line() is None
+    assert summary.line(late=True) == "Verifying each step again to be sure"
+    summary.feed(" let me verify each step again to be sure. So")
+    assert summary.line(late=True) is None
+
+
+def test_a_thing_is_dealt_with_once() -> None:
+    summary = ReasoningSummary()
+    summary.feed("The answer is clear: the area of the shaded part is 24. So")
+    assert summary.line(late=True) == "Going over the area of the shaded part"
+    summary.feed(" wait, the answer is clear: the area of the shaded part in the figure is 25. So")
+    assert summary.line(late=True) is None
+
+
+def test_an_activity_is_no_line_that_was_told() -> None:
+    summary = ReasoningSummary()
+    summary.feed("Considering the area of the shaded part. So")
+    assert summary.line() == "Considering the area of the shaded part"
+    summary.feed(" perhaps the answer is clear: the area of the shaded part is 24. So")
+    assert summary.line(late=True) is None
+
+
+def test_an_activity_fits_the_line_and_bears_no_result() -> None:
     summary = ReasoningSummary(detail="concise")
+    summary.feed("So the answer is 24. Perhaps the answer is wrong, since the 24 units of it are much. So")
+    assert summary.line(late=True) is None
     summary.feed(
-        "That the quick brown fox jumped over many lazy dogs surprised absolutely everybody watching it closely. "
+        " the answer is clear: the area of the shaded part with all its many small corners and its rounded edges is 7. So"
     )
-    assert summary.last() is None
-    summary.feed(
-        "Whoever supposes this pattern repeats itself forever underestimates how quickly circumstances change. "
-    )
-    assert (
-        summary.last() == "Whoever supposes this pattern repeats itself forever underestimates how quickly…"
-    )
+    assert summary.line(late=True) is None
+
+
+ACTIVITIES = [
+    (
+        ["Let me double-check that.", "So the number of bits is 19."],
+        ["Double-checking the number of bits"],
+    ),
+    (["Hmm, the scaling factor was wrong."], ["Reconsidering the scaling factor"]),
+    (["Is there another way?", "The first term is 3."], ["Looking at the first term another way"]),
+    (["Indeed, the first term is 3."], ["Confirming the first term"]),
+    (["Maybe the first term is 3."], ["Considering the first term"]),
+    (["The first term is 3."], ["Going over the first term"]),
+    (["It is 3 by counting the bits."], ["Counting the bits"]),
+    (["It is 3 by being the first that we see."], []),
+    # Only what stands for something by itself, and nothing that speaks of the result.
+    (["The value is 3.", "The answer we want is 3.", "x is 3."], []),
+]
+
+
+@pytest.mark.parametrize(("sentences", "wanted"), ACTIVITIES)
+def test_activities(sentences: list[str], wanted: list[str]) -> None:
+    assert [line for line, _ in activities(sentences)] == wanted
 
 
 READY = [
@@ -226,9 +321,9 @@ PARTS = [
 reasonings = st.lists(st.lists(st.sampled_from(PARTS), max_size=25).map("".join), min_size=1, max_size=8)
 
 
-@given(reasonings, st.sampled_from(DETAILS))
-def test_every_line_is_text_for_people(reasoning: list[str], detail: Detail) -> None:
-    told = lines(*reasoning, detail=detail)
+@given(reasonings, st.sampled_from(DETAILS), st.booleans())
+def test_every_line_is_text_for_people(reasoning: list[str], detail: Detail, late: bool) -> None:
+    told = lines(*reasoning, detail=detail, late=late)
     assert len(set(told)) == len(told)
     for line in told:
         assert 0 < len(line) <= SIZES[detail].width
@@ -242,15 +337,15 @@ def test_what_is_never_asked_for_is_not_kept() -> None:
     assert len(summary._digested) == KEPT
 
 
-@given(reasonings, st.integers(1, 9), st.sampled_from(DETAILS))
-def test_pieces_do_not_matter(reasoning: list[str], size: int, detail: Detail) -> None:
+@given(reasonings, st.integers(1, 9), st.sampled_from(DETAILS), st.booleans())
+def test_pieces_do_not_matter(reasoning: list[str], size: int, detail: Detail, late: bool) -> None:
     whole, pieces = ReasoningSummary(detail=detail), ReasoningSummary(detail=detail)
     for part in reasoning:
         whole.feed(part)
         for start in range(0, len(part), size):
             pieces.feed(part[start : start + size])
         assert whole.ready is pieces.ready
-        assert whole.line() == pieces.line()
+        assert whole.line(late=late) == pieces.line(late=late)
     assert whole.last() == pieces.last()
 
 
@@ -272,6 +367,8 @@ def test_reasoning_without_end_takes_bounded_memory() -> None:
 def test_an_old_clause_is_remembered_by_its_terms() -> None:
     told = Told()
     told.add(frozenset(["first", "clause"]))
+    told.add(frozenset(["remark"]))
+    assert not told.knows(frozenset(["remark", "longer"]))
     assert told.knows(frozenset(["first", "clause", "longer"]))
     assert told.knows(frozenset(["first"]))
     for number in range(REMEMBERED):
@@ -286,6 +383,7 @@ def test_an_old_clause_is_remembered_by_its_terms() -> None:
 def test_a_term_weighs_more_the_rarer_it_was() -> None:
     weights = Weights()
     weights.learn([["old", "old"], ["old"]])
+    weights.close()
     weights.learn([["old", "new"], ["old", "new"], ["once"]])
     assert weights.value(frozenset(["new"])) > weights.value(frozenset(["once"]))
     assert weights.value(frozenset(["new"])) > weights.value(frozenset(["old"]))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import re
+from itertools import combinations, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import trio
 
 from trio_gateway.core.events import Batch, Ping, ReasoningLine
+from trio_gateway.core.summary.terms import terms
 from trio_gateway.engine.summarizer import Summarizer
 
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FakeSummary:
-    """Each piece of text that is fed is a line; ``-`` is text not worth one."""
+    """Each piece of text that is fed is a line; ``-`` is text not worth one, ``~`` worth a late one only."""
 
     def __init__(self) -> None:
         self._new: list[str] = []
@@ -28,9 +32,9 @@ class FakeSummary:
     def ready(self) -> bool:
         return bool(self._new)
 
-    def line(self) -> str | None:
+    def line(self, *, late: bool = False) -> str | None:
         new, self._new = self._new, []
-        told = [text for text in new if text != "-"]
+        told = [text for text in new if text not in ("-", "~") or (late and text == "~")]
         return " ".join(told) or None
 
     def last(self) -> str | None:
@@ -136,6 +140,62 @@ async def test_with_nothing_new_a_sign_of_life_stands_for_the_line(
     gaps = [later - sooner for sooner, later in pairwise([0.5, *heard.signs])]
     assert 4 <= len(gaps) <= 5
     assert all(2.0 <= gap <= 2.5 for gap in gaps)
+
+
+async def test_a_late_line_may_be_less(
+    summarizer: Summarizer, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Late is what has been waited for for one and a half intervals, since text came."""
+    heard = Heard(summarizer, nursery)
+    await feed(summarizer, 0.5, "a")
+    for tenth in range(60, 101):
+        await feed(summarizer, tenth / 10, "~")
+    summarizer.end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert [when for when, _ in heard.lines] == [0.5, pytest.approx(9.0, abs=0.26)]
+
+
+async def test_another_attempt_is_not_late(
+    summarizer: Summarizer, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    heard = Heard(summarizer, nursery)
+    await feed(summarizer, 0.5, "a")
+    await feed(summarizer, 1.0, "-")
+    summarizer.restart()
+    for tenth in range(60, 80):
+        await feed(summarizer, tenth / 10, "~")
+    summarizer.end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert heard.lines == [(0.5, "a")]
+
+
+TRACES = [
+    msgspec.json.decode(line)
+    for line in (Path(__file__).parents[1] / "data" / "reasoning_traces.jsonl").read_bytes().splitlines()
+]
+
+
+@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace["id"])
+async def test_real_thinking_is_told_without_gaps(
+    trace: dict[str, str], nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """At 30 tokens a second lines are at most two intervals apart: lines, not signs of life. None is nearly
+    the same as another, and none tells the result."""
+    summarizer = Summarizer(interval=2.0)
+    heard = Heard(summarizer, nursery)
+    text = trace["reasoning"]
+    for start in range(0, len(text), 4):
+        summarizer.feed(text[start : start + 4])
+        await trio.sleep(1 / 30)
+    end = trio.current_time()
+    summarizer.end()
+    await trio.testing.wait_all_tasks_blocked()
+    times = [0.0, *(when for when, _ in heard.lines), end]
+    assert max(later - sooner for sooner, later in pairwise(times)) <= 4.0
+    words = [frozenset(terms(line)) for _, line in heard.lines]
+    assert all(len(one & other) <= 0.7 * len(one | other) for one, other in combinations(words, 2))
+    result = trace["answer"].rpartition("\\boxed{")[2].partition("}")[0]
+    assert not any(re.search(rf"(?:is|=|:) \$?{re.escape(result)}\b", line) for _, line in heard.lines)
 
 
 async def test_another_attempt_forgets_what_was_not_told(

@@ -1,13 +1,16 @@
 """Speaks while the model thinks: turns reasoning that is still coming into lines, at the right moments.
 
 What is worth saying is decided in ``core.summary``; here is only when. The first line goes out with the
-first complete thought, further ones an interval apart, the last when the reasoning ends. A model that
-repeats itself, or is about to tell the result, gives nothing new to say: then a sign of life stands for the
-line. The task that reads the upstream never waits for any of it: ``feed`` and ``end`` are synchronous.
+first complete thought, further ones an interval apart, the last when the reasoning ends. Where a model
+repeats itself, or is about to tell the result, the line is late, and the summary makes do with less: while
+reasoning comes lines are seldom more than two intervals apart. Where even that fails a sign of life stands
+for the line. The task that reads the upstream never waits for any of it: ``feed`` and ``end`` are
+synchronous.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -30,6 +33,9 @@ log = structlog.get_logger("trio_gateway.summary")
 
 # Seconds until a thought that turned out not worth a line is followed up: an interval would be felt as a gap.
 _SECOND_LOOK = 0.25
+# Intervals after which a line is late: until then something better could come, and half an interval is left
+# for what comes later.
+_LATE = 1.5
 # Lines after which a concise summary speaks half as often.
 _LINES_A_PACE = 10
 
@@ -59,6 +65,7 @@ class Summarizer:
         self._slows_down = detail == "concise"
         self._told = 0
         self._sign_due = trio.current_time() + interval
+        self._late_at = math.inf
         self._ready = trio.Event()
         self._ended = trio.Event()
 
@@ -69,12 +76,15 @@ class Summarizer:
         self._summary.feed(text)
         if self._model is not None:
             self._keep(text)
-        if self._summary.ready or trio.current_time() >= self._sign_due:
+        if self._late_at == math.inf:  # waiting counts from the first text: silence has nothing to tell
+            self._late_at = trio.current_time() + _LATE * self._pause()
+        if self._summary.ready or self._is_late() or trio.current_time() >= self._sign_due:
             self._ready.set()
 
     def restart(self) -> None:
         """Another attempt begins: its reasoning starts anew, and nothing told already is told again."""
         self._summary.restart()
+        self._late_at = math.inf
         self._recent.clear()
         self._recent_size = 0
 
@@ -100,11 +110,12 @@ class Summarizer:
             await self._ready.wait()
             if self._ended.is_set():
                 break
-            line = await self._line(nursery) if self._summary.ready else None
+            line = await self._line(nursery) if self._summary.ready or self._is_late() else None
             self._ready = trio.Event()
             if line is not None:
                 await lines_send.send([ReasoningLine(line)])
                 self._told += 1
+                self._late_at = math.inf
                 self._sign_due = trio.current_time() + self._interval
             elif trio.current_time() >= self._sign_due:
                 await lines_send.send([Ping()])
@@ -120,7 +131,7 @@ class Summarizer:
                 lines_send.send_nowait([ReasoningLine(line)])
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
-        if self._model is not None:
+        if self._model is not None and self._summary.ready:
             text = "".join(self._recent)
             self._recent.clear()
             self._recent_size = 0
@@ -130,7 +141,10 @@ class Summarizer:
                 return None  # what there is to say, the last line says
             if question.line is not None and self._summary.accept(question.line):
                 return question.line
-        return self._summary.line()
+        return self._summary.line(late=self._is_late())
+
+    def _is_late(self) -> bool:
+        return trio.current_time() >= self._late_at
 
     def _keep(self, text: str) -> None:
         self._recent.append(text)

@@ -29,6 +29,8 @@ _ANNOUNCED = re.compile(
     r"|\b(?:is|as|be) (?:the|my|our) (?:\w+ )?(?:answer|conclusion)\b"
     r"|\b(?:(?:overall|entire|whole|the) (?:result|solution)|total)\b[^.]{0,40}?"
     rf"{_COPULA}\s*(?:\w+ ){{0,2}}{_NUMBER}"
+    r"|\bputting (?:it|this|that|them|everything) (?:all )?together[:,]? (?:(?:we|i) (?:get|have):? )?"
+    rf"{_NUMBER}"
     rf"|\b(?:rounded|rounds|rounding)\b[^.]{{0,60}}{_NUMBER}"
     rf"|{_NUMBER} \w+ be (?:the )?(?:correct|right|answer)"
     r"|(?:最终|最終|最後|最后|正确)(?:的|の)?(?:答案|结果|結果|结论|答え)"
@@ -54,12 +56,17 @@ _STATED = re.compile(
     rf"[√π]?{_NUMBER}\w*(?P<unit>[^=]{{0,25}})$",
     re.IGNORECASE,
 )
-_CLAUSE_END = re.compile(r"[,;]|\b(?:because|so|then|if|since)\b", re.IGNORECASE)
+_CLAUSE_END = re.compile(r"[,;](?!\d)|\b(?:because|so|then|if|since)\b", re.IGNORECASE)
 # "which is 6 * 64 = 384" speaks of what stands before it.
 _SUBJECT = re.compile(r"^(?!\s*which\b).*[^\W\d]{2}", re.IGNORECASE)
 _FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
-_NAME = re.compile(r"[^\W\d]\w|\w[^\W\d]")
+_NAME = re.compile(r"[^\W\d]\w|\d[A-Za-z]")
 _ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one)\b", re.IGNORECASE)
+_SUSPECT = re.compile(
+    rf"\b(?:answer|result|conclusion|total|solution)\b|\d\d|{_COPULA}\s*(?:\w+ ){{0,2}}{_NUMBER}"
+    r"|答案|结果|結果|结论|答え",
+    re.IGNORECASE,
+)
 _VALUE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
@@ -87,6 +94,10 @@ class AnswerGuard:
     def announces(self, text: str) -> bool:
         """Whether *text*, in plain words, names an answer or states a value of what was asked for."""
         return bool(_ANNOUNCED.search(text)) or self._reaches_aim(text)
+
+    def may_betray(self, clause: str) -> bool:
+        """Whether a clause may give the result away, of a sentence whose end has not come: any value may."""
+        return self._closing or bool(_SUSPECT.search(clause))
 
     def note_value(self, sentence: str) -> None:
         """Take the last value of *sentence* for a result; single digits are too common to be told apart."""

@@ -12,7 +12,7 @@ import re
 from .terms import CJK
 from .verbs import FINITE, VERBS, gerund
 
-__all__ = ["clauses", "shortened"]
+__all__ = ["clauses", "finished", "fragment", "shortened", "whole"]
 
 FEWEST_WORDS = 4
 FEWEST_CHARACTERS = 7
@@ -96,6 +96,9 @@ _WITHOUT_HEAD = _words(
     r"was|were|has|have|be|not|etc|too|respectively|right\?",
 )
 _NOT_FIRST = re.compile(rf"{_WITHOUT_HEAD}\b", re.IGNORECASE)
+_QUESTION = re.compile(r"(?:is|are|was|were|has|have)\b.*\?$", re.IGNORECASE)
+_DEED = re.compile(r"[A-Z][a-z-]{2,}ing\s")
+_LETTERS = re.compile(r"[^\W\d_]{2}")
 _NOT_LAST = re.compile(
     r"(?:^|\s)(?:a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because|"
     r"since|my|your|its|this|we|I|be|like|when|where|e\.g|i\.e)$|[=+*/(<,:×·÷-]$",
@@ -146,6 +149,30 @@ def clauses(sentence: str) -> list[str]:
     return found
 
 
+def fragment(sentence: str) -> str:
+    """A plain *sentence* in which no clause was found, if it only lacks a verb; else nothing.
+
+    >>> fragment("So, why the discrepancy?"), fragment("The first three")
+    ('Why the discrepancy?', '')
+    """
+    text = _speak(sentence.strip().rstrip(".。;,，:： "))
+    short = text.endswith("?") or bool(_DEED.match(text))
+    enough = len(text.split()) >= FEWEST_WORDS - short and _LETTERS.search(text)
+    return text if enough and whole(text) and not _NOT_FIRST.match(text) and not _leans(text) else ""
+
+
+def finished(sentence: str) -> list[str]:
+    """The readable parts of a plain *sentence* whose end has not come, as far as they are finished.
+
+    >>> finished("Finding the gcd is the first step, but then we have to")
+    ['Finding the gcd is the first step']
+    """
+    body = _without_opener(sentence)
+    ends = [] if _SUBORDINATE.match(body) else [found.start() for found in _PART.finditer(body)]
+    heads = (body[:end] for end in reversed(ends))
+    return next((clauses(head) for head in heads if _balanced(head)), [])
+
+
 def shortened(clause: str, width: int) -> str | None:
     """*clause* without its last phrases, so that it still is a sentence of at most *width* characters."""
     for found in reversed(list(_PHRASE.finditer(clause, width // 2))):
@@ -190,17 +217,23 @@ def _parts(body: str) -> list[str]:
 
 def _readable(text: str) -> bool:
     """Whether a person can read *text* without what stood around it."""
-    if _NOT_FIRST.match(text) or _NOT_LAST.search(text) or _LOOSE.search(text) or _leans(text):
+    if (_NOT_FIRST.match(text) and not _QUESTION.match(text)) or _leans(text):
         return False
-    if text.startswith("|") or text.count('"') % 2 or not _balanced(text):
+    if text.startswith("|") or not whole(text):
         return False
     if _EQUATION.search(text) or len(_CJK.findall(text)) >= FEWEST_CHARACTERS:
         return True
     words = text.split()
     if not _ENGLISH.search(text):
-        return len(words) > FEWEST_WORDS
+        return len(words) > FEWEST_WORDS and bool(_LETTERS.search(text))
     deed = len(words[0]) > 4 and words[0].endswith("ing")
     return len(words) >= FEWEST_WORDS - deed and (deed or _has_verb(text))
+
+
+def whole(phrase: str) -> bool:
+    """Whether nothing is torn off at the end of *phrase* or inside it."""
+    torn = _NOT_LAST.search(phrase) or _LOOSE.search(phrase) or phrase.count('"') % 2
+    return not torn and _balanced(phrase)
 
 
 def _has_verb(text: str) -> bool:

@@ -5,6 +5,11 @@ of the new sentences that can stand alone is a candidate. The line is the clause
 different sentences, that carry most weight for their cost: terms that many of the new sentences share and
 that earlier rounds did not have. What was told is not told again, also not in other words, and the final
 result is kept back.
+
+A model that goes over its work, or is about to tell the result, leaves nothing to say so. When the line is
+late, less will do, in this order: a clause that is new in part, a finished clause of the sentence under way,
+a remark or a fragment, the activity as such. Each is told once as well; where all of them are used up there
+is no line.
 """
 
 from __future__ import annotations
@@ -12,54 +17,27 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
+from .activity import activities
 from .answer_guard import AnswerGuard
-from .clauses import clauses, shortened
-from .plain_text import cut, plain
-from .salience import SIMILAR_AFTER_SILENCE, TOO_SIMILAR, Told, Weights
+from .choice import CODE, SIZES, Choice, Clause, Detail, joined
+from .clauses import clauses, finished, fragment
+from .plain_text import plain
+from .salience import Told, Weights
 from .sentences import KEPT, Sentence, SentenceReader
-from .terms import is_cjk, terms
+from .terms import terms
 
 __all__ = ["SIZES", "Detail", "ReasoningSummary"]
 
-Detail = Literal["concise", "auto", "detailed"]
-
-
-class _Size(NamedTuple):
-    width: int
-    clauses: int
-
-
-SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "detailed": _Size(300, 5)}
-"""Longest line, in characters, and the most clauses it is made of."""
 FIRST_LOOK = 30
 LONG_LOOK = 400
 """New characters from which on a line may be worth asking for: after the end of a sentence, and without."""
 DIGESTED_AT = 240
 """New characters after which complete sentences are worked up. Most of a line's work is done so before it is
 asked for: the last one is asked for when the answer is about to leave."""
-FEWEST_TERMS = 2
-"""Less is "let me see" in other words."""
-COMPARED = 12
-"""Best clauses among which pairs are tried."""
 
 _END = re.compile(r"[.!?]\s|[\n。！？]")
-_CODE = "Writing code: "
 _NAME = re.compile(r"[^\W\d]{3}")
-# Work done is liked, a clause that leans on one before it is not; of a program there is only its first line.
-_LIKED = (
-    (re.compile(_CODE), 0.5),
-    (re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE), 0.8),
-    (re.compile(r"[A-Z][a-z-]+ing\s|.*="), 1.1),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Clause:
-    text: str
-    terms: frozenset[str]
-    sentence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +46,7 @@ class _Digested:
 
     text: str
     terms: list[str]
-    clauses: list[_Clause]
+    clauses: list[Clause]
 
 
 class ReasoningSummary:
@@ -81,14 +59,15 @@ class ReasoningSummary:
     """
 
     def __init__(self, *, detail: Detail = "auto") -> None:
-        self._size = SIZES[detail]
+        self._width = SIZES[detail].width
         self._reader = SentenceReader()
         self._guard = AnswerGuard()
         self._weights = Weights()
         self._told = Told()
+        self._dealt_with = Told()
+        self._choice = Choice(detail, self._weights, self._told)
         self._digested: deque[_Digested] = deque(maxlen=KEPT)
         self._sentences = 0
-        self._silent = False
         self._new = 0
         self._undigested = 0
         self._complete = False
@@ -113,17 +92,20 @@ class ReasoningSummary:
         """Whether a complete thought has probably come since a line was last asked for."""
         return self._new >= (FIRST_LOOK if self._complete else LONG_LOOK)
 
-    def line(self) -> str | None:
-        """What is new since the last line, in one line; None if nothing is worth saying."""
+    def line(self, *, late: bool = False) -> str | None:
+        """What is new since the last line, in one line; None if nothing is worth saying.
+
+        *late*: the reader has been waiting, and less will do.
+        """
         self._digest(self._reader.take())
-        return self._say()
+        return self._say(late=late)
 
     def last(self) -> str | None:
         """The last line, when the reasoning has ended: what was left incomplete counts too."""
         self._digest(self._reader.take(final=True))
         if self._digested:
             self._guard.note_value(self._digested[-1].text)
-        return self._say()
+        return self._say(late=False)
 
     def accept(self, line: str) -> bool:
         """Take a line that somebody else wrote of what is pending, which then counts as told.
@@ -134,10 +116,11 @@ class ReasoningSummary:
         told = frozenset(terms(line))
         if self._guard.announces(line) or self._guard.tells(line) or self._told.knows(told):
             return False
-        self._candidates()
         self._told.add(told)
         self._new = 0
         self._complete = False
+        self._weights.learn(sentence.terms for sentence in self._digested)
+        self._close()
         return True
 
     def restart(self) -> None:
@@ -167,101 +150,70 @@ class ReasoningSummary:
         for sentence in sentences:
             text = plain(sentence.text)
             self._sentences += 1
-            parts = _of_code(text) if sentence.code else clauses(text)
             if self._guard.hides(sentence.text, text):
-                parts = []
-            self._digested.append(
-                _Digested(text, terms(text), [_clause(part, self._sentences) for part in parts])
-            )
+                found = []
+            elif sentence.code:
+                found = [self._clause(_of_code(text))]
+            else:
+                found = [self._clause(part) for part in clauses(text)] or [
+                    self._clause(fragment(text), fragment=True)
+                ]
+            shown = [clause for clause in found if clause.text and not self._guard.announces(clause.text)]
+            self._digested.append(_Digested(text, terms(text), shown))
 
-    def _say(self) -> str | None:
+    def _clause(self, text: str, *, fragment: bool = False) -> Clause:
+        return Clause(text, frozenset(terms(text)), self._sentences, fragment)
+
+    def _say(self, *, late: bool) -> str | None:
         self._new = 0
         self._complete = False
-        chosen = self._choose(self._candidates())
-        self._silent = not chosen
-        for option in chosen:
-            self._told.add(option.terms)
-        return _joined(chosen) if chosen else None
-
-    def _candidates(self) -> list[_Clause]:
-        """The clauses of the sentences since the last line, which are done with."""
-        digested = list(self._digested)
-        self._digested.clear()
-        self._weights.learn(sentence.terms for sentence in digested)
+        self._weights.learn(sentence.terms for sentence in self._digested)
         # All sentences have passed the guard before any clause does: a later one may betray the result.
-        return [
+        options = [
             clause
-            for sentence in digested
+            for sentence in self._digested
             for clause in sentence.clauses
-            if len(clause.terms) >= FEWEST_TERMS and not self._guard.tells(clause.text)
+            if clause.terms and not self._guard.tells(clause.text)
         ]
+        chosen = self._choice.best(options)
+        if late and not chosen:
+            chosen = (
+                self._choice.best(options, late=True)
+                or self._choice.best(self._under_way(), late=True)
+                or self._choice.rough(options)
+            )
+        for clause in chosen:
+            self._told.add(clause.terms)
+        line = joined(chosen) if chosen else self._activity() if late else None
+        if chosen or late:  # what is not worth a late line never will be worth one
+            self._close()
+        return line
 
-    def _choose(self, options: list[_Clause]) -> list[_Clause]:
-        """The clauses to tell, in their order; none when all was told. The best pair is found by trying, and
-        more are added one by one while that makes the line better."""
-        fresh = self._fresh([option for option in options if len(option.text) <= self._size.width])
-        pairs = [[one, other] for one in fresh for other in fresh if one.sentence < other.sentence]
-        best = max([[one] for one in fresh] + self._fitting(pairs), key=self._value, default=[])
-        while 1 < len(best) < self._size.clauses:
-            more = [
-                sorted([*best, one], key=_place) for one in fresh if one.sentence not in map(_place, best)
-            ]
-            better = max(self._fitting(more), key=self._value, default=best)
-            if self._value(better) <= self._value(best):
-                break
-            best = better
-        return best or self._shortest(self._fresh(options))
+    def _close(self) -> None:
+        """The sentences so far are done with."""
+        self._digested.clear()
+        self._weights.close()
 
-    def _shortest(self, options: list[_Clause]) -> list[_Clause]:
-        """The best of those that do not fit, without its last phrases; cut off only after a silence."""
-        shorter = [(option, shortened(option.text, self._size.width)) for option in options]
-        if self._silent:
-            shorter += [(option, cut(option.text, self._size.width)) for option in options]
-        whole = (_clause(text, option.sentence) for option, text in shorter if text)
-        return next(([clause] for clause in whole if not self._repeats(clause)), [])
+    def _under_way(self) -> list[Clause]:
+        """The finished clauses of the sentence whose end has not come."""
+        parts = finished(plain(self._reader.unfinished))
+        return [self._clause(part) for part in parts if not self._guard.may_betray(part)]
 
-    def _fresh(self, options: list[_Clause]) -> list[_Clause]:
-        """The best options that were not told, best first."""
-        fresh: list[_Clause] = []
-        for option in sorted(options, key=lambda option: -self._value([option])):
-            if not self._repeats(option):
-                fresh.append(option)
-                if len(fresh) == COMPARED:
-                    break
-        return fresh
-
-    def _repeats(self, clause: _Clause) -> bool:
-        return self._told.knows(clause.terms, SIMILAR_AFTER_SILENCE if self._silent else TOO_SIMILAR)
-
-    def _fitting(self, lines: list[list[_Clause]]) -> list[list[_Clause]]:
-        return [line for line in lines if len(_joined(line)) <= self._size.width]
-
-    def _value(self, line: list[_Clause]) -> float:
-        """What a line of these clauses is worth."""
-        value = self._weights.value(frozenset().union(*(clause.terms for clause in line)))
-        for clause in line:
-            value *= next((factor for mark, factor in _LIKED if mark.match(clause.text)), 1.0)
-        return value
+    def _activity(self) -> str | None:
+        """What the model is busy with, where what it says may not be told. A thing is dealt with once."""
+        texts = [sentence.text for sentence in self._digested]
+        for line, thing in activities([*texts, plain(self._reader.unfinished)]):
+            words = frozenset(terms(thing))
+            given_away = self._guard.announces(line) or self._guard.tells(line)
+            if len(line) > self._width or given_away or self._dealt_with.knows(words):
+                continue
+            self._dealt_with.add(words)
+            if self._told.add_exactly(frozenset(terms(line))):
+                return line
+        return None
 
 
-def _clause(text: str, sentence: int) -> _Clause:
-    return _Clause(text, frozenset(terms(text)), sentence)
-
-
-def _of_code(line: str) -> list[str]:
+def _of_code(line: str) -> str:
     """A program is told by its first line, if that has a name in it."""
     line = line.rstrip(" {(:")
-    return [_CODE + line] if _NAME.search(line) else []
-
-
-def _place(clause: _Clause) -> int:
-    return clause.sentence
-
-
-def _joined(line: list[_Clause]) -> str:
-    """Clauses as sentences, the last without its full stop."""
-    parts: list[str] = []
-    for clause in line:
-        stop, space = ("。", "") if is_cjk(clause.text) else (".", " ")
-        parts += [clause.text, "" if clause.text[-1] in "?!？！" else stop, space]
-    return "".join(parts[:-2])
+    return CODE + line if _NAME.search(line) else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SIMILAR_AFTER_SILENCE", "TOO_SIMILAR", "Told", "Weights"]
+__all__ = ["Told", "Weights"]
 
 VOCABULARY = 4000
 """Terms whose rounds are counted; the rarer half is forgotten beyond."""
@@ -18,9 +18,12 @@ REMEMBERED = 256
 REMEMBERED_EXACTLY = 4096
 TOO_SIMILAR = 0.7
 """Share of the shorter clause's terms that makes two clauses say the same."""
-SIMILAR_AFTER_SILENCE = 0.9
-"""The same after a round without a line: a model that goes over its work again says little that is new, and
-that little is then worth more than nothing."""
+FEW = 2
+"""So few terms say too little for a share of them to count when a line is late."""
+CONTAINED = 0.9
+ALIKE = 0.65
+"""The same when a line is late: the share of the new clause's own terms, and of the terms of both together.
+A model that goes over its work again says little that is new, which is then worth more than nothing."""
 
 
 class Weights:
@@ -31,16 +34,20 @@ class Weights:
     """
 
     def __init__(self) -> None:
-        self._rounds = 0
+        self._rounds = 1
         self._had: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
 
     def learn(self, sentences: Iterable[list[str]]) -> None:
-        """Begin a new round with the terms of its sentences."""
+        """Take the terms of all new sentences; again, with more of them, while nothing was told."""
+        self._now = Counter(term for sentence in sentences for term in dict.fromkeys(sentence))
+
+    def close(self) -> None:
+        """The round is over: its terms are no longer new."""
         self._had.update(self._now.keys())
         if len(self._had) > VOCABULARY:
             self._had = Counter(dict(self._had.most_common(VOCABULARY // 2)))
-        self._now = Counter(term for sentence in sentences for term in dict.fromkeys(sentence))
+        self._now = Counter()
         self._rounds += 1
 
     def value(self, line: frozenset[str]) -> float:
@@ -60,18 +67,31 @@ class Told:
         self._exact: dict[int, None] = {}
 
     def add(self, clause: frozenset[str]) -> None:
-        self._recent.append(clause)
+        if len(clause) > 1:
+            self._recent.append(clause)
+        self.add_exactly(clause)
+
+    def add_exactly(self, clause: frozenset[str]) -> bool:
+        """Remember these terms, no others like them; False if they were told already."""
+        if hash(clause) in self._exact:
+            return False
         self._exact[hash(clause)] = None
         if len(self._exact) > REMEMBERED_EXACTLY:
             del self._exact[next(iter(self._exact))]
+        return True
 
-    def knows(self, clause: frozenset[str], similar: float = TOO_SIMILAR) -> bool:
-        """Whether a clause of these terms would repeat what was told, if more than that share is the same."""
+    def knows(self, clause: frozenset[str], *, late: bool = False) -> bool:
+        """Whether a clause of these terms would repeat what was told; *late*, in nearly the same words."""
         if hash(clause) in self._exact:
             return True
         size = len(clause)
+        if late and size <= FEW:
+            return False
         for told in self._recent:
             common = len(clause & told)
-            if common > similar * size or common > similar * len(told):
+            if late:
+                if common > CONTAINED * size or common > ALIKE * (size + len(told) - common):
+                    return True
+            elif common > TOO_SIMILAR * min(size, len(told)):
                 return True
         return False

@@ -88,6 +88,19 @@ class SentenceReader:
         self._sentences.clear()
         return taken
 
+    @property
+    def unfinished(self) -> str:
+        """What had come of the sentence under way when sentences were last taken, without an open formula;
+        nothing in a fenced block."""
+        text = "" if self._fenced else self._tail
+        for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
+            if text.count(opening) > text.count(closing):
+                text = text[: text.rfind(opening)]
+        for mark in "$`":
+            if text.count(mark) % 2:
+                text = text[: text.rfind(mark)]
+        return text
+
     def clear(self) -> None:
         """Forget what was not taken, and begin a new text."""
         self.take(final=True)

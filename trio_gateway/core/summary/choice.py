@@ -1,0 +1,135 @@
+"""Which clauses make the next line: those that carry most weight for their cost and were not told.
+
+*late* means here that the reader has been waiting: what was told in part, but not in nearly the same words,
+may then be told.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from .clauses import shortened
+from .plain_text import cut
+from .terms import is_cjk, terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .salience import Told, Weights
+
+__all__ = ["CODE", "SIZES", "Choice", "Clause", "Detail", "joined"]
+
+Detail = Literal["concise", "auto", "detailed"]
+
+
+class _Size(NamedTuple):
+    width: int
+    clauses: int
+
+
+SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "detailed": _Size(300, 5)}
+"""Longest line, in characters, and the most clauses it is made of."""
+FEWEST_TERMS = 2
+"""Less is "let me see" in other words."""
+COMPARED = 12
+"""Best clauses among which pairs are tried."""
+CODE = "Writing code: "
+
+# Work done is liked, a clause that leans on one before it is not; of a program there is only its first line.
+_LIKED = (
+    (re.compile(CODE), 0.5),
+    (re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE), 0.8),
+    (re.compile(r"[A-Z][a-z-]+ing\s|.*="), 1.1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A part of a sentence that can stand alone; *sentence* is the number of that sentence. A *fragment* is a
+    sentence that lacks a verb."""
+
+    text: str
+    terms: frozenset[str]
+    sentence: int
+    fragment: bool = False
+
+
+class Choice:
+    """Chooses among the clauses of one reasoning, by what its *weights* and *told* have become."""
+
+    def __init__(self, detail: Detail, weights: Weights, told: Told) -> None:
+        self._size = SIZES[detail]
+        self._weights = weights
+        self._told = told
+
+    def best(self, options: Sequence[Clause], *, late: bool = False) -> list[Clause]:
+        """The clauses to tell, in their order; none when all was told. The best pair is found by trying, and
+        more are added one by one while that makes the line better."""
+        options = [option for option in options if len(option.terms) >= FEWEST_TERMS and not option.fragment]
+        fresh = self._fresh([option for option in options if len(option.text) <= self._size.width], late)
+        pairs = [[one, other] for one in fresh for other in fresh if one.sentence < other.sentence]
+        best = max([[one] for one in fresh] + self._fitting(pairs), key=self._value, default=[])
+        while 1 < len(best) < self._size.clauses:
+            more = [
+                sorted([*best, one], key=_place) for one in fresh if one.sentence not in map(_place, best)
+            ]
+            better = max(self._fitting(more), key=self._value, default=best)
+            if self._value(better) <= self._value(best):
+                break
+            best = better
+        return best or self._made_to_fit(options, shortened, late)
+
+    def rough(self, options: Sequence[Clause]) -> list[Clause]:
+        """One clause of what :meth:`best` scorns: remarks of hardly a word that carries meaning ("Verifying
+        each step again"), fragments and, failing these, what must be cut off to fit."""
+        fresh = [
+            option
+            for option in options
+            if (option.fragment or len(option.terms) <= FEWEST_TERMS)
+            and len(option.text) <= self._size.width
+            and not self._told.knows(option.terms, late=True)
+        ]
+        best = sorted(fresh, key=lambda option: -self._value([option]))[:1]
+        return best or self._made_to_fit(options, cut, late=True)
+
+    def _made_to_fit(
+        self, options: Sequence[Clause], shorten: Callable[[str, int], str | None], late: bool
+    ) -> list[Clause]:
+        shorter = ((option, shorten(option.text, self._size.width)) for option in self._fresh(options, late))
+        whole = (replace(option, text=text, terms=frozenset(terms(text))) for option, text in shorter if text)
+        return next(([clause] for clause in whole if not self._told.knows(clause.terms, late=late)), [])
+
+    def _fresh(self, options: Sequence[Clause], late: bool) -> list[Clause]:
+        """The best options that were not told, best first."""
+        fresh: list[Clause] = []
+        for option in sorted(options, key=lambda option: -self._value([option])):
+            if not self._told.knows(option.terms, late=late):
+                fresh.append(option)
+                if len(fresh) == COMPARED:
+                    break
+        return fresh
+
+    def _fitting(self, lines: list[list[Clause]]) -> list[list[Clause]]:
+        return [line for line in lines if len(joined(line)) <= self._size.width]
+
+    def _value(self, line: list[Clause]) -> float:
+        """What a line of these clauses is worth."""
+        value = self._weights.value(frozenset().union(*(clause.terms for clause in line)))
+        for clause in line:
+            value *= next((factor for mark, factor in _LIKED if mark.match(clause.text)), 1.0)
+        return value
+
+
+def joined(line: Sequence[Clause]) -> str:
+    """Clauses as sentences, the last without its full stop."""
+    parts: list[str] = []
+    for clause in line:
+        stop, space = ("。", "") if is_cjk(clause.text) else (".", " ")
+        parts += [clause.text, "" if clause.text[-1] in "?!？！" else stop, space]
+    return "".join(parts[:-2])
+
+
+def _place(clause: Clause) -> int:
+    return clause.sentence
