@@ -2,8 +2,8 @@
 
 The final output goes to stdout and everything else to stderr, so ``client.py --prompt … > answer.txt``
 keeps the answer alone. ``Answer`` makes sense of events and does no I/O; ``Screen`` knows the two output
-streams and no HTTP; the functions below them drive both. One answer is one ``trio.run``: between answers
-there is only a line to read, and Ctrl-C there needs no event loop.
+streams and no network; the functions below them drive both, over HTTP or over WebSocket. One answer is one
+``trio.run``: between answers there is only a line to read, and Ctrl-C there needs no event loop.
 
 Everything a model or server sent is a stranger's text: its control characters never reach a terminal
 (``--raw`` excepted, which shows just what came).
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import io
 import json
 import os
@@ -23,13 +24,20 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
 import httpx
 import msgspec
 import trio
+from markdown_it import MarkdownIt
+from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console
+from rich.markdown import Markdown
+from rich.rule import Rule
 from rich.style import Style
+from rich.table import Column, Table
 from rich.text import Text
 
 from trio_gateway.core.encoder import PREFIXES
@@ -39,26 +47,36 @@ from trio_gateway.core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from trio_websocket import WebSocketConnection
+
 __all__ = ["Answer", "Piece", "ProtocolError", "main"]
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 # Seconds. While it streams, the gateway sends a heartbeat at least every 15 s, so a minute's silence is a
 # dead line; an answer in one piece says nothing before it is whole, a little within the gateway's own limit.
 CONNECT_TIMEOUT, STREAM_TIMEOUT, WHOLE_TIMEOUT = 10.0, 60.0, 960.0
+# How long a WebSocket may take to confirm that an answer was cancelled, or to part.
+PARTING_TIMEOUT = 2.0
 # How long a prompt waits for piped text to begin or end: an idle stdin must not hang the client.
 STDIN_TIMEOUT = 0.5
 
 COLOURS = {Phase.PROMPT_SUMMARY: "cyan", Phase.REASONING_SUMMARY: "magenta", Phase.FINAL_OUTPUT: "green"}
+# Tokens of a text that Markdown would not change.
+PLAIN = {"paragraph_open", "paragraph_close", "inline", "text", "softbreak"}
 CONTROLS = dict.fromkeys(code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t")
 ABOUT = """Ask the gateway and watch the answer come: its summaries on stderr, the final output on stdout.
 Piped text is added to the prompt after a blank line. No prompt on a terminal: a conversation begins."""
+CHAT = "/v1/chat/completions"
+STATES = {"closed": "green", "half_open": "yellow", "open": "red"}
 ERROR_DETAILS = ("code", "status", "phase", "retry_after", "request_id")
 COMMANDS = """\
 /help          this list
 /clear         forget the conversation
 /system TEXT   set the system message; without TEXT, drop it
 /model NAME    ask another model
+/save FILE     write the conversation to a file, as a request body
+/load FILE     go on with a conversation from a file
 /bye           leave (also Ctrl-D)
 \"\"\"            begins and ends a message of several lines
 Ctrl-C         stops the answer"""
@@ -192,11 +210,29 @@ class Answer:
         return "".join(self._texts[phase]).removeprefix(PREFIXES[phase]).strip() or None
 
 
+class Envelope(msgspec.Struct):
+    """A WebSocket message: an event, and its data as it stands in a stream."""
+
+    event: str
+    data: msgspec.Raw
+
+
+def unpack(message: bytes) -> SSEEvent:
+    envelope = decode(message, Envelope)
+    data = bytes(envelope.data).decode()
+    return SSEEvent(envelope.event, DONE if data == f'"{DONE}"' else data)
+
+
 def decode(data: str | bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise ProtocolError(f"this is not an answer of the gateway: {exc}") from exc
+
+
+def to_json(value: object, *, indent: int | None = None) -> bytes:
+    # "replace": bytes of the command line that are not UTF-8 are lone surrogates here.
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "replace")
 
 
 def clean(text: str) -> str:
@@ -211,19 +247,44 @@ def error_line(error: dict[str, Any]) -> str:
     return f"error: {message}" + (f" ({', '.join(details)})" if details else "")
 
 
+def open_console(stream: TextIO) -> Console:
+    """*stream* for rich: colour on a terminal only, and with ``NO_COLOR`` no bold or underline either."""
+    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(file=stream, color_system=system, force_terminal=stream.isatty())
+
+
+def parse_markdown(text: str) -> Markdown | None:
+    """*text* typeset; None where it has no markup and stands as well as it is.
+
+    Unlike rich's own reading, HTML and LaTeX (whose backslashes look like escapes) and links to pictures
+    stand as they are, and a line break is kept.
+    """
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+    tokens = parser.disable(["escape", "image"]).parse(text)
+    inside = [child for token in tokens for child in token.children or ()]
+    if {token.type for token in (*tokens, *inside)} <= PLAIN:
+        return None
+    for token in inside:
+        token.type = token.type.replace("softbreak", "hardbreak")
+    # Not hyperlinks=True: it would hide where a stranger's link leads.
+    markdown = Markdown("", style=COLOURS[Phase.FINAL_OUTPUT], code_theme="ansi_dark", hyperlinks=False)
+    markdown.parsed = tokens
+    return markdown
+
+
 class Screen:
     """Where the parts of an answer go: final output to stdout as it comes, all else to stderr.
 
-    On a terminal both are one screen, so it remembers which of the two has begun a line.
+    On a terminal both are one screen, so it remembers which of the two has begun a line. There the output
+    streams as plain text, and is typeset in its place when it is complete.
     """
 
     def __init__(self, options: Namespace) -> None:
         self._options = options
         self._quiet = options.raw or options.json
-        self._err = Console(stderr=True, force_terminal=sys.stderr.isatty(), soft_wrap=True)
-        out = Console()
-        coloured = out.color_system is not None and not out.no_color
-        self._style = Style.parse(COLOURS[Phase.FINAL_OUTPUT]) if coloured else Style.null()
+        self._err, self._out = open_console(sys.stderr), open_console(sys.stdout)
+        self._coloured = self._out.color_system is not None
+        self._style = Style.parse(COLOURS[Phase.FINAL_OUTPUT]) if self._coloured else Style.null()
         self._line: Literal["out", "err"] | None = None
         self._held = ""
         self.begin()
@@ -241,10 +302,12 @@ class Screen:
     def note(self, text: str, style: str = "bright_black") -> None:
         """A line of its own on stderr."""
         self._end_line()
-        self._err.print(Text(clean(text), style))
+        self._err.print(Text(clean(text), style), soft_wrap=True)
 
-    def show(self, piece: Piece) -> None:
-        """A piece of the answer, where and how its phase is shown."""
+    def show(self, piece: Piece | None) -> None:
+        """A piece of the answer, if there is one, where and how its phase is shown."""
+        if piece is None:
+            return
         if piece.opens:
             self._end_line()
             self.mark(piece.phase)
@@ -269,8 +332,10 @@ class Screen:
     def finish(self, answer: Answer) -> None:
         """The answer is over, well or not."""
         self._end_line()
+        if self._coloured and not self._quiet and answer.error is None:
+            self._typeset(clean(answer.content))
         if self._options.json:
-            self._output(json.dumps(answer.as_dict(), ensure_ascii=False) + "\n")
+            self._output(to_json(answer.as_dict()).decode() + "\n")
         if answer.finish_reason not in {None, "stop", "error"}:
             self.note(f"The model ended with: {answer.finish_reason}")
         self.mark(f"end: {self._speed(answer)}")
@@ -289,6 +354,18 @@ class Screen:
         sys.stdout.write(self._style.render(clean(text)) if sys.stdout.isatty() else text)
         sys.stdout.flush()
 
+    def _typeset(self, text: str) -> None:
+        """Show the complete output as Markdown in the place of the plain text just above."""
+        if (markdown := parse_markdown(text)) is None:
+            return
+        width, height = self._out.size
+        lines = text.removesuffix("\n").split("\n")
+        rows = sum(max(1, -(-cell_len(line.expandtabs()) // width)) for line in lines)
+        self._out.file.write(f"\x1b[{rows}F\x1b[J")
+        if rows >= height:  # all that was on the screen is gone, but not what has scrolled off
+            self._out.print(Rule(style="bright_black"))
+        self._out.print(markdown)
+
     def _summary(self, text: str, colour: str) -> None:
         # White space at the end waits for more text: the blank line that closes a phase is for clients
         # that join all content.
@@ -296,7 +373,7 @@ class Screen:
         shown = text.rstrip()
         self._held = text[len(shown) :]
         if shown:
-            self._err.print(Text(clean(re.sub(r"\s*\n", "\n", shown)), colour), end="")
+            self._err.print(Text(clean(re.sub(r"\s*\n", "\n", shown)), colour), end="", soft_wrap=True)
             self._line = "err"
 
     def _end_line(self) -> None:
@@ -308,71 +385,108 @@ class Screen:
         self._line, self._held = None, ""
 
 
+class Saved(msgspec.Struct):
+    """What ``/load`` takes: as much of a request's body as ``/save`` writes."""
+
+    messages: list[dict[Literal["role", "content"], str]]
+    model: str = ""
+
+
 @dataclass(slots=True)
 class Conversation:
     """What the model is told: the system message and the turns so far, final outputs only."""
 
     model: str
     system: str | None
-    turns: list[dict[str, str]] = field(default_factory=list)
+    turns: list[dict[Literal["role", "content"], str]] = field(default_factory=list)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """A request's body as far as the conversation goes; what ``/save`` writes."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return {"model": self.model, "messages": [*system, *self.turns]}
 
     def request(self, prompt: str, *, stream: bool) -> dict[str, Any]:
         """The request that asks *prompt* after all that went before."""
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        messages = [*system, *self.turns, {"role": "user", "content": prompt}]
-        usage = {"stream_options": {"include_usage": True}} if stream else {}
-        return {"model": self.model, "messages": messages, "stream": stream, **usage}
+        body = self.body
+        body["messages"].append({"role": "user", "content": prompt})
+        return body | {"stream": stream} | ({"stream_options": {"include_usage": True}} if stream else {})
 
     def keep(self, prompt: str, content: str) -> None:
         """Add a turn, if there was an answer at all."""
         if content:
             self.turns += [{"role": "user", "content": prompt}, {"role": "assistant", "content": content}]
 
+    def load(self, saved: bytes) -> None:
+        """Put what was saved in the place of what was said so far.
+
+        Raises:
+            ProtocolError: it is no conversation.
+        """
+        body = decode(saved, Saved)
+        self.turns, self.model = body.messages, body.model or self.model
+        has_system = bool(self.turns) and self.turns[0].get("role") == "system"
+        self.system = self.turns.pop(0).get("content") if has_system else None
+
 
 @contextlib.contextmanager
-def failures_noted(answer: Answer, url: str) -> Iterator[None]:
-    """Ctrl-C and failing exchanges end this context, connection and all, and are kept in ``answer.error``."""
+def interruptible(answer: Answer) -> Iterator[trio.CancelScope]:
+    """Ctrl-C ends this context, and is kept in ``answer.error``."""
     token = trio.lowlevel.current_trio_token()
     with trio.CancelScope() as scope:
         before = signal.signal(signal.SIGINT, lambda *_: token.run_sync_soon(scope.cancel))
         try:
-            yield
-        except httpx.RequestError as exc:  # connecting, sending, reading
-            answer.fail(*explain(exc, url))
-        except (ProtocolError, LineTooLongError) as exc:  # making sense of what was read
-            answer.fail("protocol", str(exc))
+            yield scope
         finally:
             signal.signal(signal.SIGINT, before)
     if scope.cancelled_caught:
         answer.fail("interrupted", "stopped by Ctrl-C")
 
 
+@contextlib.contextmanager
+def failures_noted(answer: Answer, url: str) -> Iterator[None]:
+    """A failing exchange ends this context, and is kept in ``answer.error``."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        where = httpx.URL(url).netloc.decode()  # not the whole URL: it may hold a password
+        answer.fail("unreachable", f"cannot reach {where}; is the gateway running? ./run serve starts it")
+    except (httpx.TimeoutException, trio.TooSlowError):  # the latter: a WebSocket's ping that has no answer
+        answer.fail("timeout", "the gateway has gone silent")
+    except httpx.RequestError as exc:  # sending, reading
+        answer.fail("connection_lost", f"the connection broke: {exc}")
+    except (ProtocolError, LineTooLongError) as exc:  # making sense of what was read
+        answer.fail("protocol", str(exc))
+
+
+def headers(options: Namespace) -> dict[str, str]:
+    key = {"Authorization": f"Bearer {options.key}"} if options.key else {}
+    return {"X-Stream-Format": "phases", **key}
+
+
 def open_client(options: Namespace, *, silence: float) -> httpx.AsyncClient:
     """A client for the gateway that gives up after *silence* seconds without a byte."""
-    headers = {"Content-Type": "application/json", "X-Stream-Format": "phases", "Accept-Encoding": "identity"}
-    if options.key:
-        headers["Authorization"] = f"Bearer {options.key}"
+    plain = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     timeout = httpx.Timeout(silence, connect=CONNECT_TIMEOUT)
-    return httpx.AsyncClient(base_url=options.url, headers=headers, timeout=timeout)
+    return httpx.AsyncClient(base_url=options.url, headers=plain | headers(options), timeout=timeout)
 
 
 async def ask(options: Namespace, request: dict[str, Any], screen: Screen) -> Answer:
     """Send *request* and show the answer; whatever goes wrong is in ``Answer.error``."""
     answer = Answer()
-    with failures_noted(answer, options.url):
-        await exchange(options, request, screen, answer)
+    exchange = exchange_frames if options.ws else exchange_http
+    screen.begin()
+    with interruptible(answer), failures_noted(answer, options.url):
+        await exchange(options, to_json(request), screen, answer)
     screen.finish(answer)
     return answer
 
 
-async def exchange(options: Namespace, request: dict[str, Any], screen: Screen, answer: Answer) -> None:
+async def exchange_http(options: Namespace, body: bytes, screen: Screen, answer: Answer) -> None:
     silence = WHOLE_TIMEOUT if options.no_stream else STREAM_TIMEOUT
-    # "replace": bytes of the command line that are not UTF-8 are lone surrogates here.
-    body = json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
-    screen.begin()
     async with (
         open_client(options, silence=silence) as client,
-        client.stream("POST", "/v1/chat/completions", content=body) as response,
+        client.stream("POST", CHAT, content=body) as response,
     ):
         if response.status_code != 200:
             answer.error = refusal(response, await response.aread())
@@ -408,8 +522,81 @@ async def follow(response: httpx.Response, screen: Screen, answer: Answer) -> No
 def take(chunk: bytes, decoder: SSEDecoder, screen: Screen, answer: Answer) -> None:
     screen.arrived(chunk)
     for event in decoder.feed(chunk):
-        if (piece := answer.feed(event)) is not None:
-            screen.show(piece)
+        screen.show(answer.feed(event))
+
+
+async def exchange_frames(options: Namespace, body: bytes, screen: Screen, answer: Answer) -> None:
+    """The same over WebSocket. A socket an answer: between two there is none to keep alive, or to lose."""
+    import trio_websocket as ws
+
+    url = httpx.URL(options.url)
+    host, path = url.netloc.decode().rpartition("@")[2], url.path.rstrip("/") + CHAT
+    open_socket = functools.partial(
+        ws.wrap_client_stream,
+        extra_headers=[(name.encode(), value.encode()) for name, value in headers(options).items()],
+        message_queue_size=1000,  # for next_message: a pong must not stand behind messages
+    )
+    try:
+        async with await open_stream(url) as stream, trio.open_nursery() as nursery:
+            with failures_noted(answer, options.url):
+                try:
+                    with trio.fail_after(CONNECT_TIMEOUT):
+                        if isinstance(stream, trio.SSLStream):
+                            await stream.do_handshake()  # else its failure would be kept from us
+                        socket = await open_socket(nursery, stream, host, path)
+                    await follow_frames(socket, body, screen, answer)
+                except trio.BrokenResourceError as exc:  # TLS
+                    raise httpx.ConnectError(str(exc)) from exc
+                except ws.ConnectionClosed as exc:  # sending, receiving
+                    code = exc.reason and f"{exc.reason.code} {exc.reason.name}"
+                    raise httpx.ReadError(f"the WebSocket was closed with {code}") from exc
+            nursery.cancel_scope.cancel()
+    except* ws.ConnectionRejected as refused:  # an HTTP answer in the place of the upgrade
+        for told in refused.exceptions:
+            if isinstance(told, ws.ConnectionRejected):
+                response = httpx.Response(told.status_code, headers=told.headers)
+                answer.error = refusal(response, told.body or b"")
+
+
+async def open_stream(url: httpx.URL) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    try:
+        with trio.fail_after(CONNECT_TIMEOUT):
+            if url.scheme == "http":
+                return await trio.open_tcp_stream(url.host, url.port or 80)
+            return await trio.open_ssl_over_tcp_stream(url.host, url.port or 443, https_compatible=True)
+    except (OSError, trio.TooSlowError) as exc:  # resolving, connecting
+        raise httpx.ConnectError(str(exc)) from exc
+
+
+async def follow_frames(socket: WebSocketConnection, body: bytes, screen: Screen, answer: Answer) -> None:
+    """Show an answer as it comes, up to its ``[DONE]``; Ctrl-C cancels it at the gateway."""
+    with interruptible(answer) as scope:
+        await socket.send_message(body.decode())
+        while not answer.done:
+            message = await next_message(socket)
+            screen.arrived(message + b"\n")
+            screen.show(answer.feed(unpack(message)))
+    with trio.move_on_after(PARTING_TIMEOUT):  # another Ctrl-C waits no longer, either
+        if scope.cancelled_caught:
+            await socket.send_message('{"type": "cancel"}')
+            while unpack(await next_message(socket)).data != DONE:
+                pass
+        await socket.aclose()
+
+
+async def next_message(socket: WebSocketConnection) -> bytes:
+    """The next message, however long the model thinks.
+
+    Raises:
+        trio.TooSlowError: the line is dead.
+    """
+    while True:
+        with trio.move_on_after(STREAM_TIMEOUT):
+            message = await socket.get_message()
+            return message.encode() if isinstance(message, str) else message
+        # The gateway's heartbeat is a ping, which the library answers unseen.
+        with trio.fail_after(CONNECT_TIMEOUT):
+            await socket.ping()
 
 
 def refusal(response: httpx.Response, body: bytes) -> dict[str, Any]:
@@ -422,23 +609,15 @@ def refusal(response: httpx.Response, body: bytes) -> dict[str, Any]:
     return told
 
 
-def explain(exc: httpx.RequestError, url: str) -> tuple[str, str]:
-    """Code and message for a connection that failed."""
-    match exc:
-        case httpx.ConnectError() | httpx.ConnectTimeout():
-            where = httpx.URL(url).netloc.decode()  # not the whole URL: it may hold a password
-            return "unreachable", f"cannot reach {where}; is the gateway running? ./run serve starts it"
-        case httpx.TimeoutException():
-            return "timeout", "the gateway has gone silent"
-        case _:
-            return "connection_lost", f"the connection broke: {exc}"
-
-
 class Backend(msgspec.Struct):
     state: str
     failure_rate: float
     calls: int
     in_flight: int
+    slow_rate: float = 0.0
+    open_until_s: float = 0.0
+    opened_total: int = 0
+    last_error_class: str | None = None
 
 
 class Health(msgspec.Struct):
@@ -452,7 +631,7 @@ class Health(msgspec.Struct):
 async def check_health(options: Namespace, screen: Screen) -> int:
     """Print the gateway's state. Fails when it cannot be reached or is unavailable."""
     answer = Answer()
-    with failures_noted(answer, options.url):
+    with interruptible(answer), failures_noted(answer, options.url):
         async with open_client(options, silence=CONNECT_TIMEOUT) as client:
             response = await client.get("/health")
         health = decode(response.content, Health)
@@ -467,18 +646,25 @@ async def check_health(options: Namespace, screen: Screen) -> int:
 
 
 def print_health(health: Health) -> None:
+    console = open_console(sys.stdout)
     up, streams = f"{health.uptime_s:.0f} s", health.active_streams
-    print(clean(f"status {health.status}, version {health.version}, up {up}, active streams {streams}\n"))
-    print(f"{'upstream':20} {'state':10} {'failure rate':>12} {'calls':>8} {'in flight':>10}")
+    line = f"status {health.status}, version {health.version}, up {up}, active streams {streams}"
+    console.print(Text(clean(line)))
+    breaker, numbers = Column("breaker", no_wrap=True), ("failed", "slow", "calls", "in flight", "trips")
+    table = Table("upstream", breaker, *numbers, "last error", box=SIMPLE)
     for name, it in health.upstreams.items():
-        row = f"{name:20} {it.state:10} {it.failure_rate:>12.0%} {it.calls:>8} {it.in_flight:>10}"
-        print(clean(row))
+        left = f", {it.open_until_s:.0f} s left" if it.open_until_s else ""
+        state = Text(clean(it.state + left), STATES.get(it.state, ""))
+        counts = (f"{it.failure_rate:.0%}", f"{it.slow_rate:.0%}", it.calls, it.in_flight, it.opened_total)
+        error = Text(clean(it.last_error_class or "-"))
+        table.add_row(Text(clean(name)), state, *map(str, counts), error)
+    console.print(table)
 
 
 def chat(options: Namespace, screen: Screen) -> int:
     """Hold a conversation until Ctrl-D or ``/bye``."""
     with contextlib.suppress(ImportError):  # some Pythons are built without it
-        import readline  # noqa: F401  (its import alone gives input() line editing)
+        import readline  # noqa: F401  (its import alone gives input() line editing, and history by arrow up)
     conversation = Conversation(options.model, options.system)
     screen.note(f"Talking to {options.model}. /help lists the commands, Ctrl-D leaves.")
     if options.prompt:
@@ -522,8 +708,23 @@ def command(line: str, conversation: Conversation) -> str:
         case ["/model", name]:
             conversation.model = name
             return f"Talking to {name}."
+        case ["/save" | "/load" as verb, name]:
+            return store(verb, Path(os.path.expanduser(name)), conversation)
         case _:
             return f"{line!r} is not understood; /help lists the commands."
+
+
+def store(verb: str, path: Path, conversation: Conversation) -> str:
+    try:
+        if verb == "/save":
+            path.write_bytes(to_json(conversation.body, indent=2))
+            return f"Saved in {path}."
+        conversation.load(path.read_bytes())
+        return f"Talking to {conversation.model} about {path}: {len(conversation.turns)} messages so far."
+    except OSError as exc:  # reading or writing the file
+        return f"error: {path}: {exc.strerror}"
+    except ProtocolError as exc:  # reading what is in it
+        return f"error: {path} holds no conversation: {exc}"
 
 
 def read_line(prompt: str) -> str:
@@ -574,7 +775,9 @@ def command_line() -> ArgumentParser:
     add("--model", default="default", metavar="NAME", help="default: %(default)s")
     add("--system", metavar="TEXT", help="system message")
     add("--key", type=api_key, default=key, help="default: $GATEWAY_API_KEY, which no process list shows")
-    flag("--no-stream", help="ask for the answer in one piece")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--ws", action="store_true", help="ask over WebSocket (needs trio-websocket)")
+    way.add_argument("--no-stream", action="store_true", help="ask for the answer in one piece")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--raw", action="store_true", help="print exactly what is received")
     form.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -599,6 +802,9 @@ def run(argv: list[str] | None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # one odd character, in or out, must not end all
     screen = Screen(options)
+    if options.ws and importlib.util.find_spec("trio_websocket") is None:
+        screen.note("error: --ws needs trio-websocket: python -m pip install trio-websocket", "red")
+        return USAGE
     if options.health:
         return trio.run(check_health, options, screen)
     if options.interactive or (options.prompt is None and sys.stdin.isatty()):

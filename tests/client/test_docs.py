@@ -1,0 +1,53 @@
+"""docs/client.md is true: its help is the command's own, and its session was held."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+import client
+from tests.support import open_pair
+
+from .scripted import CLIENT, child_env
+
+if TYPE_CHECKING:
+    import pytest
+
+DOCUMENT = (Path(CLIENT).parent / "docs" / "client.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```text\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+HELP, SESSION, COMMANDS = BLOCKS
+
+
+def without_reasoning(session: str) -> str:
+    """*session* without the lines of the reasoning summary: how they are written is not the client's."""
+    return re.sub(r"(\[Reasoning Summary\] ).*\n(.*\n)*?(?=The answer|This is)", r"\1", session)
+
+
+def test_the_help_is_what_the_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert client.command_line().format_help() == HELP, "COLUMNS=100 python client.py --help"
+    assert f"{client.COMMANDS}\n" == COMMANDS
+
+
+async def test_the_session_can_be_held(tmp_path: Path) -> None:
+    _, _, lines = SESSION.partition("\n")
+    typed = "".join(re.findall(r"^(?:>>>|\.\.\.) (.*\n)", lines, re.MULTILINE))
+    async with open_pair() as gateway:
+        done = await trio.run_process(
+            [sys.executable, CLIENT, "--interactive", "--url", str(gateway.base_url)],
+            stdin=typed.encode(),
+            capture_stdout=True,
+            stderr=subprocess.STDOUT,
+            check=False,
+            cwd=tmp_path,
+            env=child_env(),
+        )
+    assert done.returncode == 0
+    wanted = re.sub(r"^(>>>|\.\.\.) .*\n", r"\1 ", lines, flags=re.MULTILINE)
+    assert without_reasoning(done.stdout.decode()) == without_reasoning(wanted)
+    assert (tmp_path / "talk.json").is_file()

@@ -1,0 +1,386 @@
+"""The client on a pseudo-terminal, as a person has it: mostly with the gateway and the mock model behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from client import clean, parse_markdown
+from mock_llm import Options, Trace
+
+from .client.scripted import CLIENT, GOOD, answer_bytes, child_env, cut_after, streaming
+from .support import open_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+ON_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+XTERM = {"TERM": "xterm"}
+UP, CTRL_C, CTRL_D = "\x1b[A", "\x03", "\x04"
+STYLING = r"\x1b\[[\d;]*m"
+
+
+class Terminal:
+    """What a person at the keyboard does and sees."""
+
+    def __init__(self, fd: int, process: subprocess.Popen[bytes]) -> None:
+        self._fd, self._process = fd, process
+        self._waits = ""  # what was seen since what was last expected
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    async def expect(self, text: str) -> str:
+        """Read on until *text*; everything up to it."""
+        while text not in self._waits:
+            assert await self._read(), f"{text!r} did not come before the end: {self._waits!r}"
+        before, _, self._waits = self._waits.partition(text)
+        return before + text
+
+    async def insist(self, key: str, text: str) -> str:
+        """Press *key* until *text* comes: readline misses a Ctrl-C that comes just before it waits."""
+        for _ in range(20):
+            self.type(key)
+            with trio.move_on_after(1):
+                return await self.expect(text)
+        raise AssertionError(f"no answer to {key!r} after {self._waits!r}")
+
+    async def end(self) -> tuple[str, int]:
+        """What it says up to its end, and its exit code."""
+        while await self._read():
+            pass
+        return self._waits, self._process.wait(20)
+
+    async def _read(self) -> str:
+        with trio.fail_after(20):
+            await trio.lowlevel.wait_readable(self._fd)
+        try:
+            more = os.read(self._fd, 65536).decode(errors="replace")
+        except OSError:  # how Linux says that the other side of a terminal is closed
+            return ""
+        self.seen += more
+        self._waits += more
+        return more
+
+
+@contextlib.contextmanager
+def terminal(
+    *args: str, columns: int = 80, rows: int = 24, env: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Terminal]:
+    """The client on a pseudo-terminal of its own, as its controlling terminal."""
+    parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (rows, columns))
+    command = [sys.executable, "-c", ON_TERMINAL, CLIENT, *args]
+    with subprocess.Popen(command, stdin=child, env=child_env(**env)) as process:
+        os.close(child)
+        try:
+            yield Terminal(parent, process)
+        finally:
+            process.kill()  # it has ended, unless the test has failed
+            os.close(parent)
+
+
+class Window:
+    """What is to be seen in a terminal's window, and above it, after it was sent some text."""
+
+    def __init__(self, text: str, *, columns: int = 80, rows: int = 24) -> None:
+        self.lines, self._row, self._column = [""], 0, 0
+        self._columns, self._rows = columns, rows
+        for control, plain in re.findall(r"(\x1b\[[\d;?]*[A-Za-z]|[\r\n])|([^\x1b\r\n]+)", text):
+            if control:
+                self._control(control)
+            for character in plain:
+                self._put(character)
+
+    def _control(self, control: str) -> None:
+        if control == "\n":
+            self._down()
+        elif control == "\r":
+            self._column = 0
+        elif control.endswith("F"):
+            top = max(0, len(self.lines) - self._rows)
+            self._row, self._column = max(top, self._row - int(control[2:-1])), 0
+        elif control == "\x1b[J":
+            del self.lines[self._row + 1 :]
+            self.lines[self._row] = self.lines[self._row][: self._column]
+        else:
+            assert control.endswith("m"), control
+
+    def _put(self, character: str) -> None:
+        if self._column == self._columns:  # not before: a line may fill its row
+            self._down()
+            self._column = 0
+        line = self.lines[self._row].ljust(self._column)
+        self.lines[self._row] = line[: self._column] + character + line[self._column + 1 :]
+        self._column += 1
+
+    def _down(self) -> None:
+        self._row += 1
+        if self._row == len(self.lines):
+            self.lines.append("")
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.lines).rstrip("\n")
+
+
+# --- A session with the gateway and the mock model
+
+
+async def test_a_session(tmp_path: Path) -> None:
+    talk = Trace("First I add two and two. " * 40, "word " * 400, prompt="What is 2+2?")
+    mock = Options(port=0, tokens_per_second=40, traces=(talk,))
+    async with open_pair(options=mock) as gateway:
+        with terminal("--url", str(gateway.base_url), "--model", "trace-0") as screen:
+            await screen.expect(">>> ")
+            screen.type("What is 2+2?\r")
+            assert "[Prompt Summary] " in await screen.expect("[Reasoning Summary] ")
+            screen.type(CTRL_C)  # in the middle of its thinking
+            await screen.expect("stopped by Ctrl-C")
+            await screen.expect(">>> ")
+            screen.type(UP)
+            await screen.expect("What is 2+2?")
+            screen.type("\r")
+            await screen.expect("word word")
+            screen.type(CTRL_C)  # in the middle of its output
+            await screen.expect("stopped by Ctrl-C")
+            await screen.expect(">>> ")
+            screen.type("half a line")
+            await screen.insist(CTRL_C, "Ctrl-D or /bye leaves.")
+            await screen.expect(">>> ")
+            screen.type(f"/save {tmp_path}/a talk.json\r")
+            await screen.expect("Saved in ")
+            await screen.expect(">>> ")
+            screen.type(CTRL_D)
+            rest, code = await screen.end()
+    assert code == 0
+    assert "Traceback" not in rest
+    saved = json.loads((tmp_path / "a talk.json").read_text())
+    assert [turn["role"] for turn in saved["messages"]] == ["user", "assistant"]
+    assert 2 <= saved["messages"][1]["content"].count("word") < 400
+
+
+async def test_what_was_saved_is_loaded_and_can_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "talk.json"
+    async with open_pair() as gateway:
+        with terminal("--url", str(gateway.base_url), "--system", "Be brief.") as screen:
+            await screen.expect(">>> ")
+            screen.type('"""What\r')
+            await screen.expect("... ")
+            screen.type('is 2+2?"""\r')
+            await screen.expect("The answer is 4.")
+            await screen.expect(">>> ")
+            screen.type(f"/save {path}\r/clear\r/system\r/model other\r/load {path}\r")
+            await screen.expect("Talking to default about ")
+            assert await screen.expect("so far.") == f"{path}: 2 messages so far."
+            screen.type(f"/save {path}.again\r/load {tmp_path}/none\r/load {CLIENT}\r/bye\r")
+            await screen.expect("No such file")
+            await screen.expect("holds no conversation")
+            assert (await screen.end())[1] == 0
+        saved = json.loads(path.read_text())
+        assert saved == json.loads(path.with_name("talk.json.again").read_text())
+        assert saved["model"] == "default"
+        assert saved["messages"] == [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "What\nis 2+2?"},
+            {"role": "assistant", "content": "The answer is 4."},
+        ]
+        response = await gateway.post("/v1/chat/completions", json=saved | {"stream": False})
+        assert response.status_code == 200
+
+
+async def test_a_bare_command_on_a_terminal_begins_a_conversation() -> None:
+    async with open_pair() as gateway:
+        port = str(gateway.base_url.port)
+        with terminal(env={"PORT": port}) as screen:
+            await screen.expect(">>> ")
+            screen.type(CTRL_D)
+            assert (await screen.end())[1] == 0
+
+
+# --- Colour
+
+
+async def test_each_phase_has_its_colour_and_the_model_none() -> None:
+    body = answer_bytes("fo\x1b[2Jur", "\x9b1m!\n", reasoning=["\x1b]0;title\x07"])
+    with streaming(body) as server, terminal("--url", server.url, "--prompt", "x", env=XTERM) as screen:
+        shown, code = await screen.end()
+    assert code == 0
+    assert "\x1b[36m[Prompt Summary]" in shown
+    assert "\x1b[35m[Reasoning Summary] ]0;title\x1b[0m" in shown
+    assert "\x1b[32mfo[2Jur\x1b[0m\x1b[32m1m!" in shown
+
+
+MARKED = "# Title\n\nIt is **4**,\nas `2+2` is.\n"
+
+
+@pytest.mark.parametrize("more", [(), ("-v",), ("--interactive",)])
+async def test_no_color(more: tuple[str, ...]) -> None:
+    env = XTERM | {"NO_COLOR": "1"}
+    with (
+        streaming(answer_bytes(MARKED)) as server,
+        terminal("--url", server.url, "--prompt", "x", *more, env=env) as screen,
+    ):
+        await screen.expect("as `2+2` is.")
+        if "--interactive" in more:
+            await screen.expect(">>> ")
+            screen.type(CTRL_D)
+        code = (await screen.end())[1]
+    assert code == 0
+    assert re.sub(r"\x1b\[\?2004[hl]", "", screen.seen).count("\x1b") == 0  # readline's, for pasting
+
+
+@pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}])
+async def test_health_in_colour_and_not(env: dict[str, str]) -> None:
+    async with open_pair() as gateway:
+        with terminal("--url", str(gateway.base_url), "--health", env=XTERM | env) as screen:
+            shown, code = await screen.end()
+    assert code == 0
+    assert "main" in shown
+    assert "closed" in shown
+    assert ("\x1b[32mclosed" in shown) is not bool(env)
+    assert ("\x1b" in shown) is not bool(env)
+
+
+def test_a_pipe_has_no_colour() -> None:
+    command = [sys.executable, CLIENT, "--prompt", "x", "-v", "--url"]
+    env = child_env(TERM="xterm", FORCE_COLOR="1")
+    with streaming(GOOD) as server:
+        done = subprocess.run([*command, server.url], env=env, capture_output=True, input=b"", check=True)
+    assert done.stdout == b"The answer is 4.\n"
+    assert b"\x1b" not in done.stderr
+
+
+# --- Markdown
+
+
+async def shown_in(columns: int, rows: int, *output: str) -> Window:
+    with streaming(answer_bytes(*output)) as server:
+        arguments = ("--url", server.url, "--prompt", "x")
+        with terminal(*arguments, columns=columns, rows=rows, env=XTERM) as screen:
+            shown, code = await screen.end()
+    assert code == 0
+    assert all(part in re.sub(STYLING, "", shown).replace("\r\n", "\n") for part in output)  # plain, at first
+    return Window(shown, columns=columns, rows=rows)
+
+
+SUMMARIES = '[Prompt Summary] Processing: "2+2?"...\n[Reasoning Summary] Adding 2 and 2...\n'
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
+@pytest.mark.parametrize("columns", [40, 80])
+async def test_a_complete_answer_is_typeset_in_its_place(columns: int, ending: str) -> None:
+    fills = "=" * (columns - 4)  # with its stars, a row exactly
+    long = "w " * columns
+    window = await shown_in(
+        columns, 24, f"**{fills}**\n{long}*x*\n", f"| a | b |\n|---|---|\n| 1 | 2 |{ending}"
+    )
+    assert window.text.startswith(f"{SUMMARIES}{fills}\nw w")
+    assert "**" not in window.text
+    assert "|" not in window.text
+
+
+async def test_an_answer_taller_than_the_window_is_typeset_below_a_rule() -> None:
+    window = await shown_in(40, 8, "".join(f"- item **{number}**\n" for number in range(20)))
+    plain, _, typeset = window.text.partition("─" * 40)
+    assert typeset.strip().splitlines() == ["• item 0", *(f" • item {n}" for n in range(1, 20))]
+    assert "item **0**" in plain
+    assert "item **19**" not in plain
+
+
+async def test_a_plain_answer_is_left_alone() -> None:
+    body = answer_bytes("one\ntwo\n\n2 * 2 = 4 (a_b_c).\n")
+    with streaming(body) as server, terminal("--url", server.url, "--prompt", "x", env=XTERM) as screen:
+        shown, _ = await screen.end()
+    assert re.sub(STYLING, "", shown).count("\x1b") == 0
+
+
+async def test_what_is_typeset_was_cleaned() -> None:
+    body = answer_bytes("**bold** \x1b[2J\x1b]0;title\x07\x9b1m")
+    with streaming(body) as server, terminal("--url", server.url, "--prompt", "x", env=XTERM) as screen:
+        shown, _ = await screen.end()
+    assert "bold [2J]0;title1m" in Window(shown).text
+    assert not re.search("\x1b\\[2J|\x1b]|\x9b", shown)
+
+
+async def test_an_answer_that_broke_off_stays_as_it_came() -> None:
+    body = cut_after(answer_bytes("It is **4**", ", and"), "It is")
+    with streaming(body) as server, terminal("--url", server.url, "--prompt", "x", env=XTERM) as screen:
+        shown, code = await screen.end()
+    assert code == 1
+    assert "\nIt is **4**\nerror: " in Window(shown).text
+
+
+def typeset(text: str, width: int = 60) -> str:
+    """*text* as it is typeset, without styling; all that is left must be harmless."""
+    markdown, out = parse_markdown(clean(text)), io.StringIO()
+    if markdown is None:
+        return text
+    Console(file=out, width=width, force_terminal=True, color_system="standard").print(markdown)
+    return "\n".join(line.rstrip() for line in re.sub(STYLING, "", out.getvalue()).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("**a**\nb", "a\nb"),
+        ("`x` <b>bold</b>", "x <b>bold</b>"),
+        ("*x*\n\n<script>\nalert(1)\n</script>", "x\n\n<script>\nalert(1)\n</script>"),
+        (r"*so* \(a_1\) and \[\frac{1}{2}\]", r"so \(a_1\) and \[\frac{1}{2}\]"),
+        ("[here](http://else.where)", "here (http://else.where)"),
+        ("see ![a](http://b/c.png)", "see !a (http://b/c.png)"),
+    ],
+)
+def test_what_is_typeset_and_what_is_not(text: str, shown: str) -> None:
+    assert typeset(text) == shown
+
+
+MARKUP = st.sampled_from(
+    ["*", "_", "`", "#", "\n", " ", "- ", "> ", "|", "[x](", ")", "<b>", "&#27;", "&#13;", "```", "\x1b["]
+)
+
+
+@given(st.lists(MARKUP | st.text(max_size=5)).map("".join), st.integers(10, 80))
+def test_no_text_however_marked_up_drives_the_terminal(text: str, width: int) -> None:
+    markdown, out = parse_markdown(clean(text)), io.StringIO()
+    if markdown is not None:
+        Console(file=out, width=width, force_terminal=True, color_system="standard").print(markdown)
+    assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", re.sub(STYLING, "", out.getvalue())) is None
+
+
+# --- Forty columns
+
+
+async def test_a_narrow_window() -> None:
+    async with open_pair() as gateway:
+        url = str(gateway.base_url)
+        with terminal("--url", url, "--health", columns=40, env=XTERM) as screen:
+            shown, code = await screen.end()
+        assert code == 0
+        assert max(len(line) for line in Window(shown, columns=200).lines) <= 40
+        with terminal("--url", url, columns=40, env=XTERM) as screen:
+            await screen.expect(">>> ")
+            screen.type("What is 2+2, when all is said and done?\r")
+            await screen.expect("The")
+            await screen.expect(">>> ")
+            screen.type(UP)
+            await screen.expect("said and")
+            screen.type(f"\x15{CTRL_D}")  # the line away, then leave
+            assert (await screen.end())[1] == 0
