@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import string
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +163,7 @@ Row = tuple[ModelConfig, str, str, str]
         (GRANITE, "Here’s my thought process: a Here is my response: b", "a", "b"),
         (GRANITE, "b\nHere is my thought process: a Here is my response: c", "", "b\nHere is my thought process: a Here is my response: c"),
         (GRANITE, "Here is my thought", "", "Here is my thought"),
+        (ModelConfig(markers=(("I say:", "So:"),)), "b\nI say: a So: c", "", "b\nI say: a So: c"),
         (APRIEL, "Here are my reasoning steps:\na\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]", "a", "b"),
         # the longest start wins, each with its own ends
         (MANY, "<thinking>a</think></thinking>b", "a</think>", "b"),
@@ -185,6 +188,13 @@ Row = tuple[ModelConfig, str, str, str]
 )  # fmt: skip
 def test_where_a_start_counts(model: ModelConfig, text: str, reasoning: str, output: str) -> None:
     assert split(model, text) == (reasoning, output)
+
+
+def test_every_character_of_a_marker_stands_for_itself() -> None:
+    start = string.printable.strip()
+    assert split(ModelConfig(markers=((start, "</think>"),)), f"{start}a</think>b") == ("a", "b")
+    spellings = {char for char in string.printable if split(THINK, f"<thin{char}>a</think>b") == ("a", "b")}
+    assert spellings == {"k", "K"}
 
 
 @pytest.mark.parametrize(
@@ -324,6 +334,30 @@ def test_only_so_much_is_kept(size: int, promoted: bool) -> None:
     splitter.feed("a" * (size % 65536))
     assert [len(piece.text) for piece in splitter.finish("stop")] == [size] * promoted  # type: ignore[union-attr]
     assert splitter.promoted is promoted
+
+
+@pytest.mark.parametrize(
+    ("model", "start", "end"),
+    [
+        (THINK, "<think>", "</think>"),
+        (TOOLS, "<think>", "<tool_call>"),
+        (ModelConfig(prose_starts=("Let me think",), prose_ends=("So,",), prose_hold=0), "Let me think.", ". So, b"),
+    ],
+)  # fmt: skip
+def test_a_block_is_kept_until_it_is_closed(model: ModelConfig, start: str, end: str) -> None:
+    splitter = splitter_for(model)
+    tracemalloc.start()
+    try:
+        splitter.feed(start)
+        for number in range(100):
+            splitter.feed(f"{number:a>4096}")
+        kept, _ = tracemalloc.get_traced_memory()
+        splitter.feed(end)
+        splitter.feed("b")
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept > 100 * 4096 > 10 * left
 
 
 ORPHANS = [

@@ -55,6 +55,7 @@ def inside(*parts: str, blank: str = "") -> bool:
         ("```a```\n", False),
         ("```a``\n", True),
         ("```a``\n\n", False),
+        ("``` ```\n", False),
         ("b `\n```\n`\n", True),
         # it may close where a marker follows at once
         ("```\na\n```", False),
@@ -65,6 +66,13 @@ def inside(*parts: str, blank: str = "") -> bool:
 )
 def test_inside(text: str, code: bool) -> None:
     assert inside(text) is code
+    for place, char in enumerate(text):
+        if char not in "`~":
+            tracker = CodeTracker()
+            tracker.add(text[:place])
+            tracker.inside()
+            tracker.add(text[place:])
+            assert tracker.inside() is code, "asking changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +113,14 @@ def test_text_is_read_when_much_has_gathered() -> None:
     assert not tracker.inside()
 
 
+@pytest.mark.parametrize("size", [1000, 2 * COLLECT])
 @pytest.mark.parametrize("asked", [False, True])
-def test_little_is_kept(asked: bool) -> None:
+def test_little_is_kept(asked: bool, size: int) -> None:
     tracker = CodeTracker()
     tracemalloc.start()
     try:
         for number in range(1000):
-            tracker.add(f"{number:1000}\n")
+            tracker.add(f"{number:{size}}\n")
             if asked and number % 3 == 0:
                 tracker.inside()
         kept, _ = tracemalloc.get_traced_memory()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import string
+from time import process_time
+
 import pytest
 from msgspec.structs import replace
 
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.families import family_of
 from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
-from trio_gateway.core.reasoning.prose import CUES
+from trio_gateway.core.reasoning.grammar import grammar_of
+from trio_gateway.core.reasoning.prose import CUES, Doubt
 
 from .test_reasoning import account_of, cuts, pieces_of, split, splitter_for
 
 PROSE = replace(family_of("default"), tool_markers=("<tool_call>",), wrappers=(("<answer>", "</answer>"),))
 AT_ONCE = replace(PROSE, prose_hold=0)
 SHORT = replace(PROSE, prose_hold=10)
+CODED = replace(PROSE, prose_ends=("`A`:",))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,12 @@ def test_prose(text: str, reasoning: str, output: str) -> None:
     assert split(PROSE, text) == (reasoning, output)
 
 
+def test_what_ends_a_sentence() -> None:
+    texts = {char: f"Let me think {char} Therefore, 4" for char in string.printable}
+    ends = {char for char, text in texts.items() if split(PROSE, text)[1] == "Therefore, 4"}
+    assert ends == {".", "!", "?", ":", "\n"}
+
+
 @pytest.mark.parametrize("cue", CUES)
 def test_cue(cue: str) -> None:
     head = "Let me think. Therefore, 4. "
@@ -91,10 +102,23 @@ def test_cue(cue: str) -> None:
         (SHORT, "Let me think. Therefore, 12345. Wait, 5", "Let me think. ", "Therefore, 12345. Wait, 5"),
         (AT_ONCE, "Let me think. Therefore, 4. Wait. Therefore, 5", "Let me think. ", "Therefore, 4. Wait. Therefore, 5"),
         (AT_ONCE, "Let me think. The answer is", "Let me think. ", "The answer is"),
+        # code that begins with the words
+        (CODED, "Let me think. `A`: 4. Wait, 5", "", "Let me think. `A`: 4. Wait, 5"),
     ],
 )  # fmt: skip
 def test_doubt(model: ModelConfig, text: str, reasoning: str, output: str) -> None:
     assert split(model, text) == (reasoning, output)
+
+
+def test_what_was_weighed_is_not_weighed_again() -> None:
+    doubt, text = Doubt(grammar_of(PROSE).candidate, window=1 << 21), "a" * (1 << 20)
+
+    def seconds() -> float:
+        began = process_time()
+        doubt.weigh(text, 0, final=False)
+        return process_time() - began
+
+    assert seconds() > sum(seconds() for _ in range(10))
 
 
 @pytest.mark.parametrize(
@@ -191,3 +215,10 @@ def test_whole() -> None:
         "Let me think. ",
         "Therefore, 4.\n5",
     )
+
+
+@pytest.mark.parametrize("end", ["Wait, so", "Actually"])
+def test_words_that_would_end_and_take_back_only_end(end: str) -> None:
+    model = replace(PROSE, prose_ends=(end, "Therefore,"))
+    assert split(model, f"Let me think. {end} 4") == ("Let me think. ", f"{end} 4")
+    assert split(model, f"Let me think. {end} 4. {end} 5") == (f"Let me think. {end} 4. ", f"{end} 5")

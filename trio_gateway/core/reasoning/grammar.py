@@ -32,7 +32,7 @@ class Grammar:
     prose: Scan
     """Inside prose."""
     candidate: Scan
-    """After words that may have ended it."""
+    """After words that may have ended it; outside code, which is minded there."""
     closers: dict[str, str]
     """What closes a wrapper, by what opens it."""
 
@@ -59,7 +59,7 @@ class Grammar:
         prose_ends = [phrase(Kind.PROSE_END, text) for text in _unique(model.prose_ends)]
         cues = [phrase(Kind.CUE, cue) for cue in CUES]
         self.prose = Scan(tools, sentence=prose_ends, line=tags, outside_code=True)
-        self.candidate = Scan(tools, sentence=cues, line=tags, outside_code=True)
+        self.candidate = Scan(tools, sentence=cues, line=tags)
 
     def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:
         """In output: whether *orphans* count, and the closers of the wrappers that are open."""

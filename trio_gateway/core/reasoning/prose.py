@@ -43,7 +43,8 @@ class Doubt:
         """
         end = min(len(text), at + self._window)
         settled = final or end == at + self._window
-        for trigger in self._scan.triggers.finditer(text, at + self._weighed, end):
+        # From behind the words' own first character on, or words that begin with a cue take themselves back.
+        for trigger in self._scan.triggers.finditer(text, at + (self._weighed or 1), end):
             place = trigger.start()
             hit = self._scan.place(text, place).at(text, place, end, final=settled)
             if hit is None:

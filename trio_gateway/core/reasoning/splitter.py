@@ -151,6 +151,7 @@ class ReasoningSplitter:
         if self._state in _IN_PROSE:
             self._promote()
         elif self._state in _IN_BLOCK:
+            self._account.close_block()
             self._account.part()
         self._account.release()
         self._enter(State.OUTPUT, _NOTHING)
