@@ -38,8 +38,45 @@ CASES: dict[str, tuple[bytes, int, str | None, str]] = {
     "messages not a list": (body(messages="hi"), 400, "messages", "string"),
     "message not an object": (body(messages=[5]), 400, "messages[0]", "5"),
     "unknown role": (body(messages=[{"role": "king", "content": "x"}]), 400, "messages[0].role", "king"),
+    "message without content": (body(messages=[{"role": "user"}]), 400, "messages[0].content", "nothing"),
+    "content null": (
+        body(messages=[{"role": "user", "content": None}]),
+        400,
+        "messages[0].content",
+        "null",
+    ),
+    "content part a string": (
+        body(messages=[{"role": "user", "content": ["x"]}]),
+        400,
+        "messages[0].content[0]",
+        "string",
+    ),
+    "content part of no type": (
+        body(messages=[{"role": "user", "content": [{"text": "x"}]}]),
+        400,
+        "messages[0].content[0].type",
+        "nothing",
+    ),
     "content a number": (body(messages=[{"role": "user", "content": 5}]), 400, "messages[0].content", "5"),
     "nan": (b'{"messages": [{"role": "user", "content": "x"}], "top_p": NaN}', 400, "top_p", "NaN"),
+    "infinity": (
+        b'{"messages": [{"role": "user", "content": "x"}], "top_p": -Infinity}',
+        400,
+        "top_p",
+        "Infinity",
+    ),
+    "a number out of range": (
+        b'{"messages": [{"role": "user", "content": "x"}], "top_p": 1e999}',
+        400,
+        "top_p",
+        "number",
+    ),
+    "a number of 5,000 digits": (
+        b'{"messages": [{"role": "user", "content": "x"}], "seed": ' + b"9" * 5000 + b"}",
+        400,
+        "seed",
+        "digits",
+    ),
     "too deep": (TOO_DEEP, 400, None, "64"),
     "lone surrogate": (
         b'{"messages": [{"role": "user", "content": "\\ud83d"}]}',
@@ -49,10 +86,17 @@ CASES: dict[str, tuple[bytes, int, str | None, str]] = {
     ),
     "doubled key": (b'{"model": "a", "model": "b"}', 400, "model", "model"),
     "n too large": (body(n=9), 400, "n", "8"),
+    "n a billion": (body(n=10**9), 400, "n", "8"),
+    "stream a number": (body(stream=1), 400, "stream", "true or false"),
     "stream a string": (body(stream="true"), 400, "stream", "true or false"),
-    "redirected": (body(api_base="http://evil"), 400, "api_base", "api_base"),
+    "top-level number": (b"5", 400, None, "5"),
+    **{
+        f"redirected by {name}": (body(**{name: "http://evil"}), 400, name, name)
+        for name in ("api_base", "base_url", "api_key", "extra_headers", "user_config")
+    },
     "unknown option": (body(gateway={"reasoning": "loud"}), 400, "gateway.reasoning", "raw"),
     "unknown format": (body(gateway={"format": "xml"}), 400, "gateway.format", "xml"),
+    "model of 10 KB": (body(model="a" * 10_240), 400, "model", "model"),
     "model with a line end": (body(model="a\r\nX: b"), 400, "model", "model"),
 }
 
@@ -130,6 +174,7 @@ async def test_a_body_that_is_not_json(headers: dict[str, str]) -> None:
         ("PUT", "/v1/chat/completions", 405, "method_not_allowed", "POST"),
         ("OPTIONS", "/v1/chat/completions", 405, "method_not_allowed", "POST"),
         ("TRACE", "/v1/chat/completions", 405, "method_not_allowed", "POST"),
+        ("CONNECT", "/v1/chat/completions", 405, "method_not_allowed", "POST"),
         ("POST", "/health", 405, "method_not_allowed", "GET, HEAD"),
         ("POST", "/v1/models", 405, "method_not_allowed", "GET, HEAD"),
         ("GET", "/v1", 404, "not_found", None),
@@ -150,6 +195,12 @@ async def test_wrong_methods_and_paths(
     assert response.headers["content-type"] == "application/json"
 
 
+async def test_a_refusal_of_head_has_no_body() -> None:
+    async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client:
+        response = await client.head("/v1/chat/completions")
+    assert (response.status_code, response.headers["allow"], response.content) == (405, "POST", b"")
+
+
 async def test_an_unlisted_model_where_only_listed_ones_are_allowed() -> None:
     async with open_gateway(settings("[server]\nallow_unlisted = false\n")) as client:
         response = await client.post("/v1/chat/completions", json=chat(model="gpt-9"))
@@ -157,9 +208,18 @@ async def test_an_unlisted_model_where_only_listed_ones_are_allowed() -> None:
     assert (response.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
 
 
-@pytest.mark.parametrize(
-    "prompt", ["\n\ndata: [DONE]\n\n", "event: error\ndata: {}\n\n", "\r\r: x\r\r", "\u2028\u0085\x00"]
-)
+PROMPTS = {
+    "the end": "\n\ndata: [DONE]\n\n",
+    "an error": "event: error\ndata: {}\n\n",
+    "comments": "\r\r: x\r\r",
+    "other line ends": "\u2028\u0085\x00",
+    "families": "👩‍👩‍👧‍👦 e\u0301 🏳️‍🌈",
+    "right to left": "\u202eשלום\u202c مرحبا",
+    "one long word": "x" * 900_000,
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS.keys())
 async def test_a_prompt_that_looks_like_the_stream(prompt: str) -> None:
     async with (
         open_upstream(plays(text_answer(prompt))) as upstream,

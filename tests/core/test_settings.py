@@ -521,7 +521,6 @@ def test_what_has_no_effect_is_told_once() -> None:
     settings = load(text, {"etc/keys": KEYS_FILE}, REDIS_URL="redis://h")
     assert [warning.removesuffix(" has no effect yet") for warning in settings.warnings] == [
         "server.api_keys_file",
-        "server.cors_origins",
         "REDIS_URL",
     ]
     assert load('summary = {prompt = "off", reasoning = "off"}').warnings == ()

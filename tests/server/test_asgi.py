@@ -194,6 +194,59 @@ async def test_nothing_is_held_of_a_body_beyond_the_limit() -> None:
     assert 0 < taken <= MAX_BODY + 65_536
 
 
+CONTINUE = b"HTTP/1.1 100 \r\n\r\n"
+EXPECT = b"Expect: 100-continue\r\n"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(chunked: bool) -> None:
+    fields, body = framed(5000, chunked=chunked)
+    async with serving(EchoApp()) as (port, _), Client(port) as client:
+        for _ in range(2):
+            await client.send(b"POST /echo " + HEAD + EXPECT + fields + b"\r\n")
+            assert await client.until(b"\r\n\r\n") == CONTINUE
+            await client.send(body)
+            assert status(await client.until(b"x" * 1000)) == 200
+
+
+async def test_one_that_does_not_wait_after_all_is_not_asked() -> None:
+    fields, body = framed(5000, chunked=False)
+    async with serving(EchoApp()) as (port, _), Client(port) as client:
+        await client.send(b"POST /echo " + HEAD + EXPECT + fields + b"Connection: close\r\n\r\n" + body)
+        assert status(await client.rest()) == 200
+
+
+async def test_each_connection_is_asked_for_its_own_body() -> None:
+    fields, body = framed(1, chunked=False)
+    async with serving(EchoApp()) as (port, _), Client(port) as first, Client(port) as second:
+        for client in (first, second):
+            await client.send(b"GET /ok " + HEAD + b"\r\n")
+            await client.until(b"ok")
+        for client in (first, second):
+            await client.send(b"POST /echo " + HEAD + EXPECT + fields + b"\r\n")
+            assert await client.until(b"\r\n\r\n") == CONTINUE
+            await client.send(body)
+            assert status(await client.until(b"x")) == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "wanted"),
+    [
+        (b"POST /echo ", b"Content-Length: %d\r\n" % (MAX_BODY + 1), 413),
+        (b"POST /no-such-path ", b"Content-Length: 5\r\n", 404),
+        (b"POST /ok ", b"Content-Length: 5\r\n", 405),
+        (b"POST /deaf ", b"Content-Length: 5\r\n", 200),
+        (b"POST /echo ", b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400),
+    ],
+)
+async def test_a_body_nobody_wants_is_not_asked_for(target: bytes, fields: bytes, wanted: int) -> None:
+    async with serving(EchoApp()) as (port, _), Client(port) as client:
+        await client.send(target + HEAD + EXPECT + fields + b"\r\n")
+        answer = await client.rest(1.0)
+        assert status(answer) == wanted
+        assert answer.lower().count(b"\r\nconnection: close") == 1
+
+
 async def test_an_asyncio_worker_is_told_what_it_lacks(tmp_path: Path) -> None:
     module = tmp_path / "tiny.py"
     module.write_text(

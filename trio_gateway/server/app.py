@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from quart import Response, g, request
+from quart import Response, g, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
@@ -22,9 +22,16 @@ from .asgi import HTTPConnection, Lifespan
 from .chat import answer_chat
 from .errors import http_error, internal_error, request_error
 from .hardening import Hardening, Limits
+from .pages import add_pages
+from .websocket import WebSocketConnection, talk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from quart.typing import ResponseTypes
+    from werkzeug.datastructures import Headers
+
+    from ..core.encoder import Format
 
 __all__ = ["GatewayApp", "create_app"]
 
@@ -41,6 +48,7 @@ class GatewayApp(QuartTrio):
 
     asgi_http_class = HTTPConnection
     asgi_lifespan_class = Lifespan
+    asgi_websocket_class = WebSocketConnection
     gateway: Gateway
 
     def __init__(self, settings: Settings) -> None:
@@ -48,7 +56,12 @@ class GatewayApp(QuartTrio):
         self.settings = settings
         server = settings.config.server
         self._hardening = Hardening(
-            Limits(write_timeout=server.write_timeout, graceful_timeout=server.graceful_timeout)
+            Limits(
+                write_timeout=server.write_timeout,
+                graceful_timeout=server.graceful_timeout,
+                max_message=server.max_body,
+                heartbeat=server.heartbeat,
+            )
         )
         self.config["MAX_CONTENT_LENGTH"] = server.max_body
         self.config["BODY_TIMEOUT"] = _BODY_TIMEOUT
@@ -56,11 +69,15 @@ class GatewayApp(QuartTrio):
         self.after_serving(self._stop)
         self.before_request(_name_request)
         self.after_request(_sign_response)
+        self.before_websocket(_name_socket)
+        self.after_websocket(_sign_refusal)
         self.register_error_handler(RequestError, request_error)
         self.register_error_handler(HTTPException, http_error)
         self.register_error_handler(Exception, internal_error)
         self._route("/v1/chat/completions", "POST", self._chat)
         self._route("/openai/v1/chat/completions", "POST", self._chat_openai)
+        self._socket("/v1/chat/completions", self._talk)
+        self._socket("/openai/v1/chat/completions", self._talk_openai)
         for prefix in ("", "/openai"):
             self._route(f"{prefix}/v1/models", "GET", self._models)
             self._route(f"{prefix}/v1/models/<path:model_id>", "GET", self._model)
@@ -68,9 +85,15 @@ class GatewayApp(QuartTrio):
         self._route("/health/live", "GET", self._live)
         self._route("/health/ready", "GET", self._ready)
         self._route("/metrics", "GET", self._metrics)
+        add_pages(self)
 
     def _route(self, path: str, method: str, view: Callable[..., Awaitable[Response]]) -> None:
         self.add_url_rule(path, view_func=view, methods=[method], provide_automatic_options=False)
+
+    def _socket(self, path: str, view: Callable[[], Awaitable[None]]) -> None:
+        # Not add_websocket, which would have "Allow" tell of GET, HEAD and OPTIONS without an upgrade too.
+        self.url_map.add(self.url_rule_class(path, endpoint=view.__name__, websocket=True))
+        self.view_functions[view.__name__] = view  # type: ignore[assignment]  # it wants a response
 
     async def _start(self) -> None:
         for warning in self.settings.warnings:
@@ -92,6 +115,18 @@ class GatewayApp(QuartTrio):
 
     async def _chat_openai(self) -> Response:
         return await answer_chat(self.gateway, request, path_format="openai")
+
+    async def _talk(self) -> None:
+        await self._converse(None)
+
+    async def _talk_openai(self) -> None:
+        await self._converse("openai")
+
+    async def _converse(self, path_format: Format | None) -> None:
+        draining = self._hardening.drain
+        await talk(
+            self.gateway, websocket, request_id=g.request_id, draining=draining, path_format=path_format
+        )
 
     async def _models(self) -> Response:
         return _json({"object": "list", "data": self.gateway.catalogue.entries()})
@@ -139,12 +174,28 @@ def _json(value: object, *, status: int = 200) -> Response:
 
 
 async def _name_request() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+    g.request_id = _id_of(request.headers)
+
+
+async def _name_socket() -> None:
+    g.request_id = _id_of(websocket.headers)
+
+
+def _id_of(headers: Headers) -> str:
+    given = headers.get("X-Request-Id", "")
+    return given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
 
 
 async def _sign_response(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     if "stream_format" in g:
         response.headers["X-Stream-Format"] = g.stream_format
+    return response
+
+
+async def _sign_refusal(response: ResponseTypes | None) -> ResponseTypes | None:
+    """An upgrade that is refused is answered like any request; where it was granted there is no response."""
+    if response is not None:
+        response.headers["X-Request-Id"] = g.request_id
+        response.headers["Connection"] = "close"  # as hypercorn does without saying so
     return response

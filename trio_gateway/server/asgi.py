@@ -7,6 +7,8 @@
 * Newer Quart keeps a body of any size in memory until it has arrived, and looks at its size only
   then. Here nothing is passed on beyond ``MAX_CONTENT_LENGTH``, and a connection closes after the 413
   that Quart makes of it.
+* A client that waits for ``100 Continue`` gets it when the view asks for the body, unless the length it has
+  announced is refused anyway.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ import trio
 from hypercorn.typing import LifespanStartupFailedEvent
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGILifespan
 
+from .http1 import INVITE
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from hypercorn.typing import (
         ASGIReceiveCallable,
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
         ASGISendEvent,
         HTTPRequestEvent,
     )
+    from quart.wrappers import Request
+    from quart.wrappers.request import Body
 
 __all__ = ["CLEANUP", "HTTPConnection", "Lifespan"]
 
@@ -52,6 +58,30 @@ class HTTPConnection(TrioASGIHTTPConnection):
             with ExitStack() as stack:
                 for cleanup in cast("dict[str, list[Callable[[], object]]]", self.scope).pop(CLEANUP, []):
                     stack.callback(cleanup)
+
+    def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
+        request = super()._create_request_from_scope(send)
+        invite = self.scope.get("state", {}).get(INVITE)
+        if invite is not None and "Expect" in request.headers:
+            request.body = _InvitedBody(request.body, invite)  # type: ignore[assignment]
+        return request
+
+
+class _InvitedBody:
+    """A request's body whose client sends it when it is asked to, which is when the view awaits it."""
+
+    def __init__(self, body: Body, invite: Callable[[], Awaitable[None]]) -> None:
+        self._body = body
+        self._invite = invite
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._body, name)
+
+    def __await__(self) -> Generator[object, object, bytes]:
+        if self._body._must_raise is None:  # else it is too large by its announced length
+            yield from self._invite().__await__()
+        data: bytes = yield from self._body.__await__()
+        return data
 
 
 class _Exchange:

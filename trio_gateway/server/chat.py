@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import TypeAlias
 
+    from werkzeug.datastructures import Headers
+
     from ..engine.gateway import Gateway
     from ..engine.stream import EventStream
 
     Stream: TypeAlias = AbstractAsyncContextManager[EventStream]
 
-__all__ = ["answer_chat"]
+__all__ = ["answer_chat", "header_format", "make_encoder"]
 
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -77,10 +79,11 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
         report=report,
         gathered=not streamed,
     )
+    encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
     if streamed and g.stream_format == "phases":
-        response = _stream_response(stream, _encoder(chat))
+        response = _stream_response(stream, encoder)
     else:
-        response = await (_begun(stream, _encoder(chat)) if streamed else _gathered(stream, chat))
+        response = await (_begun(stream, encoder) if streamed else _gathered(stream, chat))
         response.headers["X-Gateway-Attempts"] = str(report.attempts)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
@@ -119,10 +122,12 @@ def _stream_response(stream: Stream, encoder: Encoder) -> Response:
     return Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
 
 
-def _encoder(chat: ChatRequest) -> Encoder:
-    return ENCODERS[g.stream_format](
+def make_encoder(format: Format, chat: ChatRequest | None, *, request_id: str) -> Encoder:  # noqa: A002
+    """What writes the answer to *chat*; where that is None, to a request that could not be read."""
+    chat = chat or ChatRequest(model="default", messages=[], body={})
+    return ENCODERS[format](
         _head(chat),
-        request_id=g.request_id,
+        request_id=request_id,
         include_usage=chat.include_usage,
         show_reasoning=chat.options.shows_reasoning,
     )
@@ -138,8 +143,8 @@ async def _read(request: Request, path_format: Format | None) -> ChatRequest:
     ):
         # A web page may post a form, or plain text, to any address: only JSON needs the browser's consent.
         raise UnsupportedMediaType
-    header_format = _header_format(request)
-    chosen = path_format or header_format
+    asked = header_format(request.headers)
+    chosen = path_format or asked
     if chosen is not None:
         g.stream_format = chosen
     chat = parse_chat_request(await request.get_data(as_text=False))
@@ -148,8 +153,13 @@ async def _read(request: Request, path_format: Format | None) -> ChatRequest:
     return chat
 
 
-def _header_format(request: Request) -> Format | None:
-    asked = request.headers.get("X-Stream-Format")
+def header_format(headers: Headers) -> Format | None:
+    """The format that the request's header names, if it has one.
+
+    Raises:
+        RequestError: there is no such format.
+    """
+    asked = headers.get("X-Stream-Format")
     if not (asked is None or asked in ENCODERS):
         raise refusal("X-Stream-Format", f"one of {', '.join(ENCODERS)}", asked)
     return cast("Format | None", asked)

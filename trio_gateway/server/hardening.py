@@ -27,18 +27,24 @@ _PLACES: tuple[tuple[object, str], ...] = (
     (Config, "graceful_timeout"),
     (Config, "include_server_header"),
     (Config, "alpn_protocols"),
+    (Config, "websocket_max_message_size"),
+    (Config, "websocket_ping_interval"),
 )
 _ORIGINAL = tuple(getattr(owner, name) for owner, name in _PLACES)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the server grants a client, in seconds."""
+    """What the server grants a client; durations in seconds."""
 
     write_timeout: float = 20.0
     """A client that takes nothing for this long is cut off."""
     graceful_timeout: float = 30.0
     """Time running requests get to finish after SIGTERM, unless hypercorn's own setting says otherwise."""
+    max_message: int = 1_048_576
+    """Largest message of a WebSocket, in bytes; likewise."""
+    heartbeat: float = 15.0
+    """A WebSocket gets a ping this often; likewise."""
 
 
 class Hardening:
@@ -51,7 +57,8 @@ class Hardening:
     ...     app.nursery.start_soon(end_streams_after, hardening.drain)
 
     Of hypercorn's settings it changes defaults, never what the user has set: the time for a graceful end, no
-    ``Server`` header, no HTTP/2 offered over TLS. Workers of other kinds are not touched.
+    ``Server`` header, no HTTP/2 offered over TLS, the size of a WebSocket's messages and its pings. Workers
+    of other kinds are not touched.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -61,7 +68,8 @@ class Hardening:
 
     def install(self) -> None:
         """Take effect: to be called while the lifespan starts. A second call changes nothing."""
-        _put(self._serve, self.limits.graceful_timeout, False, ["http/1.1"])
+        limits = self.limits
+        _put(self._serve, limits.graceful_timeout, False, ["http/1.1"], limits.max_message, limits.heartbeat)
 
     def uninstall(self) -> None:
         """Put everything back, unless another worker's hardening has come after this one."""

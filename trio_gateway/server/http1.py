@@ -10,6 +10,9 @@ bytes that come before their time. So:
   only while the block is incomplete);
 * a request is framed by Content-Length or by chunks, never by both, and never by chunks in HTTP/1.0;
 * an upgrade to WebSocket is complete and right, and nothing stands behind it until it is answered;
+* a client that waits for ``100 Continue`` gets it when the application wants the body, not before: a request
+  that is refused by its head alone costs nobody its body. (Hypercorn says it before the application has seen
+  the request.) An answer without it ends the connection, as nobody knows whether a body follows;
 * HTTP/2 is not spoken: an offer of h2c is passed over, the preface of HTTP/2 is answered with 505.
 
 What is refused gets a status and an error object as its body, and the connection ends.
@@ -19,16 +22,26 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
 from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Request, Response
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WSStream
+from hypercorn.typing import ConnectionState
 
-__all__ = ["StrictHTTP1"]
+from .rfc6455 import SEND_TEXTS, StrictWebSocket
+
+__all__ = ["INVITE", "StrictHTTP1"]
+
+INVITE: Final = "gateway.invite"
+"""Key of the ASGI scope's ``state``: an async callable without arguments that asks a client which waits for
+``100 Continue`` to send its body. It may be called at any time, and does nothing where nobody waits."""
 
 _LAX_LINE_END = re.compile(rb"(?<!\r)\n|\n[ \t]")
 """A line feed alone, or a line that goes on in the next one."""
@@ -47,7 +60,8 @@ class StrictHTTP1(H11Protocol):
 
     def __init__(self, *args: Any) -> None:  # noqa: ANN401  (handed on as they are)
         super().__init__(*args)
-        self.connection = _StrictConnection(self.config.h11_max_incomplete_size)
+        self.connection = self._strict = _StrictConnection(self.config.h11_max_incomplete_size)
+        self.connection_state = ConnectionState({**self.connection_state, INVITE: self._invite})
 
     async def handle(self, event: Event) -> None:
         """Take bytes, or the news that the client is gone."""
@@ -58,6 +72,17 @@ class StrictHTTP1(H11Protocol):
         else:
             await super().handle(event)
 
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send what the application answers."""
+        if isinstance(event, Response) and self._strict.client_is_waiting_for_100_continue:
+            others = [field for field in event.headers if field[0].lower() != b"connection"]
+            event = replace(event, headers=[*others, (b"connection", b"close")])
+        await super().stream_send(event)
+
+    async def _invite(self) -> None:
+        if self._strict.client_is_waiting_for_100_continue:
+            await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Stay with HTTP/1.1, whatever the client would rather speak."""
 
@@ -66,16 +91,43 @@ class StrictHTTP1(H11Protocol):
         if status is not None:
             await self._refuse(status)
             return
-        await super()._create_stream(request)
+        if request.method == b"GET" and _upgrades(request):
+            await self._upgrade(request)
+        else:
+            await super()._create_stream(request)
         if self.stream is not None and self.stream.closed:
             await self.send(Closed())  # hypercorn has refused it, and would leave the connection open
+
+    async def _upgrade(self, request: h11.Request) -> None:
+        """Make the connection a WebSocket, as the base does, of our own class."""
+        self.stream = StrictWebSocket(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        self.connection = H11WSConnection(self._strict)
+        opening = Request(
+            stream_id=STREAM_ID,
+            headers=list(request.headers),
+            http_version=request.http_version.decode(),
+            method="GET",
+            raw_path=request.target,
+            state=ConnectionState({**self.connection_state, SEND_TEXTS: self.stream.send_texts}),
+        )
+        await self.stream.handle(opening)
+        await self.context.mark_request()
 
     def _refusal(self, request: h11.Request) -> int | None:
         """The status that *request* is refused with, if it is."""
         headers = dict(request.headers)
         size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
         framed = headers.keys() & {b"content-length", b"transfer-encoding"}
-        upgrade = headers.get(b"upgrade", b"").lower() == b"websocket"
         if not request.http_version.startswith(b"1."):
             return 505
         if size > self.config.h11_max_incomplete_size:
@@ -84,7 +136,7 @@ class StrictHTTP1(H11Protocol):
             return 400
         if not _TARGET.match(request.target):
             return 400
-        if upgrade and (framed or self.connection.trailing_data[0] or not _shakes_hands(request)):
+        if _upgrades(request) and (framed or self.connection.trailing_data[0] or not _shakes_hands(request)):
             return 400
         return None
 
@@ -109,9 +161,16 @@ class StrictHTTP1(H11Protocol):
         await self.send(RawData(b"".join(self.connection.send(event) for event in events)))
 
 
+def _upgrades(request: h11.Request) -> bool:
+    return (b"upgrade", b"websocket") in {(name, value.lower()) for name, value in request.headers}
+
+
 def _shakes_hands(request: h11.Request) -> bool:
     """Whether *request* is a whole and valid opening of a WebSocket."""
-    handshake = Handshake(list(request.headers), request.http_version.decode())
+    try:
+        handshake = Handshake(list(request.headers), request.http_version.decode())
+    except UnicodeDecodeError:  # hypercorn takes those fields for ASCII
+        return False
     return handshake.is_valid() and _WEBSOCKET_KEY.fullmatch(handshake.key or b"") is not None
 
 
@@ -119,6 +178,11 @@ class _StrictConnection(h11.Connection):
     def __init__(self, max_head: int) -> None:
         super().__init__(h11.SERVER, max_incomplete_event_size=max_head)
         self._receive_buffer = _StrictBuffer()
+
+    @property
+    def they_are_waiting_for_100_continue(self) -> bool:
+        """What hypercorn looks at. The truth is in h11's ``client_is_waiting_for_100_continue``."""
+        return False
 
 
 class _StrictBuffer(ReceiveBuffer):

@@ -45,7 +45,7 @@ _VARIABLES: Final[Mapping[str, KeyPath]] = {
 }
 
 # What is read and checked, but that nothing acts on yet: keys of [server], and variables.
-_NOT_YET: Final = ("api_keys_file", "cors_origins")
+_NOT_YET: Final = ("api_keys_file",)
 _VARIABLES_NOT_YET: Final = ("REDIS_URL",)
 
 

@@ -1,0 +1,197 @@
+"""The conversation on one WebSocket: one request after the other, and the stream that answers each.
+
+One task receives for as long as the socket lives: what is not received stands in hypercorn's queue of ten,
+and behind it the news that the client has left. Another waits for the gateway to stop, and each answer has
+a task of its own. What to do with a message is decided in :mod:`trio_gateway.server.dialogue`.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+import trio
+
+from ..core.chat import parse_chat_request
+from ..core.errors import ApiError, RequestError, error_for
+from ..core.events import Done, Failure
+from ..core.strict_json import dumps
+from ..engine.report import Report
+from .chat import make_encoder
+from .dialogue import FAULT, Act, Close, Dialogue
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from ..core.chat import ChatRequest
+    from ..core.encoder import Encoder, Format
+    from ..core.events import Batch
+    from ..engine.admission import Admission
+    from ..engine.gateway import Gateway
+
+__all__ = ["Conversation", "Wire"]
+
+log = structlog.get_logger("trio_gateway.server")
+
+
+class Wire(Protocol):
+    """The messages of a socket."""
+
+    async def receive(self) -> str | bytes | None:
+        """The next message; None when the client is gone."""
+
+    async def send(self, texts: Iterable[str]) -> None:
+        """Send messages, all of them or none."""
+
+
+class Conversation:
+    """All requests of one socket, and their answers.
+
+    *socket_id*: requests are named after it, with a number. *fixed_format*: the format of every answer;
+    None: each request may choose. *authorization*: what an ``Authorization`` header of the client's would
+    say.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        wire: Wire,
+        *,
+        socket_id: str,
+        fixed_format: Format | None,
+        authorization: str | None,
+    ) -> None:
+        self._gateway = gateway
+        self._wire = wire
+        self._socket_id = socket_id
+        self._fixed_format = fixed_format
+        self._authorization = authorization
+        self._dialogue = Dialogue()
+        self._requests = 0
+        self._floor = trio.Lock()
+        self._life = trio.CancelScope()
+        self._end: Close | None = None
+
+    async def run(self, draining: Callable[[], Awaitable[None]]) -> Close | None:
+        """Talk until it is over. How to end the socket; None where the client has left."""
+        try:
+            with self._life:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._stop_after, draining)
+                    await self._listen(nursery)
+                    self._life.cancel()
+        except* Exception:
+            # A bug of ours, wherever it is: the log gets the traceback, the client a close frame.
+            log.exception("socket_failed", request_id=self._socket_id)
+            self._end = FAULT
+        return self._end
+
+    async def _listen(self, nursery: trio.Nursery) -> None:
+        """Take the client's messages until it leaves."""
+        scope = trio.CancelScope()
+        while (message := await self._wire.receive()) is not None:
+            match self._dialogue.receive(message, trio.current_time()):
+                case Act.ANSWER:
+                    scope = trio.CancelScope()
+                    nursery.start_soon(self._answer, message, scope)
+                case Act.CANCEL:
+                    scope.cancel()
+                case Act.REFUSE:
+                    await self._refuse()
+                case Act.IGNORE:
+                    pass
+                case Close() as end:
+                    self._finish(end)
+
+    async def _stop_after(self, draining: Callable[[], Awaitable[None]]) -> None:
+        await draining()
+        self._finish(self._dialogue.drain())
+
+    def _finish(self, end: Close | None) -> None:
+        """Let everything go; the close frame follows when nothing runs any more."""
+        if end is not None:
+            self._end = end
+            self._life.cancel()
+
+    @contextmanager
+    def _reported(self) -> Iterator[Report]:
+        """One request, which is counted and logged whatever way it ends."""
+        self._requests += 1
+        request_id = f"{self._socket_id}-{self._requests}"
+        report = Report(request_id=request_id, accepted_at=trio.current_time())
+        try:
+            yield report
+        finally:
+            label = self._gateway.catalogue.label(report.model)
+            report.close(self._gateway.metrics, model_label=label)
+
+    async def _refuse(self) -> None:
+        """Turn a request away while another one's answer is running, which goes on."""
+        with self._reported() as report:
+            error = error_for("request_in_progress", "The answer to the request before this one is running.")
+            report.refuse(error.code)
+            more = {"status": error.status, "phase": report.phase, "request_id": report.request_id}
+            await self._wire.send([_text("error", dumps({"error": {**error.body()["error"], **more}}))])
+
+    async def _answer(self, body: str | bytes, scope: trio.CancelScope) -> None:
+        """Answer one request. *scope*: cancelled when the client does not want the answer any more."""
+        chat = None
+        # After its last frame an answer may take a moment to be cleared away: only then is its place free.
+        with self._reported() as report:
+            async with self._floor:
+                try:
+                    chat = parse_chat_request(body)
+                    report.model = chat.model
+                    admission = self._gateway.admit(chat)
+                except RequestError as refused:
+                    report.refuse(refused.error.code)
+                    await self._fail(self._encoder(chat, report), refused.error, report)
+                else:
+                    with closing(admission):
+                        await self._stream(chat, admission, report, scope)
+
+    async def _stream(
+        self, chat: ChatRequest, admission: Admission, report: Report, scope: trio.CancelScope
+    ) -> None:
+        encoder = self._encoder(chat, report)
+        stream = self._gateway.open_stream(
+            chat, admission, authorization=self._authorization, report=report, gathered=False
+        )
+        over = False
+        with scope:
+            async with stream as batches:
+                async for batch in batches:
+                    over = isinstance(batch[-1], Done)
+                    await self._say(encoder, batch)
+                    if scope.cancel_called:  # no wait between two batches may have noticed it
+                        break
+        if not over:
+            report.outcome, report.error_class = "cancelled", "cancelled"
+            await self._fail(encoder, error_for("cancelled", "The client took its request back."), report)
+
+    def _encoder(self, chat: ChatRequest | None, report: Report) -> Encoder:
+        asked = chat.options.format if chat is not None else None
+        chosen = self._fixed_format or asked or self._gateway.config.server.stream_format
+        return make_encoder(chosen, chat, request_id=report.request_id)
+
+    async def _fail(self, encoder: Encoder, error: ApiError, report: Report) -> None:
+        await self._say(encoder, [Failure(error, report.phase), Done()])
+
+    async def _say(self, encoder: Encoder, batch: Batch) -> None:
+        end = None
+        if isinstance(batch[-1], Done):  # the client may ask again when it reads this
+            codes = [event.error.code for event in batch if isinstance(event, Failure)]
+            end = self._dialogue.finish(*codes)
+        # Pings of the protocol do what SSE's comments do.
+        texts = [_text(event, data) for event, data in encoder.encode(batch) if event != ":"]
+        if texts:
+            await self._wire.send(texts)
+        self._finish(end)
+
+
+def _text(event: str, data: str) -> str:
+    """One SSE event as a message."""
+    if data == "[DONE]":
+        data = '"[DONE]"'
+    return f'{{"event": "{event}", "data": {data}}}'

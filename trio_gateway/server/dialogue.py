@@ -1,0 +1,106 @@
+"""What a WebSocket does with each message: a state machine without I/O.
+
+A socket is idle, or busy with one answer. A message to an idle socket is a request, which makes it busy; a
+message to a busy one is a word to stop, or is refused. The last frame of an answer makes the socket idle
+again: from then on the client may ask, even while the answer's leavings are still being cleared away.
+
+Some things end the socket, with the code that its close frame bears: a message that is no text, or too many
+of them; the gateway's own end, at once where the socket is idle and otherwise behind the answer; and the
+answer that the gateway is overloaded, after which it is better to come back later than to stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, TypeAlias
+
+from ..core.strict_json import StrictJSONError, parse
+from .flood import Flood
+
+__all__ = ["FAULT", "Act", "Close", "Dialogue"]
+
+_WHILE_BUSY: Final = 64
+_MESSAGES: Final = 100
+_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The socket ends."""
+
+    code: int
+    """As registered for the close frames of RFC 6455."""
+    reason: str
+
+
+FAULT: Final = Close(1011, "the gateway made a mistake")
+_NO_TEXT: Final = Close(1003, "messages are text")
+_FLOOD: Final = Close(1008, "too many messages")
+_RESTART: Final = Close(1012, "the gateway is restarting")
+_OVERLOADED: Final = Close(1013, "the gateway is busy")
+
+
+class Act(Enum):
+    """What follows a message that does not end the socket."""
+
+    ANSWER = auto()
+    """It is a request: an answer to it is running from now on."""
+    CANCEL = auto()
+    """The running answer is not wanted any more. It has still to be ended, with an error that says so."""
+    REFUSE = auto()
+    """It is a request while another one's answer is running."""
+    IGNORE = auto()
+    """It asks to cancel what is over."""
+
+
+Step: TypeAlias = Act | Close
+
+
+class Dialogue:
+    """One socket's state. Instants are seconds of any one clock."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._draining = False
+        self._while_busy = 0
+        self._flood = Flood(_MESSAGES, seconds=_SECONDS)
+
+    def receive(self, message: str | bytes, now: float) -> Step:
+        """Take a message; bytes are a binary one."""
+        if not isinstance(message, str):
+            return _NO_TEXT
+        self._while_busy += self._busy
+        if self._flood.add(now) or self._while_busy > _WHILE_BUSY:
+            return _FLOOD
+        if _cancels(message):
+            return Act.CANCEL if self._busy else Act.IGNORE
+        if self._busy:
+            return Act.REFUSE
+        self._busy, self._while_busy = True, 0
+        return Act.ANSWER
+
+    def finish(self, error_code: str | None = None) -> Close | None:
+        """The end of an answer is about to be sent, which with a code is an error.
+
+        What comes after it: the end of the socket, or None where that stays.
+        """
+        self._busy = False
+        if self._draining or error_code == "shutting_down":
+            return _RESTART
+        return _OVERLOADED if error_code == "overloaded" else None
+
+    def drain(self) -> Close | None:
+        """The gateway stops. None: the answer that is running may finish."""
+        self._draining = True
+        return None if self._busy else _RESTART
+
+
+def _cancels(message: str) -> bool:
+    if '"cancel"' not in message:  # most are requests, which need not be read twice
+        return False
+    try:
+        value = parse(message)
+    except StrictJSONError:  # no request either, as its answer will say
+        return False
+    return isinstance(value, dict) and value.get("type") == "cancel"

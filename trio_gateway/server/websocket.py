@@ -1,0 +1,126 @@
+"""Chat completions over a WebSocket: the stream that SSE carries, a text frame an event.
+
+``{"event": "phase" | "message" | "error", "data": …}``, where the data is what the SSE event's is, byte for
+byte. What is refused by status over HTTP is an error frame and ``[DONE]`` here, and the socket stays; only
+what is wrong with the upgrade itself is refused with a status.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from quart.asgi import ASGIWebsocketConnection
+from quart_trio.asgi import TrioASGIWebsocketConnection
+
+from ..core.errors import RequestError, error_for
+from .chat import header_format
+from .conversation import Conversation
+from .origins import may_speak
+from .rfc6455 import SEND_TEXTS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+    from quart.wrappers import Websocket
+
+    from ..core.encoder import Format
+    from ..engine.gateway import Gateway
+    from .conversation import Wire
+
+__all__ = ["WebSocketConnection", "talk"]
+
+_WIRE: Final = "gateway.wire"
+"""Key of the ASGI scope, to the socket's :class:`~trio_gateway.server.conversation.Wire`."""
+_KEY_PREFIX: Final = "key."
+"""Opens the subprotocol that a browser, which cannot set headers, names its key in."""
+
+
+class _Wire:
+    """The messages of a socket, without Quart in between.
+
+    Quart's own queue takes an empty binary message for None, ends in one exception or another depending on
+    its version, and is a second place where messages wait.
+    """
+
+    def __init__(
+        self, receive: ASGIReceiveCallable, send_texts: Callable[[Iterable[str]], Awaitable[None]]
+    ) -> None:
+        self._receive = receive
+        self._send_texts = send_texts
+
+    async def send(self, texts: Iterable[str]) -> None:
+        await self._send_texts(texts)
+
+    async def receive(self) -> str | bytes | None:
+        event = await self._receive()
+        if event["type"] != "websocket.receive":
+            return None
+        text, data = event["text"], event["bytes"]
+        return text if text is not None else data or b""
+
+
+class WebSocketConnection(TrioASGIWebsocketConnection):
+    """One socket, from its upgrade on: set it as the application's ``asgi_websocket_class``.
+
+    The view has the socket's messages to itself, and must receive them (see :func:`talk`).
+    """
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        await receive()  # that there is a connection, which the scope has said
+        send_texts = cast("dict[str, Any]", self.scope["state"])[SEND_TEXTS]
+        self.scope[_WIRE] = _Wire(receive, send_texts)  # type: ignore[typeddict-unknown-key]
+        websocket = self._create_websocket_from_scope(send)
+        await ASGIWebsocketConnection.handle_websocket(self, websocket, send)
+
+
+async def talk(
+    gateway: Gateway,
+    websocket: Websocket,
+    *,
+    request_id: str,
+    draining: Callable[[], Awaitable[None]],
+    path_format: Format | None = None,
+) -> None:
+    """Answer the requests of one WebSocket until either side ends it.
+
+    *draining* returns when the gateway begins to stop. *path_format*: the format that the path stands for.
+
+    Raises:
+        RequestError: the upgrade is refused.
+    """
+    fixed_format = path_format or header_format(websocket.headers)
+    authorization, subprotocol = _credentials(websocket)
+    _check_origin(websocket, gateway.config.server.cors_origins)
+    headers = {"X-Request-Id": request_id}
+    if fixed_format is not None:  # else each request may choose
+        headers["X-Stream-Format"] = fixed_format
+    await websocket.accept(headers, subprotocol)
+    conversation = Conversation(
+        gateway,
+        cast("dict[str, Wire]", websocket.scope)[_WIRE],
+        socket_id=request_id,
+        fixed_format=fixed_format,
+        authorization=authorization,
+    )
+    end = await conversation.run(draining)
+    if end is not None:
+        await websocket.close(end.code, end.reason)
+
+
+def _credentials(websocket: Websocket) -> tuple[str | None, str | None]:
+    """What the client shows of itself, as the value of ``Authorization``, and the subprotocol to agree to."""
+    # Keys of clients are not asked for yet. Where they are, this is the place to refuse one, with a 401.
+    offered = (each for each in websocket.requested_subprotocols if each.startswith(_KEY_PREFIX))
+    subprotocol = next(offered, None)
+    authorization = websocket.headers.get("Authorization")
+    if authorization is None and subprotocol is not None:
+        authorization = f"Bearer {subprotocol.removeprefix(_KEY_PREFIX)}"
+    return authorization, subprotocol
+
+
+def _check_origin(websocket: Websocket, allowed: tuple[str, ...]) -> None:
+    host = websocket.headers.get("Host")
+    for origin in websocket.headers.getlist("Origin"):
+        if not may_speak(origin, host=host, allowed=allowed):
+            raise RequestError(error_for("forbidden", "Pages of this origin may not use the gateway."))
