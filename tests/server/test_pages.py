@@ -1,0 +1,141 @@
+"""The playground as it leaves the gateway: one page, headers that pin it, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import trio_gateway
+from trio_gateway.server.pages import Page, read_page
+
+from ..support import open_gateway, settings
+
+if TYPE_CHECKING:
+    import httpx
+
+FOLDER = Path(trio_gateway.__file__).parent / "server" / "playground"
+# Bytes: it is read over slow lines too, and by people.
+LIMIT = 34_000
+
+
+@pytest.fixture
+def page() -> Page:
+    return read_page(FOLDER)
+
+
+async def get(path: str = "/", method: str = "GET", **headers: str) -> httpx.Response:
+    async with open_gateway(settings()) as client:
+        return await client.request(method, path, headers=headers)
+
+
+async def test_the_page_and_its_headers(page: Page) -> None:
+    answer = await get()
+    assert answer.status_code == 200
+    assert answer.text == page.html
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"] == page.policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+async def test_a_browser_that_has_it_is_not_sent_it_again(page: Page) -> None:
+    async with open_gateway(settings()) as client:
+        first = await client.get("/")
+        second = await client.get("/", headers={"If-None-Match": first.headers["etag"]})
+        other = await client.get("/", headers={"If-None-Match": '"another"'})
+    assert (second.status_code, second.content) == (304, b"")
+    assert second.headers["etag"] == first.headers["etag"]
+    assert other.status_code == 200
+
+
+async def test_head_and_other_methods() -> None:
+    head, post = await get(method="HEAD"), await get(method="POST")
+    assert (head.status_code, head.content) == (200, b"")
+    assert (post.status_code, post.headers["allow"]) == (405, "GET, HEAD")
+    assert post.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_the_policy_allows_what_the_page_holds_and_no_more(page: Page) -> None:
+    rules = dict(rule.split(" ", 1) for rule in page.policy.split("; "))
+    assert {name: values for name, values in rules.items() if name not in {"script-src", "style-src"}} == {
+        "default-src": "'none'",
+        "connect-src": "'self'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    for tag in ("script", "style"):
+        texts = re.findall(f"<{tag}>(.*?)</{tag}>", page.html, re.DOTALL)
+        hashes = [b64encode(sha256(text.encode()).digest()).decode() for text in texts]
+        assert hashes
+        assert rules[f"{tag}-src"] == " ".join(f"'sha256-{each}'" for each in hashes)
+
+
+def test_it_is_small(page: Page) -> None:
+    assert len(page.html.encode()) < LIMIT
+
+
+class References(HTMLParser):
+    """What a document would load or run besides its inline scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in {"src", "href", "action", "style", "srcset"} or name.startswith("on"):
+                self.found.append(f"{tag} {name}={(value or '')[:5]}")
+
+
+def test_nothing_comes_from_elsewhere(page: Page) -> None:
+    references = References()
+    references.feed(page.html)
+    assert references.found == ["link href=data:"]
+    addresses = set(re.findall(r"\b(?:https?|wss?)://[^\s'\"]+", page.html))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # a name in the icon, not an address
+
+
+def test_text_never_becomes_markup_or_code(page: Page) -> None:
+    ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|srcdoc"
+    assert not re.search(ways, page.html)
+
+
+def test_a_script_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text('<script src="gone.js"></script>')
+    with pytest.raises(FileNotFoundError):
+        read_page(tmp_path)
+
+
+def test_a_page_without_scripts_may_run_none(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>Hello")
+    page = read_page(tmp_path)
+    assert page.html == "<p>Hello"
+    assert "script-src 'none'; style-src 'none'" in page.policy
+
+
+async def test_the_api_is_described_as_it_is_served() -> None:
+    async with open_gateway(settings()) as client:
+        told = (await client.get("/openapi.json")).json()
+        docs = await client.get("/docs")
+        rules = list(client.app.url_map.iter_rules())
+    assert told["info"]["version"] == trio_gateway.__version__
+    served = {
+        (re.sub(r"<path:model_id>", "{id}", rule.rule), method)
+        for rule in rules
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if not rule.websocket and rule.rule not in {"/", "/docs", "/openapi.json"}
+    }
+    assert {(path, method.upper()) for path, each in told["paths"].items() for method in each} == served
+    assert docs.headers["content-security-policy"] == read_page(FOLDER.parent / "reference").policy
+    assert "operations" in docs.text
