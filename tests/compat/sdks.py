@@ -84,20 +84,24 @@ async def drive_python_async(url: str, *bodies: Json, max_retries: int = 0) -> l
     return await trio.to_thread.run_sync(lambda: asyncio.run(run()))
 
 
-def install_node_client(folder: Path) -> Drive:
-    """Put OpenAI's Node client into *folder*, as the lock says; skips the test where there is no Node."""
+def install_node_clients(folder: Path) -> None:
+    """Put the clients that live in Node into *folder*, as the lock says; skips the test where there is no Node."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         pytest.skip("needs node and npm")
-    for name in ("package.json", "package-lock.json", "driver.mjs"):
+    for name in ("package.json", "package-lock.json", "driver.mjs", "ai_sdk.mjs"):
         shutil.copy(HERE / name, folder)
     quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
     subprocess.run([npm, "ci", *quiet], cwd=folder, check=True, capture_output=True, timeout=120)
 
+
+def node_driver(folder: Path) -> Drive:
+    """OpenAI's Node client, installed in *folder*."""
+
     async def drive_node(url: str, *bodies: Json, max_retries: int = 0) -> list[Outcome]:
         requests = [{"max_retries": max_retries, "body": body} for body in bodies]
         told = await trio.run_process(
-            [node, "driver.mjs"],
+            ["node", "driver.mjs"],
             cwd=folder,
             stdin=json.dumps({"url": url + "/openai/v1", "requests": requests}).encode(),
             capture_stdout=True,

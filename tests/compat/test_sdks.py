@@ -26,8 +26,7 @@ from ..support import (
     text_answer,
     upstream_toml,
 )
-from ..test_failures import inband, status
-from .sdks import Drive, Outcome, drive_python, drive_python_async, install_node_client
+from .sdks import Drive, Outcome, drive_python, drive_python_async
 
 if TYPE_CHECKING:
     from trio_gateway.core.config.settings import Settings
@@ -37,19 +36,8 @@ pytestmark = pytest.mark.compat
 LIMITS = "max_attempts = 1\nfirst_event_timeout = 0.3\nidle_timeout = 0.3\n"
 THINKS = sse_chunk({"content": "<think>First I add two and two.\n"})
 SPEAKS = THINKS + sse_chunk({"content": "</think>The answer"})
+JSON_HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Drive:
-    return install_node_client(tmp_path_factory.mktemp("node"))
-
-
-@pytest.fixture(params=["python", "python-async", "node"])
-def drive(request: pytest.FixtureRequest) -> Drive:
-    if request.param == "node":
-        return request.getfixturevalue("node")  # type: ignore[no-any-return]
-    return drive_python if request.param == "python" else drive_python_async
 
 
 def one_try(url: str) -> Settings:
@@ -63,6 +51,14 @@ def base(client: Client) -> str:
 
 def streamed(**more: object) -> Json:
     return {**chat(model="default", stream=True), **more}
+
+
+def status(line: bytes, body: bytes = b"{}", headers: bytes = b"") -> bytes:
+    return JSON_HEAD % (line, len(body), headers, body)
+
+
+def inband(body: bytes) -> bytes:
+    return HEAD + b"data: " + body + b"\n\n"
 
 
 def resets(sent: bytes) -> Script:
