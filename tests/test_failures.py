@@ -189,3 +189,14 @@ async def test_the_mocks_faults() -> None:
             answer = await ask(client, chat(model=model))
             assert answer.error is not None, model
             assert (answer.error["code"], answer.done) == (code or "truncated", 1)
+
+
+async def test_an_answer_in_one_piece_holds_the_reasoning_of_its_own_attempt_alone() -> None:
+    async with (
+        open_upstream(plays(THINKS, text_answer("<think>Again.</think>", "4"))) as upstream,
+        open_gateway(settings(upstream_toml(upstream.url))) as client,
+    ):
+        body = chat(stream=False, gateway={"reasoning": "raw"})
+        message = (await client.post("/v1/chat/completions", json=body)).json()["choices"][0]["message"]
+    assert (message["content"], message["reasoning_content"]) == ("4", "Again.")
+    assert len(upstream.requests) == 2

@@ -450,3 +450,50 @@ async def test_two_minutes_of_thinking_are_told_without_gaps(autojump_clock: Moc
     assert len(lines) > 30
     first_output = next(when for when, event in told if isinstance(event, OutputDelta))
     assert first_output == pytest.approx(120.0, abs=0.1)
+
+
+def said(told: list[tuple[float, Event]]) -> str:
+    return "".join(event.text for _, event in told if isinstance(event, OutputDelta))
+
+
+async def test_what_waits_for_a_slow_client_at_the_deadline_is_delivered(autojump_clock: MockClock) -> None:
+    pieces = [sse_chunk({"content": f" {number}"}) for number in range(20)]
+    world = World(FakeUpstream([sse_chunk({"content": "So"}), *pieces, float("inf")]))
+    told: list[tuple[float, Event]] = []
+    async with world.stream() as batches:
+        await trio.sleep(901.0)  # the client takes nothing until the request's time is over
+        async for batch in batches:
+            told += [(trio.current_time(), event) for event in batch]
+    # The channel took four, and one waited for it; the others had not been read.
+    assert said(told) == "So 0 1 2 3"
+    assert failure(told)[1] == "deadline"
+    world.check()
+
+
+async def test_a_stop_after_every_finish_reason_is_no_error(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([SPEAK, FINISH, float("inf")]))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cut_after, 1.0, world)
+        told = await world.answer()
+    assert kinds(told)[-2:] == [Finish, Done]
+    assert world.report.outcome == "ok"
+
+
+async def _cut_after(seconds: float, world: World) -> None:
+    await trio.sleep(seconds)
+    for attempts in world.running:
+        attempts.cut()
+
+
+async def test_of_choices_that_think_at_once_one_is_summarised(autojump_clock: MockClock) -> None:
+    thoughts = ("Counting the apples in the basket first. ", "Weighing every pear on the kitchen scale. ")
+    starts = range(0, max(map(len, thoughts)), 7)
+    steps: list[Step] = []
+    for _ in range(5):
+        for start in starts:
+            for index, thought in enumerate(thoughts):
+                steps += [sse_chunk({"reasoning_content": thought[start : start + 7]}, index=index), 0.1]
+    world = World(FakeUpstream([*steps, sse_chunk({"content": "4"}), FINISH + DONE]))
+    lines = [event.text for _, event in await world.answer() if isinstance(event, ReasoningLine)]
+    assert lines
+    assert all("apples" in line and "pear" not in line for line in lines)

@@ -102,7 +102,9 @@ def fault_of_error(
             opens=True,
         )
     if status == 429:
-        return Fault(ours("rate_limit_exceeded", pause=retry_after), replay=Replay.NEXT, throttles=True)
+        told_pause = retry_after is not None
+        error = ours("rate_limit_exceeded", pause=retry_after if told_pause else 1.0)
+        return Fault(error, replay=Replay.NEXT, throttles=told_pause)
     if status == 404:
         return Fault(as_told(404, "model_not_found"), Outcome.NEUTRAL, Replay.NEXT)
     if status in _TIMEOUTS:

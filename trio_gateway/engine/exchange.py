@@ -85,6 +85,7 @@ class Exchange:
             except UpstreamFailure as failure:
                 fault = failure.fault
         if self._told_done:
+            await self._outlet.finish()  # again: a trip or the deadline may have come before it was told
             return None
         if self._reader.finished:
             # Every choice is complete: whatever became of the connection after that changes nothing.

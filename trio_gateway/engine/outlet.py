@@ -11,6 +11,7 @@ from ..core.events import (
     Done,
     Event,
     Failure,
+    Finish,
     OutputDelta,
     OutputExtra,
     ReasoningDelta,
@@ -65,6 +66,7 @@ class Outlet:
         report: Report,
         metrics: Metrics,
         gathered: bool,
+        choices: int,
         opening: Opening,
     ) -> None:
         self._output_send = output_send
@@ -76,6 +78,11 @@ class Outlet:
         self._gathered = gathered
         self._opening = opening
         self._ended = False
+        self._choices = choices
+        self._finished = 0
+        self._summarised: int | None = None
+        # A trip or the deadline may come while a slow client is waited for: that batch goes with the next.
+        self._undelivered: Batch = []
         self.begun = False
         """Something of the final output has come; the phases before it are over."""
         self.committed = False
@@ -98,21 +105,28 @@ class Outlet:
                         output.append(event)
                 case ReasoningDelta():
                     self._report.reach(Phase.REASONING_SUMMARY)
-                    self._summarizer.feed(event.text)
+                    # Choices that think at once would be told as one text: the first to think is told.
+                    if self._summarised in {None, event.index}:
+                        self._summarised = event.index
+                        self._summarizer.feed(event.text)
                     thoughts.append(event)
                 case Usage(usage):
                     self._report.usage = usage
                 case OutputDelta() | OutputExtra():
                     self._report.count_piece()
                     output.append(event)
+                case Finish():
+                    self._finished += 1
+                    output.append(event)
                 case _:
                     output.append(event)
+        self._undelivered += output
         if thoughts and self._thoughts_send is not None:
             self.committed = not self._gathered
             await self._thoughts_send.send(thoughts)
         if output:
             self._begin()
-            await self._output_send.send(output)
+            await self._deliver()
 
     async def finish(self) -> None:
         """The answer is complete: token counts, if there are any, and the end."""
@@ -121,7 +135,10 @@ class Outlet:
 
     async def fail(self, error: ApiError) -> None:
         """The answer cannot be completed: tell it so, and end. Nothing, if it is complete already."""
-        if not self._ended:
+        if self._finished >= self._choices:
+            self._report.outcome = "ok"
+            await self.finish()  # an error can no longer be told
+        elif not self._ended:
             self._opening.fail()
             self._report.outcome, self._report.error_class = "error", error.error_class
             await self._end([Failure(error, self._report.phase), Done()])
@@ -134,13 +151,25 @@ class Outlet:
     async def restart(self) -> None:
         """Another attempt begins; its reasoning starts anew."""
         self._summarizer.restart()
+        self._undelivered = []
+        self._finished = 0
+        self._summarised = None
         if self.begun:
             await self._output_send.send([Restart()])
+        elif self._thoughts_send is not None:
+            await self._thoughts_send.send([Restart()])
 
     async def _end(self, last: Batch) -> None:
-        self._ended = True
         self._end_summaries()
-        await self._output_send.send(last)
+        if not self._ended:
+            self._ended = True
+            self._undelivered += last
+        await self._deliver()
+
+    async def _deliver(self) -> None:
+        if self._undelivered:
+            await self._output_send.send(self._undelivered)
+            self._undelivered = []
 
     def _begin(self) -> None:
         if not self.begun:

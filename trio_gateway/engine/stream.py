@@ -127,6 +127,7 @@ async def open_stream(
         report=report,
         metrics=shared.metrics,
         gathered=gathered,
+        choices=request.n,
         opening=opening,
     )
     attempts = Attempts(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ASGISendEvent,
         HTTPRequestEvent,
     )
+    from quart.typing import ResponseTypes
     from quart.wrappers import Request
     from quart.wrappers.request import Body
 
@@ -65,6 +66,11 @@ class HTTPConnection(TrioASGIHTTPConnection):
         if invite is not None and "Expect" in request.headers:
             request.body = _InvitedBody(request.body, invite)  # type: ignore[assignment]
         return request
+
+    async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
+        # Newer Quart raises here when the client has left already; there is nobody to be told.
+        if not getattr(self, "_disconnected", False):
+            await super()._send_response(send, response)
 
 
 class _InvitedBody:
