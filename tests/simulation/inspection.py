@@ -1,0 +1,105 @@
+"""What must be true of the gateway's inside: nothing is held, nothing runs on, and the books balance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import trio
+
+    from trio_gateway.engine.backends import Backend
+    from trio_gateway.server.app import GatewayApp
+
+    from .network import Network
+    from .records import Records
+
+__all__ = ["check_connections", "check_gateway", "check_requests", "check_sockets", "tasks_of"]
+
+# Seconds (virtual: nothing is computed in them) in which a request's end must have reached everything of it.
+_AT_ONCE = 0.05
+# The lists of models are asked for in the background, so what this task does at a given moment is no matter.
+_BACKGROUND = "Catalogue._follow"
+
+
+def tasks_of(nursery: trio.Nursery) -> Counter[str]:
+    """The names of all tasks below *nursery*."""
+    names: Counter[str] = Counter()
+    for task in nursery.child_tasks:
+        names[task.name.removeprefix("trio_gateway.")] += 1
+        if not task.name.endswith(_BACKGROUND):
+            for below in task.child_nurseries:
+                names += tasks_of(below)
+    return names
+
+
+def check_gateway(app: GatewayApp, records: Records) -> Iterator[str]:
+    """With no request under way: permits, places, and what the metrics say."""
+    gateway = app.gateway
+    if gateway.active or gateway._shared.running:
+        yield f"held: {gateway.active} places, {len(gateway._shared.running)} streams"
+    backends = list(gateway.backends.values())
+    if gateway._shared.summary_model is not None:
+        backends.append(gateway._shared.summary_model._backend)
+    for backend in backends:
+        yield from _check_backend(backend)
+    counted = sum(
+        sample.value
+        for metric in gateway.metrics.requests.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    )
+    if counted != len(records.ended):
+        yield f"metrics: {counted:g} requests counted, {len(records.ended)} logged"
+
+
+def _check_backend(backend: Backend) -> Iterator[str]:
+    seen = backend.breaker.snapshot(0.0)
+    settled = seen.success + seen.failure + seen.neutral + seen.stale
+    if seen.admitted != settled or seen.in_flight or seen.probes_in_flight:
+        yield f"permits: {backend.name} admitted {seen.admitted} and settled {settled}"
+    held = {"load": backend._load, "extra": getattr(backend, "_extra", 0)}
+    held |= {"waiting": len(backend._waiting), "flowing": len(backend._flowing)}
+    if any(held.values()):
+        yield f"held: {backend.name} {held}"
+
+
+def check_requests(records: Records) -> Iterator[str]:
+    """A request is over when its answer is, or when its client has left."""
+    for transcript in records.transcripts:
+        nonce = transcript.asked.nonce
+        over_at = records.ended.get(nonce)
+        if over_at is None:
+            if transcript.status is not None and transcript.status != 400:
+                yield f"log: no line for an answered request ({nonce})"
+            continue
+        known_at = transcript.ended_at if transcript.left_at is None else transcript.left_at
+        if known_at is not None and over_at > known_at + _AT_ONCE and not transcript.slow:
+            yield f"over: {over_at - known_at:.3f} s after its client was gone or had it all ({nonce})"
+
+
+def check_connections(records: Records) -> Iterator[str]:
+    """An upstream connection is closed with its request, or free for another one."""
+    for attempt in (*records.attempts, *records.lines):
+        if not attempt.nonce:
+            continue  # nobody knows whose it is
+        over_at = records.ended.get(attempt.nonce)
+        if over_at is None:
+            yield f"log: no line for a request that was sent on ({attempt.tag})"
+            continue
+        peer = attempt.socket.peer
+        ends = (None if peer is None else peer.closed_at, attempt.whole_at)
+        if not any(end is not None and end <= over_at + _AT_ONCE for end in ends):
+            yield f"connection: {attempt.kind}, still open after the request's end ({attempt.tag})"
+
+
+def check_sockets(network: Network, *, at_end: bool) -> Iterator[str]:
+    """At the end every socket of the gateway is closed; before it, those it keeps are clean."""
+    for number, sock in enumerate(network.sockets):
+        if sock.name.startswith("gateway") and sock.closed_at is None:
+            if at_end:
+                yield f"socket: {sock.name} {number} was never closed"
+            elif sock.name == "gateway>" and sock.unread:
+                yield f"socket: {sock.name} {number} is kept with {sock.unread} bytes to read"
