@@ -15,7 +15,9 @@ from trio_gateway.core.chunks import (
     describe_error_event,
     describe_http_error,
     parse_chunk,
+    read_event,
 )
+from trio_gateway.core.sse import SSEEvent
 
 
 def choice(delta: object, **more: object) -> str:
@@ -314,3 +316,14 @@ def test_any_json_is_a_chunk_an_error_or_refused(value: Any) -> None:
 )
 def test_error_events(data: str, told: InbandError) -> None:
     assert describe_error_event(data) == told
+
+
+def test_events_of_a_stream() -> None:
+    chunk = '{"choices": []}'
+    assert read_event(SSEEvent(data=chunk)) == parse_chunk(chunk)
+    assert read_event(SSEEvent(data=chunk, event="message")) == parse_chunk(chunk)
+    assert read_event(SSEEvent(data="boom", event="error")) == describe_error_event("boom")
+    assert read_event(SSEEvent(data="5", event="ping")) is None
+    assert read_event(SSEEvent(data=" ")) is None
+    with pytest.raises(ProtocolError):
+        read_event(SSEEvent(data="5"))

@@ -79,6 +79,11 @@ async def test_a_line_in_time(autojump_clock: MockClock) -> None:
     assert guest.upstream.closed_at == [1.0]
 
 
+async def test_events_of_other_kinds_are_passed_over(autojump_clock: MockClock) -> None:
+    guest = Guest([b"event: ping\ndata: 5\n\ndata: \n\n", SPOKEN])
+    assert await guest.line() == "Weighing the two options."
+
+
 FAILS = UpstreamFailure(fault_of_transport("upstream_closed", "x"))
 
 

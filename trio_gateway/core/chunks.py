@@ -8,12 +8,15 @@ The differences end here. An event is parsed once a token, so the ordinary shape
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from .errors import clean_text
 from .strict_json import StrictJSONError, dumps, parse
+
+if TYPE_CHECKING:
+    from .sse import SSEEvent
 
 __all__ = [
     "ChoiceDelta",
@@ -23,6 +26,7 @@ __all__ = [
     "describe_error_event",
     "describe_http_error",
     "parse_chunk",
+    "read_event",
 ]
 
 _MAX_DEPTH: Final = 128
@@ -107,6 +111,18 @@ def describe_http_error(status: int, body: bytes) -> InbandError:
     """The error in a refusal's *body*: an object, or a line of text. Of a page nothing is told on."""
     told = _described(body.decode(errors="replace"), f"status {status}")
     return InbandError(told.message, told.code, told.type, told.param, status)
+
+
+def read_event(event: SSEEvent) -> Chunk | InbandError | None:
+    """What an event of a stream says; None for one of the upstream's own kind, which is none of ours, and for
+    an empty one.
+
+    Raises:
+        ProtocolError: it is no chunk.
+    """
+    if event.event not in {"message", "error"} or not event.data.strip():
+        return None
+    return describe_error_event(event.data) if event.event == "error" else parse_chunk(event.data)
 
 
 def describe_error_event(data: str) -> InbandError:

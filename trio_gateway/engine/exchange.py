@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..core.breaker import Outcome
-from ..core.chunks import InbandError, ProtocolError, describe_error_event, parse_chunk
+from ..core.chunks import InbandError, ProtocolError, read_event
 from ..core.errors import error_for
 from ..core.events import ReasoningDelta
 from ..core.faults import Fault, Replay, fault_of_transport
@@ -129,14 +129,14 @@ class Exchange:
         # and the last is taken all the same: some servers forget the blank line after it.
         rest = [event for event in _decoded(decoder) if _is_final(event)]
         if not await self._take(flight, rest) and not self._reader.finished:
-            raise _failure("truncated", "The upstream's answer ended before it was complete.")
+            raise UpstreamFailure.of("truncated", "The upstream's answer ended before it was complete.")
 
     async def _read_whole(self, flight: Flight, answer: UpstreamAnswer) -> None:
         whole = bytearray()
         while chunk := await answer.receive():
             whole += chunk
             if len(whole) > _MAX_WHOLE_ANSWER:
-                raise _failure("upstream_protocol", "The upstream's answer is too large.")
+                raise UpstreamFailure.of("upstream_protocol", "The upstream's answer is too large.")
         await self._take(flight, [SSEEvent(data=whole.decode("utf-8", "replace")), SSEEvent(data=DONE)])
 
     async def _take(self, flight: Flight, events: list[SSEEvent]) -> bool:
@@ -185,27 +185,27 @@ class Exchange:
         return Fault(error_for("reasoning_limit", why), Outcome.NEUTRAL, self._on_runaway)
 
     def _read(self, event: SSEEvent, flight: Flight) -> list[Event]:
-        if event.event not in {"message", "error"} or not event.data.strip():
-            return []  # an event of the upstream's own kind is none of ours, and an empty one says nothing
-        if event.event == "error":
-            raise UpstreamFailure(self._backend.upstream.fault_in_stream(describe_error_event(event.data)))
         try:
-            chunk = parse_chunk(event.data)
+            told = read_event(event)
         except ProtocolError as error:
-            raise _failure("upstream_protocol", "The upstream sent an event that is no chunk.") from error
-        if isinstance(chunk, InbandError):
-            raise UpstreamFailure(self._backend.upstream.fault_in_stream(chunk))
+            raise UpstreamFailure.of(
+                "upstream_protocol", "The upstream sent an event that is no chunk."
+            ) from error
+        if told is None:
+            return []
+        if isinstance(told, InbandError):
+            raise UpstreamFailure(self._backend.upstream.fault_in_stream(told))
         if self._first_event_at is None:
             self._first_event_at = trio.current_time()
             self._permit = self._backend.confirm(self._permit)
             self._backend.flows(flight)
             self._spoke()
-        return self._reader.read(chunk)
+        return self._reader.read(told)
 
     async def _end(self) -> None:
         """[DONE] came."""
         if self._reader.empty:
-            raise _failure("upstream_empty", "The upstream ended its answer before it began.")
+            raise UpstreamFailure.of("upstream_empty", "The upstream ended its answer before it began.")
         await self._outlet.send(self._reader.end())
         await self._finish()
 
@@ -243,12 +243,8 @@ def _decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:
     try:
         return decoder.finish() if chunk is None else decoder.feed(chunk)
     except LineTooLongError as error:
-        raise _failure("line_too_long", "The upstream sent a line that is too long.") from error
+        raise UpstreamFailure.of("line_too_long", "The upstream sent a line that is too long.") from error
 
 
 def _is_final(event: SSEEvent) -> bool:
     return event.data.strip() == DONE or '"finish_reason"' in event.data
-
-
-def _failure(code: str, message: str) -> UpstreamFailure:
-    return UpstreamFailure(fault_of_transport(code, message))

@@ -13,7 +13,7 @@ import trio
 
 from ..core.answer import AnswerReader
 from ..core.breaker import Permit
-from ..core.chunks import InbandError, ProtocolError, parse_chunk
+from ..core.chunks import InbandError, ProtocolError, read_event
 from ..core.events import OutputDelta
 from ..core.families import family_of
 from ..core.faults import fault_of_transport
@@ -129,7 +129,7 @@ class SummaryModel:
                 return await self._read(answer)
             except (ProtocolError, LineTooLongError) as error:
                 message = "The summarising model's stream is malformed."
-                raise UpstreamFailure(fault_of_transport("upstream_protocol", message)) from error
+                raise UpstreamFailure.of("upstream_protocol", message) from error
 
     async def _read(self, answer: UpstreamAnswer) -> str:
         """The beginning of what it says, without its own reasoning; the rest is not waited for."""
@@ -141,8 +141,9 @@ class SummaryModel:
             for event in decoder.feed(data):
                 if event.data.strip() == DONE:
                     return said
-                chunk = parse_chunk(event.data)
+                chunk = read_event(event)
                 if isinstance(chunk, InbandError):
                     raise UpstreamFailure(self._backend.upstream.fault_in_stream(chunk))
-                said += "".join(told.text for told in reader.read(chunk) if isinstance(told, OutputDelta))
+                events = reader.read(chunk) if chunk is not None else []
+                said += "".join(told.text for told in events if isinstance(told, OutputDelta))
         return said

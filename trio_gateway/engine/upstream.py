@@ -51,6 +51,11 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
         super().__init__(fault.error.message)
         self.fault = fault
 
+    @classmethod
+    def of(cls, code: str, message: str) -> UpstreamFailure:
+        """A fault of the connection or of the stream's form."""
+        return cls(fault_of_transport(code, message))
+
 
 class UpstreamAnswer:
     """An accepted request's answer, read as bytes."""
@@ -72,9 +77,7 @@ class UpstreamAnswer:
             chunk = await anext(self._chunks, b"")
         self._received += len(chunk)
         if self._received > max(_INFLATION_FLOOR, _MAX_INFLATION * self._response.num_bytes_downloaded):
-            raise UpstreamFailure(
-                fault_of_transport("bad_content_encoding", "The upstream's body inflates too far.")
-            )
+            raise UpstreamFailure.of("bad_content_encoding", "The upstream's body inflates too far.")
         return chunk
 
 
@@ -211,7 +214,7 @@ def _check_head(response: httpx.Response) -> None:
     framed_twice = "Content-Length" in response.headers and "Transfer-Encoding" in response.headers
     size = sum(len(name) + len(value) + 4 for name, value in fields)  # 4: the colon, a space, the line's end
     if framed_twice or size > _MAX_HEAD or len(fields) > _MAX_FIELDS:
-        raise _failure("upstream_protocol", "The head of the upstream's answer is not acceptable.")
+        raise UpstreamFailure.of("upstream_protocol", "The head of the upstream's answer is not acceptable.")
 
 
 def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -223,11 +226,9 @@ def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     # A missing type is let pass: what is no event stream fails as one soon enough.
     if response.status_code == 204 or response.headers.get("Content-Length") == "0":
-        raise UpstreamFailure(fault_of_transport("empty", "The upstream sent no body."))
+        raise UpstreamFailure.of("empty", "The upstream sent no body.")
     if _media_type(response) not in {"", "text/event-stream", "application/json"}:
-        raise UpstreamFailure(
-            fault_of_transport("bad_content_type", "The upstream sent neither events nor JSON.")
-        )
+        raise UpstreamFailure.of("bad_content_type", "The upstream sent neither events nor JSON.")
     match encoding:
         case "identity" | "":
             chunks = response.aiter_raw()
@@ -235,7 +236,7 @@ def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
             chunks = response.aiter_bytes()
         case _:
             message = "The upstream used a content encoding that was not asked for."
-            raise UpstreamFailure(fault_of_transport("bad_content_encoding", message))
+            raise UpstreamFailure.of("bad_content_encoding", message)
     return cast("AsyncGenerator[bytes, None]", chunks)  # httpx promises an iterator; we need to close it
 
 
@@ -265,30 +266,30 @@ def _faults_named() -> Iterator[None]:
     try:
         yield
     except httpx.ConnectTimeout as error:
-        raise _failure("upstream_connect_timeout", "The upstream could not be reached in time.") from error
+        raise UpstreamFailure.of(
+            "upstream_connect_timeout", "The upstream could not be reached in time."
+        ) from error
     except httpx.ConnectError as error:
         if _caused_by(error, ssl.SSLError):
-            raise _failure("upstream_tls", "No secure connection to the upstream.") from error
-        raise _failure("upstream_unreachable", "The upstream could not be reached.") from error
+            raise UpstreamFailure.of("upstream_tls", "No secure connection to the upstream.") from error
+        raise UpstreamFailure.of("upstream_unreachable", "The upstream could not be reached.") from error
     except httpx.DecodingError as error:
-        raise _failure("bad_content_encoding", "The upstream's body cannot be decompressed.") from error
+        raise UpstreamFailure.of(
+            "bad_content_encoding", "The upstream's body cannot be decompressed."
+        ) from error
     except httpx.RemoteProtocolError as error:
         raise _protocol_failure(str(error)) from error
     except httpx.NetworkError as error:
-        raise _failure("upstream_closed", "The upstream closed the connection.") from error
+        raise UpstreamFailure.of("upstream_closed", "The upstream closed the connection.") from error
 
 
 def _protocol_failure(text: str) -> UpstreamFailure:
     # httpcore and h11 tell these apart by their texts alone.
     if text.startswith("Server disconnected"):
-        return _failure("upstream_closed", "The upstream closed the connection without an answer.")
+        return UpstreamFailure.of("upstream_closed", "The upstream closed the connection without an answer.")
     if text.startswith("peer closed connection"):
-        return _failure("truncated", "The upstream's answer ended before it was complete.")
-    return _failure("upstream_protocol", "The upstream broke the rules of HTTP.")
-
-
-def _failure(code: str, message: str) -> UpstreamFailure:
-    return UpstreamFailure(fault_of_transport(code, message))
+        return UpstreamFailure.of("truncated", "The upstream's answer ended before it was complete.")
+    return UpstreamFailure.of("upstream_protocol", "The upstream broke the rules of HTTP.")
 
 
 def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
