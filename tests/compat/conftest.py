@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    told = "write what the clients show into docs/clients.md, instead of comparing it"
+    told = "write what the clients show into README.md, instead of comparing it"
     parser.addoption("--write-matrix", action="store_true", help=told)
 
 

@@ -1,4 +1,4 @@
-"""The matrix of docs/clients.md: which clients were tried, how each is driven, and what each shows."""
+"""The matrix of the README: which clients were tried, how each is driven, and what each shows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .drivers import PROMPT, TOOL, Json, Seen, look_up
 if TYPE_CHECKING:
     from .sdks import Drive
 
-__all__ = ["DOCUMENT", "ROOT", "ROWS", "Matrix", "Row", "ask_sdk", "cells", "run_driver"]
+__all__ = ["README", "ROOT", "ROWS", "Matrix", "Row", "ask_sdk", "cells", "run_driver"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-DOCUMENT = ROOT / "docs" / "clients.md"
+README = ROOT / "README.md"
 BEGIN, END = "<!-- matrix: written by .ci/compat --write-matrix -->\n", "<!-- end of the matrix -->\n"
 HEAD = "| client | tried | text | reasoning | error in mid-answer | tools | usage |\n|---|---|---|---|---|---|---|\n"
 
@@ -132,14 +132,14 @@ class Matrix:
             before, _, after = _parts()
             rows = [self.lines[client] for client in ROWS if client in self.lines]
             table = HEAD + "".join(f"{row}\n" for row in rows)
-            DOCUMENT.write_text(before + BEGIN + table + END + after, encoding="utf-8")
+            README.write_text(before + BEGIN + table + END + after, encoding="utf-8")
 
 
 def _parts() -> tuple[str, str, str]:
-    before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     table, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{DOCUMENT} has no place for the matrix")
+        raise ValueError(f"{README} has no place for the matrix")
     return before, table, after
 
 

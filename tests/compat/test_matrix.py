@@ -1,4 +1,4 @@
-"""Each row of the matrix in docs/clients.md: a client, unchanged, against the running gateway and the mock."""
+"""Each row of the matrix in the README: a client, unchanged, against the running gateway and the mock."""
 
 from __future__ import annotations
 

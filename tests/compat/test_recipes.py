@@ -15,14 +15,16 @@ import trio
 pytest.importorskip("openai", reason="the extra `compat` is not installed")
 
 from ..support import open_pair
-from .matrix import DOCUMENT
+from .matrix import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.compat
 
-SECTIONS = re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+SECTIONS = re.findall(
+    r"^## (.*)\n((?:(?!## ).*\n)*)", (ROOT / "docs" / "clients.md").read_text(encoding="utf-8"), re.MULTILINE
+)
 RECIPES = {
     name: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) for name, text in SECTIONS
 }
