@@ -142,7 +142,11 @@ MIDSTREAM: dict[str, Fault] = {
         retry="no",
     ),
     "a rate limit": Fault(
-        (_event(_error(message="slow down", code=429)), Over.OPEN), "rate_limit_exceeded", 429, retry="next"
+        (_event(_error(message="slow down", code=429)), Over.OPEN),
+        "rate_limit_exceeded",
+        429,
+        retry="next",
+        retry_after="1",
     ),
     "a spent quota": Fault(
         (_event(_error(message="pay", code="insufficient_quota")), Over.OPEN),
