@@ -32,13 +32,16 @@ POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
 async def connected(
     app: ASGIFramework,
     *,
-    worker: trio.CancelScope | None = None,
+    worker: Callable[[trio.CancelScope], object] = bool,
     context: WorkerContext | None = None,
     getpeername: Callable[[], str] = str,
     write_timeout: float = 20.0,
     **settings: object,
 ) -> AsyncIterator[tuple[trio.StapledStream[Any, Any], trio.Event]]:
-    """A client's stream, each of its bytes taken when the server reads it; and the connection's end."""
+    """A client's stream, each of its bytes taken when the server reads it; and the connection's end.
+
+    *worker* is shown the scope of all connections.
+    """
     client, stream = trio.testing.lockstep_stream_pair()
     stream.socket = SimpleNamespace(  # type: ignore[attr-defined]
         family=socket.AF_UNIX, getpeername=getpeername, getsockname=str
@@ -59,8 +62,7 @@ async def connected(
         ended.set()
 
     async with trio.open_nursery() as nursery:
-        if worker is not None:
-            nursery.cancel_scope.deadline = worker.deadline
+        worker(nursery.cancel_scope)
         nursery.start_soon(run)
         yield client, ended
         nursery.cancel_scope.cancel()
@@ -124,11 +126,23 @@ async def test_one_that_reads_slowly_but_steadily_is_served(autojump_clock: trio
 
 
 async def test_beyond_the_workers_grace_nobody_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
-    grace = trio.CancelScope(deadline=trio.current_time() + 5.0)
-    async with connected(Answer(1_000_000), worker=grace) as (client, ended):
+    workers: list[trio.CancelScope] = []
+    async with connected(Answer(1_000_000), worker=workers.append) as (client, ended):
+        workers[0].deadline = trio.current_time() + 5.0
         await client.send_all(GET)
         await ended.wait()
     assert trio.current_time() == pytest.approx(5.0)
+
+
+async def test_nor_is_a_client_that_was_waited_for_before_it(autojump_clock: trio.testing.MockClock) -> None:
+    workers: list[trio.CancelScope] = []
+    async with connected(Answer(1_000_000), worker=workers.append) as (client, ended):
+        await client.send_all(GET)
+        await client.receive_some(1000)
+        await trio.sleep(1.0)
+        workers[0].deadline = trio.current_time() + 5.0
+        await ended.wait()
+    assert trio.current_time() == pytest.approx(6.0)
 
 
 async def test_a_handler_that_does_not_listen_is_cancelled(autojump_clock: trio.testing.MockClock) -> None:

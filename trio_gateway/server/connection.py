@@ -70,6 +70,7 @@ class Connection(TCPServer):
         _closing: The end has begun: what the client sends is thrown away, and nothing more is sent to it.
         _ahead: What was read while the protocol was busy.
         _reading: Scope of the reader; its end is the connection's end.
+        _writing: Scope of the last write, which nothing else cancels.
         _worker: Scope of all connections; its deadline is the end of the grace that a signal leaves them.
     """
 
@@ -90,6 +91,7 @@ class Connection(TCPServer):
         self._closing = False
         self._ahead = bytearray()
         self._reading = trio.CancelScope()
+        self._writing = trio.CancelScope()
         self._worker = trio.CancelScope()
 
     async def run(self) -> None:
@@ -148,6 +150,8 @@ class Connection(TCPServer):
                     await self._take(data)
         finally:
             self._closing = True
+            if self._worker.deadline <= trio.current_time():
+                self._writing.cancel()  # the grace is over, also for a write that began before it
 
     async def _receive(self) -> bytes:
         """The next bytes for the protocol; none when the client is gone."""
@@ -197,6 +201,7 @@ class Connection(TCPServer):
         with trio.CancelScope(shield=True) as scope:
             try:
                 async with self.send_lock:
+                    self._writing = scope
                     for start in range(0, len(data), _PIECE):
                         # Beyond the grace that a signal leaves, nobody is waited for.
                         scope.deadline = min(trio.current_time() + self._write_timeout, self._worker.deadline)
