@@ -270,12 +270,12 @@ async def silent(count: int) -> bool:
         open_upstream(pours) as upstream,
         gateway_process(upstream_toml(upstream.url, server=server)) as (process, port),
     ):
-        before, idle, started = _memory(process.pid), _sockets(process.pid), trio.current_time()
+        before, idle = _memory(process.pid), _sockets(process.pid)
         async with trio.open_nursery() as nursery:
             for _ in range(count):
                 nursery.start_soon(deaf, port)
             await until(lambda: len(upstream.requests) == count, 10)
-            peak, last = before, 0.0
+            peak, last, started = before, 0.0, trio.current_time()
             while _sockets(process.pid) > idle and last < 20:
                 peak, last = max(peak, _memory(process.pid)), trio.current_time() - started
                 await trio.sleep(0.05)

@@ -150,8 +150,7 @@ class Connection(TCPServer):
                     await self._take(data)
         finally:
             self._closing = True
-            if self._worker.deadline <= trio.current_time():
-                self._writing.cancel()  # the grace is over, also for a write that began before it
+            self._writing.cancel()  # the client is gone, or the grace is over: nobody is waited for
 
     async def _receive(self) -> bytes:
         """The next bytes for the protocol; none when the client is gone."""
