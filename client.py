@@ -528,6 +528,7 @@ def take(chunk: bytes, decoder: SSEDecoder, screen: Screen, answer: Answer) -> N
 async def exchange_frames(options: Namespace, body: bytes, screen: Screen, answer: Answer) -> None:
     """The same over WebSocket. A socket an answer: between two there is none to keep alive, or to lose."""
     import trio_websocket as ws
+    from wsproto.utilities import LocalProtocolError
 
     url = httpx.URL(options.url)
     host, path = url.netloc.decode().rpartition("@")[2], url.path.rstrip("/") + CHAT
@@ -556,6 +557,8 @@ async def exchange_frames(options: Namespace, body: bytes, screen: Screen, answe
             if isinstance(told, ws.ConnectionRejected):
                 response = httpx.Response(told.status_code, headers=told.headers)
                 answer.error = refusal(response, told.body or b"")
+    except* LocalProtocolError:
+        pass  # from the library, where a ping of the gateway's crosses our close: the answer is here by then
 
 
 async def open_stream(url: httpx.URL) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
