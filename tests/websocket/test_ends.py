@@ -76,7 +76,7 @@ LEAVES: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize("when", LEAVES.values(), ids=LEAVES.keys())
-@pytest.mark.parametrize("way", ["FIN", "RST", "close frame"])
+@pytest.mark.parametrize("way", ["FIN", "RST", "close frame", "close frame and FIN"])
 @pytest.mark.parametrize("more", [b"", frame(TEXT, b"{}") * 20], ids=["", "with messages unread"])
 async def test_the_upstream_is_closed_within_50_ms(when: tuple[bytes, bytes], way: str, more: bytes) -> None:
     sent, mark = when
@@ -90,8 +90,10 @@ async def test_the_upstream_is_closed_within_50_ms(when: tuple[bytes, bytes], wa
         await until(lambda: len(upstream.requests) == 1 and upstream.open_connections >= 1)
         before = len(upstream.closed_at)
         gc.collect()  # what the tests before this one left would be collected while the time runs
-        await raw.send(more + close(1000) * (way == "close frame"))
-        if way != "close frame":
+        await raw.send(more + close(1000) * way.startswith("close frame"))
+        if way == "close frame and FIN":  # as browsers leave a page
+            raw.stream.socket.shutdown(trio.socket.SHUT_WR)
+        elif way != "close frame":
             raw.leave(way)
         await until(lambda: len(upstream.closed_at) > before, 0.05)
         if way == "close frame":

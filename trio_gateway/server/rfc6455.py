@@ -12,7 +12,9 @@ What :class:`StrictWebSocket` does otherwise than its base:
 * More than 100 pings within 10 seconds end it, with 1008. Empty fragments cost time alone, and that is shared
   out: each is a checkpoint.
 * Pings of ours stop with the socket. In the base their task sleeps on, and the connection waits for it.
-* The news that the client is gone is for a running application only. In the base it waits for room in the
+* The news that the client is gone is told again where the telling was cut short: browsers leave with a close
+  frame and a FIN at once, and the FIN ends what is done about the frame.
+* That news is for a running application only. In the base it waits for room in the
   queue of one that has ended, and then nothing ever closes the connection.
 """
 
@@ -57,10 +59,17 @@ class StrictWebSocket(WSStream):
 
     async def handle(self, event: Event) -> None:
         """Take bytes, or the news that the connection is over."""
-        if isinstance(event, StreamClosed):
-            self._pinging.cancel()
-            self.closed = self.closed or self._app_ended
-        await super().handle(event)
+        if not isinstance(event, StreamClosed):
+            await super().handle(event)
+            return
+        self._pinging.cancel()
+        told = self.closed or self._app_ended
+        self.closed = told
+        try:
+            await super().handle(event)
+            told = True
+        finally:
+            self.closed = told  # cancelled before the application could hear it: it is told once more
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         """Do what the application asks; with None it has ended."""
