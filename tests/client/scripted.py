@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Self, TypeAlias
 
 import trio
 
@@ -67,26 +68,50 @@ def error_frame(message: str, code: str) -> bytes:
     return sse([("error", json.dumps({"error": error | told, "choices": choices})), ("message", "[DONE]")])
 
 
-class Server:
+class InThread(ABC):
+    """A server in a thread and a loop of its own."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._started = threading.Event()
+
+    @abstractmethod
+    async def listen(self, nursery: trio.Nursery) -> int:
+        """Serve in *nursery*, on a port that is given back."""
+
+    async def _serve(self) -> None:
+        self._token, self._scope = trio.lowlevel.current_trio_token(), trio.CancelScope()
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                self.url = f"http://127.0.0.1:{await self.listen(nursery)}"
+                self._started.set()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        thread = threading.Thread(target=trio.run, args=(self._serve,))
+        thread.start()
+        assert self._started.wait(10)
+        try:
+            yield self
+        finally:
+            self._token.run_sync_soon(self._scope.cancel)
+            thread.join(10)
+
+
+class Server(InThread):
     """Plays one script a connection (the last one again for any further), and keeps what was asked."""
 
     def __init__(self, scripts: Sequence[Sequence[Part]]) -> None:
-        self.url = ""
+        super().__init__()
         self.heads: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.left = threading.Event()
         self._scripts = list(scripts)
-        self._started = threading.Event()
 
-    async def serve(self) -> None:
-        self._token, self._scope = trio.lowlevel.current_trio_token(), trio.CancelScope()
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                listeners = await nursery.start(
-                    functools.partial(trio.serve_tcp, self._play, 0, host="127.0.0.1")
-                )
-                self.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-                self._started.set()
+    async def listen(self, nursery: trio.Nursery) -> int:
+        serve = functools.partial(trio.serve_tcp, self._play, 0, host="127.0.0.1")
+        listeners = await nursery.start(serve)
+        return int(listeners[0].socket.getsockname()[1])
 
     async def _play(self, stream: trio.SocketStream) -> None:
         received = b""
@@ -115,17 +140,6 @@ class Server:
                 if not waiting.cancelled_caught:
                     self.left.set()
         await stream.aclose()
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Server]:
-        thread = threading.Thread(target=trio.run, args=(self.serve,))
-        thread.start()
-        assert self._started.wait(10)
-        try:
-            yield self
-        finally:
-            self._token.run_sync_soon(self._scope.cancel)
-            thread.join(10)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,17 @@ import client
 from client import main
 from trio_gateway.core.sse import DONE, SSEDecoder
 
-from .scripted import GOOD, cut_after, error_frame, http, interrupt, run_client, serving, until_shown
+from .scripted import (
+    GOOD,
+    InThread,
+    cut_after,
+    error_frame,
+    http,
+    interrupt,
+    run_client,
+    serving,
+    until_shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,26 +50,21 @@ HALF = frames(cut_after(GOOD, "The answer"))
 CANCELLED = frames(error_frame("The request was cancelled.", "cancelled"))
 
 
-class SocketServer:
+class SocketServer(InThread):
     """Plays one script a connection (the last one again for any further), and keeps what it was told."""
 
     def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
-        self.url = ""
+        super().__init__()
         self.paths: list[str] = []
         self.headers: list[dict[bytes, bytes]] = []
         self.messages: list[Any] = []
         self.closed: list[int] = []
         self._scripts = list(scripts)
-        self._started = threading.Event()
 
-    async def _serve(self) -> None:
-        self._token, self._scope = trio.lowlevel.current_trio_token(), trio.CancelScope()
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                serve = functools.partial(serve_websocket, self._play, "127.0.0.1", 0, None)
-                server = await nursery.start(serve)
-                self.url = f"http://127.0.0.1:{server.port}"
-                self._started.set()
+    async def listen(self, nursery: trio.Nursery) -> int:
+        serve = functools.partial(serve_websocket, self._play, "127.0.0.1", 0, None)
+        server = await nursery.start(serve)
+        return int(server.port)
 
     async def _play(self, request: WebSocketRequest) -> None:
         self.paths.append(request.path)
@@ -87,17 +92,6 @@ class SocketServer:
                 await trio.aclose_forcefully(peer._stream)
             case _:
                 step()
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[SocketServer]:
-        thread = threading.Thread(target=trio.run, args=(self._serve,))
-        thread.start()
-        assert self._started.wait(10)
-        try:
-            yield self
-        finally:
-            self._token.run_sync_soon(self._scope.cancel)
-            thread.join(10)
 
 
 @contextlib.contextmanager
