@@ -156,7 +156,7 @@ class _Resolver(trio.abc.HostnameResolver):
         raise socket.gaierror(socket.EAI_NONAME if unknown else socket.EAI_AGAIN, "no address")
 
     async def getnameinfo(self, *_: object) -> NoReturn:
-        raise NotImplementedError
+        raise AssertionError("names are looked up, never addresses")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import trio_gateway
+from trio_gateway.core.chat import REFUSED_FIELDS
 from trio_gateway.server.pages import Page, read_page
 
 from ..support import open_gateway, settings
@@ -130,6 +131,8 @@ async def test_the_api_is_described_as_it_is_served() -> None:
         docs = await client.get("/docs")
         rules = list(client.app.url_map.iter_rules())
     assert told["info"]["version"] == trio_gateway.__version__
+    fields = told["components"]["schemas"]["ChatRequest"]["properties"]
+    assert {name for name, schema in fields.items() if schema is False} == set(REFUSED_FIELDS)
     served = {
         (re.sub(r"<path:model_id>", "{id}", rule.rule), method)
         for rule in rules

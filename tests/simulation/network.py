@@ -130,7 +130,7 @@ class Network(trio.abc.SocketFactory, trio.abc.HostnameResolver):
         return [(stdlib.AF_INET, stdlib.SOCK_STREAM, 0, "", address)]
 
     async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
-        raise NotImplementedError
+        raise AssertionError("names are looked up, never addresses")
 
     @contextmanager
     def installed(self) -> Iterator[None]:

@@ -17,7 +17,18 @@ from .strict_json import dumps
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CODES", "ApiError", "RequestError", "clean_text", "error_for", "redact", "refusal"]
+__all__ = [
+    "CODES",
+    "INTERNAL_ERROR",
+    "SHUTTING_DOWN",
+    "ApiError",
+    "RequestError",
+    "clean_text",
+    "error_for",
+    "no_such_model",
+    "redact",
+    "refusal",
+]
 
 _REQUEST: Final = "invalid_request_error"
 _SERVER: Final = "server_error"
@@ -118,6 +129,17 @@ def error_for(
     """
     usual, kind = CODES[code]
     return ApiError(message, code, kind, usual if status is None else status, param, retry_after)
+
+
+SHUTTING_DOWN: Final = error_for("shutting_down", "The gateway is restarting.", retry_after=1.0)
+INTERNAL_ERROR: Final = error_for("internal_error", "The gateway made a mistake.")
+
+
+def no_such_model(model_id: str) -> RequestError:
+    """The refusal of a model that is not on offer."""
+    return RequestError(
+        error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model")
+    )
 
 
 def refusal(param: str, expected: str, got: object) -> RequestError:

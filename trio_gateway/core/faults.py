@@ -43,8 +43,6 @@ class Fault(Struct, frozen=True):
     """The upstream asked for a pause (429): it gets one, apart from its breaker."""
 
 
-_TRANSPORT_REPLAY = {"deadline": Replay.NO, "reasoning_limit": Replay.NO}
-
 _OPEN_AUTH = frozenset({401, 403})
 _SIZE = frozenset({413, 414, 431})
 _TIMEOUTS = frozenset({408, 425})
@@ -69,7 +67,7 @@ _STATUS_OF_NAME = {
 
 def fault_of_transport(code: str, message: str) -> Fault:
     """A fault of the connection or of the stream's form, under one of the contract's codes."""
-    return Fault(error_for(code, message), replay=_TRANSPORT_REPLAY.get(code, Replay.SAME))
+    return Fault(error_for(code, message), replay=Replay.NO if code == "deadline" else Replay.SAME)
 
 
 def fault_of_error(

@@ -48,13 +48,7 @@ class Route:
     def first(self) -> Try | ApiError:
         """The first attempt, on the first upstream that admits it; an error if none does."""
         turned: list[Turned] = []
-        for position, backend in enumerate(self._backends):
-            admitted = backend.admit()
-            if isinstance(admitted, Permit):
-                self._position, self._tries = position, 1
-                return Try(backend, admitted)
-            turned.append(admitted)
-        return _why_not(turned)
+        return self._enter(0, turned) or _why_not(turned)
 
     def pause(self, fault: Fault, time_left: float) -> float | None:
         """Seconds until the same upstream may be asked once more; None: better not at all."""
@@ -75,12 +69,17 @@ class Route:
 
     def next(self, *, extra: bool = False) -> Try | None:
         """The first attempt on the next upstream that admits it. *extra*: beside one that still runs."""
-        for position in range(self._position + 1, len(self._backends)):
+        return self._enter(self._position + 1, [], extra=extra)
+
+    def _enter(self, start: int, turned: list[Turned], *, extra: bool = False) -> Try | None:
+        """The first attempt on the first upstream from *start* on that admits it; *turned* gets why not."""
+        for position in range(start, len(self._backends)):
             backend = self._backends[position]
             admitted = backend.admit(extra=extra)
             if isinstance(admitted, Permit):
                 self._position, self._tries = position, 1
                 return Try(backend, admitted, extra=extra)
+            turned.append(admitted)
         return None
 
 

@@ -17,7 +17,7 @@ import trio
 
 from ..core.answer import AnswerReader
 from ..core.chat import NO_THINKING, ChatRequest, upstream_body
-from ..core.errors import error_for
+from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.faults import Fault, Replay
 from ..core.reasoning import starts_in_reasoning
 from ..core.runaway import ReasoningLimit
@@ -81,16 +81,14 @@ class Attempts:
     async def run(self, first: Try) -> None:
         """Bring the outlet to its end, with the answer or with an error, and close it."""
         with closing(self._outlet):
-            fault: Fault | None = Fault(
-                error_for("shutting_down", "The gateway is restarting.", retry_after=1.0)
-            )
+            fault: Fault | None = Fault(SHUTTING_DOWN)
             try:
                 with self._scope:
                     fault = await self._run(first)
             except Exception:
                 # A bug of ours, wherever it is: the log gets the traceback, the client an honest ending.
                 log.exception("stream_failed", request_id=self._report.request_id)
-                fault = Fault(error_for("internal_error", "The gateway made a mistake."))
+                fault = Fault(INTERNAL_ERROR)
             if fault is not None:
                 await self._outlet.fail(fault.error)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..core.breaker import Snapshot, State
 from ..core.config.settings import Settings, resolve_model
-from ..core.errors import ApiError, RequestError, error_for
+from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
 from ..version import __version__
 from .admission import Admission, Route
 from .backends import Backend
@@ -85,7 +85,7 @@ class Gateway:
             RequestError: it cannot be served: 404 (no such model), 429 or 503 (not now).
         """
         if self.draining:
-            raise RequestError(error_for("shutting_down", "The gateway is restarting.", retry_after=1.0))
+            raise RequestError(SHUTTING_DOWN)
         if self.active >= self.config.server.max_streams:
             raise RequestError(error_for("overloaded", "The gateway is busy.", retry_after=1.0))
         model = self._model(request.model)
@@ -156,9 +156,7 @@ class Gateway:
     def _model(self, model_id: str) -> ModelConfig:
         model = resolve_model(self.config, model_id)
         if model is None:
-            raise RequestError(
-                error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model")
-            )
+            raise no_such_model(model_id)
         return model
 
     def _snapshots(self) -> Mapping[str, Snapshot]:

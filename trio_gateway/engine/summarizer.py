@@ -85,8 +85,7 @@ class Summarizer:
         """Another attempt begins: its reasoning starts anew, and nothing told already is told again."""
         self._summary.restart()
         self._late_at = math.inf
-        self._recent.clear()
-        self._recent_size = 0
+        self._take_recent()
 
     def end(self) -> None:
         """The reasoning is over: say a last line if there is one, then close the phase."""
@@ -132,10 +131,8 @@ class Summarizer:
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
         if self._model is not None and self._summary.ready:
-            text = "".join(self._recent)
-            self._recent.clear()
-            self._recent_size = 0
-            question = self._question = self._model.ask(nursery, "reasoning", text, self._width)
+            recent = self._take_recent()
+            question = self._question = self._model.ask(nursery, "reasoning", recent, self._width)
             await question.settled()
             if self._ended.is_set():
                 return None  # what there is to say, the last line says
@@ -151,6 +148,12 @@ class Summarizer:
         self._recent_size += len(text)
         while self._recent_size - len(self._recent[0]) > MAX_REQUEST:
             self._recent_size -= len(self._recent.popleft())
+
+    def _take_recent(self) -> str:
+        text = "".join(self._recent)
+        self._recent.clear()
+        self._recent_size = 0
+        return text
 
     def _pause(self) -> float:
         return self._interval * (2 ** (self._told // _LINES_A_PACE) if self._slows_down else 1)

@@ -15,7 +15,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ..core.config.settings import Settings, load_settings
-from ..core.errors import RequestError, error_for
+from ..core.errors import RequestError, no_such_model
 from ..core.strict_json import dumps
 from ..engine.gateway import Gateway
 from .asgi import HTTPConnection, Lifespan
@@ -134,9 +134,7 @@ class GatewayApp(QuartTrio):
     async def _model(self, model_id: str) -> Response:
         entry = self.gateway.catalogue.entry(model_id)
         if entry is None:
-            raise RequestError(
-                error_for("model_not_found", f"The model {model_id!r} does not exist.", param="model")
-            )
+            raise no_such_model(model_id)
         return _json(entry)
 
     async def _health(self) -> Response:

@@ -79,17 +79,16 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
         report=report,
         gathered=not streamed,
     )
-    encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
     if streamed and g.stream_format == "phases":
-        response = _stream_response(stream, encoder)
+        response = _stream_response(stream, chat)
     else:
-        response = await (_begun(stream, encoder) if streamed else _gathered(stream, chat))
+        response = await (_begun(stream, chat) if streamed else _gathered(stream, chat))
         response.headers["X-Gateway-Attempts"] = str(report.attempts)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
 
 
-async def _begun(stream: Stream, encoder: Encoder) -> Response:
+async def _begun(stream: Stream, chat: ChatRequest) -> Response:
     """A stream once its upstream has begun to answer, or the error it failed with before."""
     # The view has to return before the body is sent, and a nursery cannot stay open over that: so the stream
     # lives in a task beside the view's. Both are children of the request's own nursery, which is cancelled
@@ -99,7 +98,7 @@ async def _begun(stream: Stream, encoder: Encoder) -> Response:
     failure = await events.opened()
     if failure is not None:
         return error_response(failure.error)
-    return _stream_response(nullcontext(events), encoder)
+    return _stream_response(nullcontext(events), chat)
 
 
 async def _hold_open(stream: Stream, *, task_status: trio.TaskStatus[EventStream]) -> None:
@@ -118,7 +117,8 @@ async def _gathered(stream: Stream, chat: ChatRequest) -> Response:
     return Response(dumps(builder.completion()), content_type="application/json")
 
 
-def _stream_response(stream: Stream, encoder: Encoder) -> Response:
+def _stream_response(stream: Stream, chat: ChatRequest) -> Response:
+    encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
     return Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
 
 

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from ..core.chat import parse_chat_request
+from ..core.encoder import error_object
 from ..core.errors import ApiError, RequestError, error_for
 from ..core.events import Done, Failure
 from ..core.strict_json import dumps
@@ -131,8 +132,8 @@ class Conversation:
         with self._reported() as report:
             error = error_for("request_in_progress", "The answer to the request before this one is running.")
             report.refuse(error.code)
-            more = {"status": error.status, "phase": report.phase, "request_id": report.request_id}
-            await self._wire.send([_text("error", dumps({"error": {**error.body()["error"], **more}}))])
+            told = error_object(Failure(error, report.phase), report.request_id)
+            await self._wire.send([_text("error", dumps({"error": told}))])
 
     async def _answer(self, body: str | bytes, scope: trio.CancelScope) -> None:
         """Answer one request. *scope*: cancelled when the client does not want the answer any more."""

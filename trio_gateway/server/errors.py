@@ -8,7 +8,7 @@ import structlog
 from quart import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from ..core.errors import ApiError, RequestError, error_for
+from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ..core.strict_json import dumps
 
 __all__ = ["error_response", "http_error", "internal_error", "request_error"]
@@ -54,4 +54,4 @@ async def http_error(error: HTTPException) -> Response:
 async def internal_error(error: Exception) -> Response:
     """A bug of ours. The log gets the traceback, the client does not."""
     log.error("view_failed", exc_info=error)
-    return error_response(error_for("internal_error", "The gateway made a mistake."))
+    return error_response(INTERNAL_ERROR)

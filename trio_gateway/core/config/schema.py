@@ -91,7 +91,8 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     api_keys_file: str = ""
     """File of client keys; empty: no keys are asked for."""
     cors_origins: tuple[str, ...] = ()
-    """Origins that browsers may call from."""
+    """Origins, besides the gateway's own, whose web pages may open a WebSocket. CORS headers for HTTP are not
+    sent yet."""
 
 
 class BreakerConfig(_Section, frozen=True, kw_only=True):

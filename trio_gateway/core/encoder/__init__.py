@@ -4,7 +4,7 @@ which any OpenAI client reads.
 The transports write frames; nothing here knows WebSocket, and of SSE only :func:`sse` does.
 """
 
-from .base import Encoder
+from .base import Encoder, error_object
 from .formats import ENCODERS, Format
 from .frames import PARAGRAPH, PREFIXES, ChunkHead, Frame, sse
 from .openai import OpenAIEncoder
@@ -20,5 +20,6 @@ __all__ = [
     "Frame",
     "OpenAIEncoder",
     "PhasesEncoder",
+    "error_object",
     "sse",
 ]

@@ -28,7 +28,7 @@ from .frames import PING, ChunkHead, Frame
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Choice", "Encoder", "choice_of"]
+__all__ = ["Choice", "Encoder", "choice_of", "error_object"]
 
 Choice = dict[str, Any]
 
@@ -122,19 +122,25 @@ class Encoder(ABC):
 
     def _failure(self, failure: Failure) -> dict[str, Any]:
         """A chunk that OpenAI's own clients take for an error (they look at its key ``error``)."""
-        error = failure.error
-        told: dict[str, Any] = {
-            **error.body()["error"],
-            "status": error.status,
-            "phase": failure.phase,
-            "request_id": self._request_id,
-        }
-        if error.retry_after is not None:
-            told["retry_after"] = error.retry_after
+        told = error_object(failure, self._request_id)
         return {"error": told, **self._head, "choices": [choice_of(0, {}, finish_reason="error")]}
 
     def _chunk(self, choices: list[Choice], **more: object) -> Frame:
         return "message", dumps({**self._head, "choices": choices, **more}, ensure_ascii=False)
+
+
+def error_object(failure: Failure, request_id: str) -> dict[str, Any]:
+    """OpenAI's error object, with what over HTTP the status line and the headers would tell."""
+    error = failure.error
+    told: dict[str, Any] = {
+        **error.body()["error"],
+        "status": error.status,
+        "phase": failure.phase,
+        "request_id": request_id,
+    }
+    if error.retry_after is not None:
+        told["retry_after"] = error.retry_after
+    return told
 
 
 def choice_of(
