@@ -76,15 +76,19 @@ class InThread(ABC):
         self._started = threading.Event()
 
     @abstractmethod
-    async def listen(self, nursery: trio.Nursery) -> int:
-        """Serve in *nursery*, on a port that is given back."""
+    async def listen(self, nursery: trio.Nursery, handlers: trio.Nursery) -> int:
+        """Listen in *nursery*, on a port that is given back; serve connections in *handlers*."""
 
     async def _serve(self) -> None:
-        self._token, self._scope = trio.lowlevel.current_trio_token(), trio.CancelScope()
-        with self._scope:
+        self._token, self._over = trio.lowlevel.current_trio_token(), trio.Event()
+        async with trio.open_nursery() as handlers:
             async with trio.open_nursery() as nursery:
-                self.url = f"http://127.0.0.1:{await self.listen(nursery)}"
+                self.url = f"http://127.0.0.1:{await self.listen(nursery, handlers)}"
                 self._started.set()
+                await self._over.wait()
+                nursery.cancel_scope.cancel()
+            # The client has left: what is still on its way from it is for the handlers to note.
+            handlers.cancel_scope.deadline = trio.current_time() + 5
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Self]:
@@ -94,7 +98,7 @@ class InThread(ABC):
         try:
             yield self
         finally:
-            self._token.run_sync_soon(self._scope.cancel)
+            self._token.run_sync_soon(self._over.set)
             thread.join(10)
 
 
@@ -108,8 +112,10 @@ class Server(InThread):
         self.left = threading.Event()
         self._scripts = list(scripts)
 
-    async def listen(self, nursery: trio.Nursery) -> int:
-        serve = functools.partial(trio.serve_tcp, self._play, 0, host="127.0.0.1")
+    async def listen(self, nursery: trio.Nursery, handlers: trio.Nursery) -> int:
+        serve = functools.partial(
+            trio.serve_tcp, self._play, 0, host="127.0.0.1", handler_nursery=handlers
+        )
         listeners = await nursery.start(serve)
         return int(listeners[0].socket.getsockname()[1])
 
