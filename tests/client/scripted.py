@@ -113,9 +113,7 @@ class Server(InThread):
         self._scripts = list(scripts)
 
     async def listen(self, nursery: trio.Nursery, handlers: trio.Nursery) -> int:
-        serve = functools.partial(
-            trio.serve_tcp, self._play, 0, host="127.0.0.1", handler_nursery=handlers
-        )
+        serve = functools.partial(trio.serve_tcp, self._play, 0, host="127.0.0.1", handler_nursery=handlers)
         listeners = await nursery.start(serve)
         return int(listeners[0].socket.getsockname()[1])
 

@@ -62,9 +62,7 @@ class SocketServer(InThread):
         self._scripts = list(scripts)
 
     async def listen(self, nursery: trio.Nursery, handlers: trio.Nursery) -> int:
-        serve = functools.partial(
-            serve_websocket, self._play, "127.0.0.1", 0, None, handler_nursery=handlers
-        )
+        serve = functools.partial(serve_websocket, self._play, "127.0.0.1", 0, None, handler_nursery=handlers)
         server = await nursery.start(serve)
         return int(server.port)
 
