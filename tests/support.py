@@ -26,10 +26,13 @@ Json: TypeAlias = dict[str, Any]
 FAST = Options(port=0, tokens_per_second=0)
 
 
-def settings(toml: str = "", **environ: str) -> Settings:
-    """The settings of a configuration file with that text and of those variables."""
+def settings(toml: str = "", *, keys: str | None = None, **environ: str) -> Settings:
+    """The settings of a configuration file with that text, of a file of client keys, and of those variables."""
     variables = {"GATEWAY_CONFIG": "gateway.toml", **environ} if toml else environ
-    return load_settings(variables, read_text=lambda _path: toml)
+    if keys is not None:
+        variables["GATEWAY_API_KEYS_FILE"] = "keys.txt"
+    files = {"gateway.toml": toml, "keys.txt": keys or ""}
+    return load_settings(variables, read_text=files.__getitem__)
 
 
 def upstream_toml(*urls: str, model: str = "", upstream: str = "", server: str = "") -> str:
@@ -75,9 +78,14 @@ async def open_mock(options: Options = FAST) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_pair(toml: str = "", *, options: Options = FAST, **environ: str) -> AsyncIterator[Client]:
+async def open_pair(
+    toml: str = "", *, keys: str | None = None, options: Options = FAST, **environ: str
+) -> AsyncIterator[Client]:
     """The gateway in front of the mock model."""
-    async with open_mock(options) as url, open_gateway(settings(toml, UPSTREAM_URL=url, **environ)) as client:
+    async with (
+        open_mock(options) as url,
+        open_gateway(settings(toml, keys=keys, UPSTREAM_URL=url, **environ)) as client,
+    ):
         yield client
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig
+from trio_gateway.core.config.keyfile import parse_keys
 from trio_gateway.core.config.settings import ConfigError, Settings, base_url, load_settings, resolve_model
 from trio_gateway.core.families import family_of
 
@@ -104,7 +105,7 @@ def test_the_example_shows_the_defaults() -> None:
         assert len(getattr(default.models["default"], key)) == len(shown.pop(key))
     for key in set(shown) - {"upstream_model"}:
         assert getattr(default.models["default"], key) == getattr(ModelConfig(), key), key
-    assert settings.warnings == ("server.api_keys_file has no effect yet",)
+    assert settings.warnings == ()
 
 
 def test_the_example_shows_every_key() -> None:
@@ -126,6 +127,7 @@ PORT = "an integer from 0 up to 65535"
 SECONDS = "a number above 0 up to 1000000000"
 FILE = "a readable file"
 URL = "a URL of http or https with a host, without user, query and fragment"
+ORIGIN = "an origin, such as https://app.example"
 HIDDEN = "a value that is not shown"
 MARKER = "a string of 1 to 128 characters, not just spaces"
 
@@ -153,7 +155,10 @@ MISTAKES = [
     ("server.heartbeat = nan", "server.heartbeat", SECONDS, "nan"),
     ("server.heartbeat = inf", "server.heartbeat", SECONDS, "inf"),
     ("server.heartbeat = false", "server.heartbeat", SECONDS, "false"),
-    ("server.cors_origins = ['a', 3]", "server.cors_origins[1]", "a string", "3"),
+    ("server.cors_origins = ['https://a', 3]", "server.cors_origins[1]", ORIGIN, "3"),
+    ("server.cors_origins = ['*']", "server.cors_origins[0]", ORIGIN, '"*"'),
+    ("server.cors_origins = ['https://a/b']", "server.cors_origins[0]", ORIGIN, '"https://a/b"'),
+    ("server.cors_origins = ['a.example']", "server.cors_origins[0]", ORIGIN, '"a.example"'),
     ("server.api_keys_file = 3", "server.api_keys_file", "a string", HIDDEN),
     ("server.api_keys_file = 'x'", "server.api_keys_file", FILE, "No such file or directory"),
     ("[upstreams.x]", "upstreams.x.url", "the base URL of an API", "nothing"),
@@ -515,16 +520,35 @@ def test_log_level() -> None:
 
 
 def test_what_has_no_effect_is_told_once() -> None:
-    text = """
-        server = {api_keys_file = "keys", cors_origins = ["https://a"]}
-    """
-    settings = load(text, {"etc/keys": KEYS_FILE}, REDIS_URL="redis://h")
-    assert [warning.removesuffix(" has no effect yet") for warning in settings.warnings] == [
-        "server.api_keys_file",
-        "REDIS_URL",
-    ]
+    assert load(REDIS_URL="redis://h").warnings == ("REDIS_URL has no effect yet",)
     assert load('summary = {prompt = "off", reasoning = "off"}').warnings == ()
-    assert load("", {"k": KEYS_FILE}, GATEWAY_API_KEYS_FILE="k").config.server.api_keys_file == "k"
+
+
+@pytest.mark.parametrize(
+    ("host", "open_to_all"),
+    [
+        ("127.0.0.1", False),
+        ("127.1.2.3", False),
+        ("::1", False),
+        ("localhost", False),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("10.0.0.1", True),
+        ("gateway.example", True),
+    ],
+)
+def test_an_address_that_others_reach_wants_keys(host: str, open_to_all: bool) -> None:
+    warnings = load(HOST=host).warnings
+    assert [f"server.host is {host}" in warning for warning in warnings] == [True] * open_to_all
+    assert load("", {"k": KEYS_FILE}, HOST=host, GATEWAY_API_KEYS_FILE="k").warnings == ()
+
+
+def test_client_keys() -> None:
+    assert load().client_keys is None
+    settings = load("", {"k": KEYS_FILE}, GATEWAY_API_KEYS_FILE="k")
+    assert settings.config.server.api_keys_file == "k"
+    assert settings.client_keys == parse_keys(KEYS_FILE, "k")
+    assert load("", {"k": "# nobody\n"}, GATEWAY_API_KEYS_FILE="k").client_keys == ()
 
 
 # Anything at all

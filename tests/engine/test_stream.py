@@ -31,6 +31,7 @@ from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
 from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.admission import Admission, Route
 from trio_gateway.engine.backends import Backend
+from trio_gateway.engine.clients import Clients
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.report import Report
 from trio_gateway.engine.shared import Shared
@@ -121,7 +122,7 @@ class World:
             for number, upstream in enumerate(upstreams)
         ]
         self.running: set[Attempts] = set()
-        self.report = Report(request_id="r", accepted_at=trio.current_time())
+        self.report = Report(Clients(None).identify(None), request_id="r", accepted_at=trio.current_time())
         self.asked = 0
         self.left = 0
 

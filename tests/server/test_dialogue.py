@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from trio_gateway.server.dialogue import Act, Close, Dialogue
+from trio_gateway.server.dialogue import RESTART, REVOKED, Act, Close, Dialogue
 
 CANCEL = '{"type": "cancel"}'
 
@@ -62,6 +62,7 @@ def test_a_binary_message_ends_it(dialogue: type[Dialogue], message: bytes) -> N
         ("cancelled", None),
         ("overloaded", 1013),
         ("shutting_down", 1012),
+        ("invalid_api_key", 1008),
     ],
 )
 def test_what_follows_an_answer(error: str | None, end: int | None) -> None:
@@ -69,9 +70,10 @@ def test_what_follows_an_answer(error: str | None, end: int | None) -> None:
     assert code(dialogue.finish(error)) == end
     assert dialogue.receive(CANCEL, 0.0) is Act.IGNORE
     draining = busy()
-    assert draining.drain() is None
+    assert draining.leave(RESTART) is None
+    assert draining.leave(REVOKED) is None  # too late: it is leaving already
     assert code(draining.finish(error)) == 1012
-    assert code(draining.drain()) == 1012
+    assert code(draining.leave(REVOKED)) == 1012
 
 
 def test_no_more_than_64_messages_beside_one_answer() -> None:
@@ -139,7 +141,7 @@ class AnySocket(RuleBasedStateMachine):
     @rule()
     def drain(self) -> None:
         self.draining = True
-        self.end = self.dialogue.drain()
+        self.end = self.dialogue.leave(RESTART)
 
     @invariant()
     def a_gateway_that_stops_keeps_no_idle_socket(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_gateway.server.origins import may_speak
+from trio_gateway.server.origins import is_own_name, may_speak
 
 ALLOWED = ("https://app.example", "http://localhost:3000/")
 
@@ -46,3 +46,36 @@ ALLOWED = ("https://app.example", "http://localhost:3000/")
 )
 def test_who_may(origin: str | None, host: str | None, may: bool) -> None:
     assert may_speak(origin, host=host, allowed=ALLOWED) is may
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("localhost", True),
+        ("localhost:8080", True),
+        ("LOCALHOST:8080", True),
+        ("chat.localhost:8080", True),
+        ("gateway:8080", True),
+        ("laptop.local", True),
+        ("host.docker.internal:8080", True),
+        ("local.evil.example", False),
+        ("127.0.0.1:8080", True),
+        ("127.1.2.3", True),
+        ("[::1]:8080", True),
+        ("gateway.lan:8080", True),
+        ("app.example", True),
+        ("app.example:8443", True),
+        ("evil.example", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("evil.example:127", False),
+        ("localhost@evil.example", False),
+        ("0.0.0.0:8080", False),
+        ("192.168.0.7", False),
+        ("[::]:8080", False),
+        ("[::1", False),
+        ("", False),
+    ],
+)
+def test_own_names(host: str, own: bool) -> None:
+    assert is_own_name(host, own="Gateway.lan", allowed=ALLOWED) is own

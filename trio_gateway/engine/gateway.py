@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
@@ -15,6 +16,7 @@ from ..version import __version__
 from .admission import Admission, Route
 from .backends import Backend
 from .catalogue import Catalogue
+from .clients import Client, Clients
 from .metrics import Metrics
 from .shared import Shared
 from .stream import EventStream, open_stream
@@ -42,6 +44,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.config = settings.config
+        self.clients = Clients(settings.client_keys)
         self.metrics = Metrics(self._snapshots)
         self.backends = {
             name: Backend(name, config, Upstream(config, settings.keys.get(name)), self.metrics)
@@ -78,23 +81,25 @@ class Gateway:
         self.draining = True
         self._drain.set()
 
-    def admit(self, request: ChatRequest) -> Admission:
-        """A place for *request*, decided at once.
+    def admit(self, request: ChatRequest, client: Client) -> Admission:
+        """A place for *request* of *client*, decided at once.
 
         Raises:
-            RequestError: it cannot be served: 404 (no such model), 429 or 503 (not now).
+            RequestError: it cannot be served: 401 (the key is not good any more), 404 (no such model), 429 or
+                503 (not now).
         """
         if self.draining:
             raise RequestError(SHUTTING_DOWN)
         if self.active >= self.config.server.max_streams:
             raise RequestError(error_for("overloaded", "The gateway is busy.", retry_after=1.0))
+        client.check(request.model)
         model = self._model(request.model)
         route = Route([self.backends[name] for name in model.upstreams])
         first = route.first()
         if isinstance(first, ApiError):
             raise RequestError(first)
-        self._enter()
-        return Admission(model, route, first, self._leave)
+        self._enter(client)
+        return Admission(model, route, first, partial(self._leave, client))
 
     def open_stream(
         self,
@@ -163,11 +168,13 @@ class Gateway:
         now = trio.current_time()
         return {name: backend.breaker.snapshot(now) for name, backend in self.backends.items()}
 
-    def _enter(self) -> None:
+    def _enter(self, client: Client) -> None:
+        client.begin()
         self.active += 1
         self.metrics.active_streams.set(self.active)
 
-    def _leave(self) -> None:
+    def _leave(self, client: Client) -> None:
+        client.end()
         self.active -= 1
         self.metrics.active_streams.set(self.active)
 

@@ -109,10 +109,14 @@ class Outlet:
                     if self._summarised in {None, event.index}:
                         self._summarised = event.index
                         self._summarizer.feed(event.text)
+                    self._report.characters += len(event.text)
                     thoughts.append(event)
                 case Usage(usage):
                     self._report.usage = usage
-                case OutputDelta() | OutputExtra():
+                case OutputDelta(text=text):
+                    self._report.count_piece(len(text))
+                    output.append(event)
+                case OutputExtra():
                     self._report.count_piece()
                     output.append(event)
                 case Finish():

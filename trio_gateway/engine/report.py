@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 import trio
 
+from ..core.messages import text_length
 from ..core.phases import Phase
 
 if TYPE_CHECKING:
+    from ..core.chat import ChatRequest
+    from .clients import Client
     from .metrics import Metrics
 
 __all__ = ["Report"]
+
+# OpenAI's rule of thumb for English; other languages have fewer.
+_CHARACTERS_A_TOKEN = 4
 
 log = structlog.get_logger("trio_gateway.request")
 
@@ -20,7 +26,8 @@ log = structlog.get_logger("trio_gateway.request")
 class Report:
     """Filled in as the request goes on. Instants are Trio's clock; no text of the client's is kept."""
 
-    def __init__(self, *, request_id: str, accepted_at: float) -> None:
+    def __init__(self, client: Client, *, request_id: str, accepted_at: float) -> None:
+        self._client = client
         self.request_id = request_id
         self.model = ""
         self.accepted_at = accepted_at
@@ -32,7 +39,14 @@ class Report:
         self.usage: dict[str, Any] = {}
         self.pieces = 0
         """Pieces of final output that were given to the client."""
+        self.characters = 0
+        """Of the prompt, and of reasoning and output as far as they have come."""
         self._reached = {Phase.PROMPT_SUMMARY: accepted_at}
+
+    def read(self, request: ChatRequest) -> None:
+        """The request is one that can be understood."""
+        self.model = request.model
+        self.characters = text_length(request.messages)
 
     @property
     def phase(self) -> Phase:
@@ -44,8 +58,9 @@ class Report:
         if phase not in self._reached:
             self._reached[phase] = trio.current_time()
 
-    def count_piece(self) -> None:
+    def count_piece(self, characters: int = 0) -> None:
         """One more piece of final output."""
+        self.characters += characters
         if not self.pieces:
             self.reach(Phase.FINAL_OUTPUT)
         self.pieces += 1
@@ -55,7 +70,9 @@ class Report:
         self.outcome, self.error_class = "refused", error_class
 
     def close(self, metrics: Metrics, *, model_label: str) -> None:
-        """Write the log line and count."""
+        """Write the log line and count, for the client's limits too."""
+        if self.outcome != "refused":
+            self._client.spend(self._cost())
         ended_at = trio.current_time()
         metrics.requests.labels(model_label, self.outcome).inc()
         if self.outcome == "cancelled":
@@ -78,9 +95,15 @@ class Report:
             attempts=self.attempts,
             outcome=self.outcome,
             error_class=self.error_class,
+            key_id=self._client.key.id or None,
             duration_s=round(ended_at - self.accepted_at, 4),
             **{f"{phase}_s": round(seconds, 4) for phase, seconds in spans.items()},
         )
+
+    def _cost(self) -> int:
+        """Tokens, as the upstream has told; where it has not, or the client left before, an estimate."""
+        told = self.usage.get("total_tokens")
+        return told if isinstance(told, int) and told >= 0 else self.characters // _CHARACTERS_A_TOKEN
 
     def _count_tokens(self, metrics: Metrics, model_label: str) -> None:
         details = self.usage.get("completion_tokens_details")

@@ -18,6 +18,7 @@ from ..core.config.settings import Settings, load_settings
 from ..core.errors import RequestError, no_such_model
 from ..core.strict_json import dumps
 from ..engine.gateway import Gateway
+from .access import METRICS, admit_client, answer_preflight, share
 from .asgi import HTTPConnection, Lifespan
 from .chat import answer_chat
 from .errors import http_error, internal_error, request_error
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
 
     from ..core.encoder import Format
+    from ..engine.clients import Client
 
 __all__ = ["GatewayApp", "create_app"]
 
@@ -67,9 +69,9 @@ class GatewayApp(QuartTrio):
         self.config["BODY_TIMEOUT"] = _BODY_TIMEOUT
         self.before_serving(self._start)
         self.after_serving(self._stop)
-        self.before_request(_name_request)
-        self.after_request(_sign_response)
-        self.before_websocket(_name_socket)
+        self.before_request(self._let_in)
+        self.after_request(self._sign)
+        self.before_websocket(self._let_socket_in)
         self.after_websocket(_sign_refusal)
         self.register_error_handler(RequestError, request_error)
         self.register_error_handler(HTTPException, http_error)
@@ -84,7 +86,7 @@ class GatewayApp(QuartTrio):
         self._route("/health", "GET", self._health)
         self._route("/health/live", "GET", self._live)
         self._route("/health/ready", "GET", self._ready)
-        self._route("/metrics", "GET", self._metrics)
+        self._route(METRICS, "GET", self._metrics)
         add_pages(self)
 
     def _route(self, path: str, method: str, view: Callable[..., Awaitable[Response]]) -> None:
@@ -110,6 +112,27 @@ class GatewayApp(QuartTrio):
         await self._hardening.drain()
         self.gateway.drain()
 
+    async def _let_in(self) -> Response | None:
+        g.request_id = _id_of(request.headers)
+        preflight = answer_preflight(self.gateway.config.server, request)
+        if preflight is None:
+            g.client = admit_client(self.gateway, request)
+        return preflight
+
+    async def _let_socket_in(self) -> None:
+        g.request_id = _id_of(websocket.headers)
+        g.client = admit_client(self.gateway, websocket)
+
+    async def _sign(self, response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request_id
+        if "stream_format" in g:
+            response.headers["X-Stream-Format"] = g.stream_format
+        client: Client | None = g.get("client")
+        if client is not None:
+            response.headers.extend(client.limits())
+        share(self.gateway.config.server, request.headers, response.headers)
+        return response
+
     async def _chat(self) -> Response:
         return await answer_chat(self.gateway, request)
 
@@ -125,15 +148,22 @@ class GatewayApp(QuartTrio):
     async def _converse(self, path_format: Format | None) -> None:
         draining = self._hardening.drain
         await talk(
-            self.gateway, websocket, request_id=g.request_id, draining=draining, path_format=path_format
+            self.gateway,
+            websocket,
+            client=g.client,
+            request_id=g.request_id,
+            draining=draining,
+            path_format=path_format,
         )
 
     async def _models(self) -> Response:
-        return _json({"object": "list", "data": self.gateway.catalogue.entries()})
+        key = g.client.key
+        entries = [each for each in self.gateway.catalogue.entries() if key.allows(each["id"])]
+        return _json({"object": "list", "data": entries})
 
     async def _model(self, model_id: str) -> Response:
         entry = self.gateway.catalogue.entry(model_id)
-        if entry is None:
+        if entry is None or not g.client.key.allows(model_id):
             raise no_such_model(model_id)
         return _json(entry)
 
@@ -171,24 +201,9 @@ def _json(value: object, *, status: int = 200) -> Response:
     return Response(dumps(value), status=status, content_type="application/json")
 
 
-async def _name_request() -> None:
-    g.request_id = _id_of(request.headers)
-
-
-async def _name_socket() -> None:
-    g.request_id = _id_of(websocket.headers)
-
-
 def _id_of(headers: Headers) -> str:
     given = headers.get("X-Request-Id", "")
     return given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
-
-
-async def _sign_response(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
-    if "stream_format" in g:
-        response.headers["X-Stream-Format"] = g.stream_format
-    return response
 
 
 async def _sign_refusal(response: ResponseTypes | None) -> ResponseTypes | None:

@@ -55,15 +55,15 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
     Raises:
         RequestError, HTTPException: the request is refused.
     """
-    report = Report(request_id=g.request_id, accepted_at=trio.current_time())
+    report = Report(g.client, request_id=g.request_id, accepted_at=trio.current_time())
     # Done when the request is over, even if the client leaves before its answer has begun.
     cleanup = request.scope.setdefault(CLEANUP, [])  # type: ignore[typeddict-item]
     cleanup.append(lambda: report.close(gateway.metrics, model_label=gateway.catalogue.label(report.model)))
     g.stream_format = path_format or gateway.config.server.stream_format
     try:
         chat = await _read(request, path_format)
-        report.model = chat.model
-        admission = gateway.admit(chat)
+        report.read(chat)
+        admission = gateway.admit(chat, g.client)
     except RequestError as error:
         report.refuse(error.error.code)
         raise

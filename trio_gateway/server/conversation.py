@@ -20,7 +20,7 @@ from ..core.events import Done, Failure
 from ..core.strict_json import dumps
 from ..engine.report import Report
 from .chat import make_encoder
-from .dialogue import FAULT, Act, Close, Dialogue
+from .dialogue import FAULT, RESTART, REVOKED, Act, Close, Dialogue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..core.encoder import Encoder, Format
     from ..core.events import Batch
     from ..engine.admission import Admission
+    from ..engine.clients import Client
     from ..engine.gateway import Gateway
 
 __all__ = ["Conversation", "Wire"]
@@ -49,15 +50,16 @@ class Wire(Protocol):
 class Conversation:
     """All requests of one socket, and their answers.
 
-    *socket_id*: requests are named after it, with a number. *fixed_format*: the format of every answer;
-    None: each request may choose. *authorization*: what an ``Authorization`` header of the client's would
-    say.
+    *client*: who opened it. *socket_id*: requests are named after it, with a number. *fixed_format*: the
+    format of every answer; None: each request may choose. *authorization*: what an ``Authorization`` header
+    of the client's would say.
     """
 
     def __init__(
         self,
         gateway: Gateway,
         wire: Wire,
+        client: Client,
         *,
         socket_id: str,
         fixed_format: Format | None,
@@ -65,6 +67,7 @@ class Conversation:
     ) -> None:
         self._gateway = gateway
         self._wire = wire
+        self._client = client
         self._socket_id = socket_id
         self._fixed_format = fixed_format
         self._authorization = authorization
@@ -79,7 +82,8 @@ class Conversation:
         try:
             with self._life:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._stop_after, draining)
+                    nursery.start_soon(self._stop_after, draining, RESTART)
+                    nursery.start_soon(self._stop_after, self._client.revoked.wait, REVOKED)
                     await self._listen(nursery)
                     self._life.cancel()
         except* Exception:
@@ -105,9 +109,9 @@ class Conversation:
                 case Close() as end:
                     self._finish(end)
 
-    async def _stop_after(self, draining: Callable[[], Awaitable[None]]) -> None:
-        await draining()
-        self._finish(self._dialogue.drain())
+    async def _stop_after(self, happened: Callable[[], Awaitable[None]], end: Close) -> None:
+        await happened()
+        self._finish(self._dialogue.leave(end))
 
     def _finish(self, end: Close | None) -> None:
         """Let everything go; the close frame follows when nothing runs any more."""
@@ -120,7 +124,7 @@ class Conversation:
         """One request, which is counted and logged whatever way it ends."""
         self._requests += 1
         request_id = f"{self._socket_id}-{self._requests}"
-        report = Report(request_id=request_id, accepted_at=trio.current_time())
+        report = Report(self._client, request_id=request_id, accepted_at=trio.current_time())
         try:
             yield report
         finally:
@@ -143,8 +147,8 @@ class Conversation:
             async with self._floor:
                 try:
                     chat = parse_chat_request(body)
-                    report.model = chat.model
-                    admission = self._gateway.admit(chat)
+                    report.read(chat)
+                    admission = self._gateway.admit(chat, self._client)
                 except RequestError as refused:
                     report.refuse(refused.error.code)
                     await self._fail(self._encoder(chat, report), refused.error, report)

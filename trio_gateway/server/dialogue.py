@@ -5,8 +5,8 @@ message to a busy one is a word to stop, or is refused. The last frame of an ans
 again: from then on the client may ask, even while the answer's leavings are still being cleared away.
 
 Some things end the socket, with the code that its close frame bears: a message that is no text, or too many
-of them; the gateway's own end, at once where the socket is idle and otherwise behind the answer; and the
-answer that the gateway is overloaded, after which it is better to come back later than to stay.
+of them; the end of the gateway or of the client's key, at once where the socket is idle and otherwise behind
+the answer; and the answer that the gateway is overloaded, after which it is better to come back than to stay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from ..core.strict_json import StrictJSONError, parse
 from .flood import Flood
 
-__all__ = ["FAULT", "Act", "Close", "Dialogue"]
+__all__ = ["FAULT", "RESTART", "REVOKED", "Act", "Close", "Dialogue"]
 
 _WHILE_BUSY: Final = 64
 _MESSAGES: Final = 100
@@ -37,8 +37,11 @@ class Close:
 FAULT: Final = Close(1011, "the gateway made a mistake")
 _NO_TEXT: Final = Close(1003, "messages are text")
 _FLOOD: Final = Close(1008, "too many messages")
-_RESTART: Final = Close(1012, "the gateway is restarting")
+RESTART: Final = Close(1012, "the gateway is restarting")
+REVOKED: Final = Close(1008, "the key is not valid any more")
 _OVERLOADED: Final = Close(1013, "the gateway is busy")
+# What an answer's error means for the socket; after any other it stays.
+_AFTER: Final = {"shutting_down": RESTART, "invalid_api_key": REVOKED, "overloaded": _OVERLOADED}
 
 
 class Act(Enum):
@@ -62,7 +65,7 @@ class Dialogue:
 
     def __init__(self) -> None:
         self._busy = False
-        self._draining = False
+        self._leaving: Close | None = None
         self._while_busy = 0
         self._flood = Flood(_MESSAGES, seconds=_SECONDS)
 
@@ -86,14 +89,12 @@ class Dialogue:
         What comes after it: the end of the socket, or None where that stays.
         """
         self._busy = False
-        if self._draining or error_code == "shutting_down":
-            return _RESTART
-        return _OVERLOADED if error_code == "overloaded" else None
+        return self._leaving or _AFTER.get(error_code or "")
 
-    def drain(self) -> Close | None:
-        """The gateway stops. None: the answer that is running may finish."""
-        self._draining = True
-        return None if self._busy else _RESTART
+    def leave(self, end: Close) -> Close | None:
+        """The socket has to end. None: the answer that is running may finish."""
+        self._leaving = self._leaving or end
+        return None if self._busy else self._leaving
 
 
 def _cancels(message: str) -> bool:

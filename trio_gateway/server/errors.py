@@ -31,6 +31,8 @@ def error_response(error: ApiError) -> Response:
     if error.retry_after is not None:
         # Whole seconds are all the header can say: round up, or the client comes back too early.
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if error.code == "insufficient_quota":
         response.headers["x-should-retry"] = "false"  # OpenAI's clients would try any other 429 again
     return response

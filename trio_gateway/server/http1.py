@@ -12,7 +12,7 @@ bytes that come before their time. So:
 * an upgrade to WebSocket is complete and right, and nothing stands behind it until it is answered;
 * a client that waits for ``100 Continue`` gets it when the application wants the body, not before: a request
   that is refused by its head alone costs nobody its body. (Hypercorn says it before the application has seen
-  the request.) An answer without it ends the connection, as nobody knows whether a body follows;
+  the request.) An answer that does not wait for the body ends the connection, and says so;
 * HTTP/2 is not spoken: an offer of h2c is passed over, the preface of HTTP/2 is answered with 505.
 
 What is refused gets a status and an error object as its body, and the connection ends.
@@ -74,7 +74,7 @@ class StrictHTTP1(H11Protocol):
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send what the application answers."""
-        if isinstance(event, Response) and self._strict.client_is_waiting_for_100_continue:
+        if isinstance(event, Response) and self.connection.their_state is h11.SEND_BODY:
             others = [field for field in event.headers if field[0].lower() != b"connection"]
             event = replace(event, headers=[*others, (b"connection", b"close")])
         await super().stream_send(event)

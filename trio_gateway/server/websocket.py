@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from quart.asgi import ASGIWebsocketConnection
 from quart_trio.asgi import TrioASGIWebsocketConnection
 
+from ..core.access import KEY_PROTOCOL, shown_key
 from ..core.errors import RequestError, error_for
 from .chat import header_format
 from .conversation import Conversation
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from quart.wrappers import Websocket
 
     from ..core.encoder import Format
+    from ..engine.clients import Client
     from ..engine.gateway import Gateway
     from .conversation import Wire
 
@@ -32,8 +34,6 @@ __all__ = ["WebSocketConnection", "talk"]
 
 _WIRE: Final = "gateway.wire"
 """Key of the ASGI scope, to the socket's :class:`~trio_gateway.server.conversation.Wire`."""
-_KEY_PREFIX: Final = "key."
-"""Opens the subprotocol that a browser, which cannot set headers, names its key in."""
 
 
 class _Wire:
@@ -78,11 +78,12 @@ async def talk(
     gateway: Gateway,
     websocket: Websocket,
     *,
+    client: Client,
     request_id: str,
     draining: Callable[[], Awaitable[None]],
     path_format: Format | None = None,
 ) -> None:
-    """Answer the requests of one WebSocket until either side ends it.
+    """Answer the requests of one WebSocket, which *client* has opened, until either side ends it.
 
     *draining* returns when the gateway begins to stop. *path_format*: the format that the path stands for.
 
@@ -90,33 +91,32 @@ async def talk(
         RequestError: the upgrade is refused.
     """
     fixed_format = path_format or header_format(websocket.headers)
-    authorization, subprotocol = _credentials(websocket)
     _check_origin(websocket, gateway.config.server.cors_origins)
     headers = {"X-Request-Id": request_id}
     if fixed_format is not None:  # else each request may choose
         headers["X-Stream-Format"] = fixed_format
-    await websocket.accept(headers, subprotocol)
+    shown = [each for each in websocket.requested_subprotocols if each.startswith(KEY_PROTOCOL)]
+    await websocket.accept(headers, shown[0] if shown else None)
     conversation = Conversation(
         gateway,
         cast("dict[str, Wire]", websocket.scope)[_WIRE],
+        client,
         socket_id=request_id,
         fixed_format=fixed_format,
-        authorization=authorization,
+        authorization=_authorization(websocket),
     )
     end = await conversation.run(draining)
     if end is not None:
         await websocket.close(end.code, end.reason)
 
 
-def _credentials(websocket: Websocket) -> tuple[str | None, str | None]:
-    """What the client shows of itself, as the value of ``Authorization``, and the subprotocol to agree to."""
-    # Keys of clients are not asked for yet. Where they are, this is the place to refuse one, with a 401.
-    offered = (each for each in websocket.requested_subprotocols if each.startswith(_KEY_PREFIX))
-    subprotocol = next(offered, None)
+def _authorization(websocket: Websocket) -> str | None:
+    """What the client shows of itself, as the value of ``Authorization``."""
     authorization = websocket.headers.get("Authorization")
-    if authorization is None and subprotocol is not None:
-        authorization = f"Bearer {subprotocol.removeprefix(_KEY_PREFIX)}"
-    return authorization, subprotocol
+    if authorization is not None:
+        return authorization
+    shown = shown_key([], websocket.requested_subprotocols)
+    return None if shown is None else f"Bearer {shown}"
 
 
 def _check_origin(websocket: Websocket, allowed: tuple[str, ...]) -> None:

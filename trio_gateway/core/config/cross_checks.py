@@ -14,12 +14,14 @@ from .keyfile import parse_keys
 from .tables import quote
 
 if TYPE_CHECKING:
+    from .keyfile import ClientKey
     from .schema import BreakerConfig, GatewayConfig, ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
     from .tables import KeyPath, Tables
 
-__all__ = ["KEY_WAYS", "base_url", "complete", "upstream_key"]
+__all__ = ["KEY_WAYS", "base_url", "client_keys", "complete", "upstream_key"]
 
 KEY_WAYS: Final = ("api_key_env", "api_key_file", "pass_through_key")
+_KEYS_FILE: Final = ("server", "api_keys_file")
 
 
 def complete(config: GatewayConfig, tables: Tables) -> GatewayConfig:
@@ -27,17 +29,16 @@ def complete(config: GatewayConfig, tables: Tables) -> GatewayConfig:
     known = [*upstreams]
     models = {name: _complete_model(name, entry, known, tables) for name, entry in config.models.items()}
     _check_summary(config.summary, known, tables)
-    server = _complete_server(config.server, tables)
+    server = config.server
+    if server.api_keys_file:
+        server = replace(server, api_keys_file=tables.locate(_KEYS_FILE, server.api_keys_file))
     return replace(config, server=server, upstreams=upstreams, models=models)
 
 
-def _complete_server(server: ServerConfig, tables: Tables) -> ServerConfig:
-    if not server.api_keys_file:
-        return server
-    path = ("server", "api_keys_file")
-    file = tables.locate(path, server.api_keys_file)
-    parse_keys(tables.read(path, file), file)
-    return replace(server, api_keys_file=file)
+def client_keys(server: ServerConfig, tables: Tables) -> tuple[ClientKey, ...] | None:
+    """The keys of a completed configuration; None: it has none."""
+    file = server.api_keys_file
+    return parse_keys(tables.read(_KEYS_FILE, file), file) if file else None
 
 
 def _complete_upstream(name: str, upstream: UpstreamConfig, tables: Tables) -> UpstreamConfig:

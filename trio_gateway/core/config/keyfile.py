@@ -48,6 +48,14 @@ class ClientKey(Struct, frozen=True, kw_only=True):
     metrics: bool = False
     """May read ``/metrics``."""
 
+    def is_expired(self, now: datetime) -> bool:
+        """Whether it is refused at the instant *now* (with a time zone)."""
+        return self.expires is not None and now >= self.expires
+
+    def allows(self, model_id: str) -> bool:
+        """Whether it may ask for that model."""
+        return self.models is None or model_id in self.models
+
 
 def parse_keys(text: str, path: str) -> tuple[ClientKey, ...]:
     """The keys of a key file, in its order; *path* names the file in messages.

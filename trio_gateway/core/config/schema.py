@@ -31,6 +31,13 @@ CountOrOff = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 # A description is what an error message says was expected, where the bounds alone do not read well.
 Url = Annotated[str, Meta(description="the base URL of an API")]
 Host = Annotated[str, Meta(pattern=r"^\S+\Z", description="an address or a host name")]
+Origin = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://[^/\s*]+/?\Z",
+        description="an origin, such as https://app.example",
+    ),
+]
 Instruction = Annotated[str, Meta(min_length=1, max_length=4000, description="1 to 4,000 characters")]
 Marker = Annotated[
     str,
@@ -90,9 +97,8 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     """Whether a model that no entry names goes to the first upstream (else 404)."""
     api_keys_file: str = ""
     """File of client keys; empty: no keys are asked for."""
-    cors_origins: tuple[str, ...] = ()
-    """Origins, besides the gateway's own, whose web pages may open a WebSocket. CORS headers for HTTP are not
-    sent yet."""
+    cors_origins: tuple[Origin, ...] = ()
+    """Origins, besides the gateway's own, whose web pages may use it, over HTTP and WebSocket."""
 
 
 class BreakerConfig(_Section, frozen=True, kw_only=True):

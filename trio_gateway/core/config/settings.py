@@ -18,14 +18,17 @@ import msgspec
 from msgspec import inspect
 from msgspec.structs import replace
 
+from ..access import is_loopback
 from ..families import family_of
-from .cross_checks import KEY_WAYS, base_url, complete, upstream_key
+from .cross_checks import KEY_WAYS, base_url, client_keys, complete, upstream_key
 from .schema import ConfigError, GatewayConfig, ModelConfig
 from .tables import Tables, dotted, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from .keyfile import ClientKey
+    from .schema import ServerConfig
     from .tables import KeyPath
 
 __all__ = ["ConfigError", "Settings", "base_url", "load_settings", "resolve_model"]
@@ -44,8 +47,7 @@ _VARIABLES: Final[Mapping[str, KeyPath]] = {
     "UPSTREAM_MODEL": ("models", "default", "upstream_model"),
 }
 
-# What is read and checked, but that nothing acts on yet: keys of [server], and variables.
-_NOT_YET: Final = ("api_keys_file",)
+# Variables that are known, but that nothing acts on yet.
 _VARIABLES_NOT_YET: Final = ("REDIS_URL",)
 
 
@@ -57,6 +59,8 @@ class Settings:
     """Each upstream's ``url`` is the full base; each model's entry holds its family's rules and upstreams."""
     keys: Mapping[str, str | None] = field(repr=False)
     """Upstream id to the key it is called with; ``None``: without one, or with the client's own."""
+    client_keys: tuple[ClientKey, ...] | None = None
+    """Keys that clients may show; ``None``: none is asked for."""
     warnings: tuple[str, ...] = ()
     """Lines to log once at the start."""
     log_level: str = "info"
@@ -81,8 +85,8 @@ def load_settings(
     tables.check(cast("inspect.StructType", inspect.type_info(GatewayConfig)), tables.root, ())
     config = complete(msgspec.convert(tables.root, GatewayConfig), tables)
     keys = {name: upstream_key(name, upstream, tables) for name, upstream in config.upstreams.items()}
-    warnings += [*_ignored(config, variables), *_without_effect(config, variables)]
-    return Settings(config, keys, tuple(warnings), _log_level(variables))
+    warnings += [*_ignored(config, variables), *_without_effect(variables), *_open_to_all(config.server)]
+    return Settings(config, keys, client_keys(config.server, tables), tuple(warnings), _log_level(variables))
 
 
 def resolve_model(config: GatewayConfig, model_id: str) -> ModelConfig | None:
@@ -146,10 +150,15 @@ def _ignored(config: GatewayConfig, variables: Mapping[str, str]) -> Iterator[st
             yield f"{name} is ignored: it is about the upstream main, and the file names only others"
 
 
-def _without_effect(config: GatewayConfig, variables: Mapping[str, str]) -> Iterator[str]:
-    for key in _NOT_YET:
-        if getattr(config.server, key):
-            yield f"server.{key} has no effect yet"
+def _without_effect(variables: Mapping[str, str]) -> Iterator[str]:
     for name in _VARIABLES_NOT_YET:
         if name in variables:
             yield f"{name} has no effect yet"
+
+
+def _open_to_all(server: ServerConfig) -> Iterator[str]:
+    if not server.api_keys_file and not is_loopback(server.host):
+        yield (
+            f"no client keys are asked for, and server.host is {server.host}: "
+            "WHOEVER REACHES IT USES THE UPSTREAMS AT YOUR COST; set server.api_keys_file"
+        )

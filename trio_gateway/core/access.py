@@ -1,0 +1,58 @@
+"""Who calls: the key that a client shows, however it shows it, and whose key that is."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from .config.keyfile import ClientKey
+
+__all__ = ["KEY_PROTOCOL", "find_key", "is_loopback", "shown_key"]
+
+KEY_PROTOCOL: Final = "key."
+"""Opens the WebSocket subprotocol that a browser, which cannot set headers there, shows its key in."""
+
+
+def shown_key(authorizations: Sequence[str], subprotocols: Sequence[str] = ()) -> str | None:
+    """The one key in the values of ``Authorization`` and the subprotocols offered; None: none, or several.
+
+    Who shows two keys is not served by either: what stands in front of the gateway may have looked at the
+    other one.
+
+    >>> shown_key(["Bearer abc"]), shown_key([], ["chat", "key.abc"]), shown_key(["Basic YTpi"])
+    ('abc', 'abc', None)
+    """
+    offered = [each.removeprefix(KEY_PROTOCOL) for each in subprotocols if each.startswith(KEY_PROTOCOL)]
+    if len(authorizations) + len(offered) != 1:
+        return None
+    if offered:
+        return offered[0]
+    scheme, _, key = authorizations[0].strip().partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
+
+
+def find_key(keys: Iterable[ClientKey], shown: str, now: datetime) -> ClientKey | None:
+    """Which of *keys* was *shown*; ``None``: none of them, or one that has expired by *now*.
+
+    The time this takes tells nothing: digests are compared, each in constant time, and always all of them.
+    """
+    digest = sha256(shown.encode("utf-8", "surrogateescape")).digest()
+    found = None
+    for key in keys:
+        if compare_digest(key.sha256, digest):
+            found = key
+    return None if found is None or found.is_expired(now) else found
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on *host*: an address, or ``localhost``."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,120 @@
+"""The clients: who holds a key, what each has left of its limits, and whose key is not good any more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..core.access import find_key
+from ..core.allowance import Allowance
+from ..core.config.keyfile import ClientKey
+from ..core.errors import RequestError, error_for, no_such_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Client", "Clients", "wrong_key"]
+
+
+def wrong_key() -> RequestError:
+    """The refusal of a client that shows no key, or none of ours: always the same, as it must not teach."""
+    return RequestError(
+        error_for("invalid_api_key", "No valid API key: send a header Authorization: Bearer YOUR_KEY.")
+    )
+
+
+class Client:
+    """Who calls: the holder of one key. ``revoked`` is set when the key is not to be served any more."""
+
+    def __init__(self, key: ClientKey) -> None:
+        self.key = key
+        self.revoked = trio.Event()
+        self._allowance = Allowance(key, trio.current_time())
+
+    def change(self, key: ClientKey) -> None:
+        """Go on under other limits."""
+        self.key = key
+        self._allowance.change(key, trio.current_time())
+
+    def check(self, model_id: str) -> None:
+        """Say whether a request for that model may begin now.
+
+        Raises:
+            RequestError: 401 (the key is not good any more), 404 (not this model) or 429 (not now).
+        """
+        if self.revoked.is_set() or self.key.is_expired(_now()):
+            raise wrong_key()
+        if not self.key.allows(model_id):
+            raise no_such_model(model_id)
+        refusal = self._allowance.refusal(trio.current_time())
+        if refusal is not None:
+            raise RequestError(refusal)
+
+    def begin(self) -> None:
+        """A request begins; :meth:`end` must follow."""
+        self._allowance.begin(trio.current_time())
+
+    def end(self) -> None:
+        """A request is over."""
+        self._allowance.end()
+
+    def spend(self, tokens: int) -> None:
+        """An answer has cost so many tokens."""
+        self._allowance.spend(tokens, trio.current_time())
+
+    def limits(self) -> dict[str, str]:
+        """Headers that say what is left."""
+        return self._allowance.headers(trio.current_time())
+
+
+# Who calls where no keys are asked for.
+_ANYONE = ClientKey(id="", sha256=b"", metrics=True)
+
+
+class Clients:
+    """All clients. ``keys``: those that are good; None: no keys are asked for."""
+
+    def __init__(self, keys: Sequence[ClientKey] | None) -> None:
+        self._clients: dict[str, Client] = {}
+        self._anyone: Client | None = None
+        self.configure(keys)
+
+    def configure(self, keys: Sequence[ClientKey] | None) -> None:
+        """Go on with other keys. Who still has a key keeps what it has used; the others are revoked."""
+        old = [*self._clients.values(), *filter(None, [self._anyone])]
+        if keys is None:
+            self._anyone = self._anyone or Client(_ANYONE)
+        else:
+            self._anyone = None
+        self._clients = {key.id: self._kept(key) for key in keys or ()}
+        for client in old:
+            if client is not self._anyone and client is not self._clients.get(client.key.id):
+                client.revoked.set()
+
+    def identify(self, shown: str | None) -> Client:
+        """Who shows that key; None: no key.
+
+        Raises:
+            RequestError: nobody who may come in.
+        """
+        if self._anyone is not None:
+            return self._anyone
+        key = None
+        if shown is not None:
+            key = find_key([client.key for client in self._clients.values()], shown, _now())
+        if key is None:
+            raise wrong_key()
+        return self._clients[key.id]
+
+    def _kept(self, key: ClientKey) -> Client:
+        client = self._clients.get(key.id)
+        if client is None or client.key.sha256 != key.sha256:  # the same name for another key
+            return Client(key)
+        client.change(key)
+        return client
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
