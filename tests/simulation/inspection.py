@@ -60,8 +60,8 @@ def _check_backend(backend: Backend) -> Iterator[str]:
     settled = seen.success + seen.failure + seen.neutral + seen.stale
     if seen.admitted != settled or seen.in_flight or seen.probes_in_flight:
         yield f"permits: {backend.name} admitted {seen.admitted} and settled {settled}"
-    held = {"load": backend._load, "extra": getattr(backend, "_extra", 0)}
-    held |= {"waiting": len(backend._waiting), "flowing": len(backend._flowing)}
+    held = {"load": backend.traffic.load, "extra": backend.traffic.extra}
+    held |= {"waiting": len(backend.traffic.waiting), "flowing": len(backend.traffic.flowing)}
     if any(held.values()):
         yield f"held: {backend.name} {held}"
 

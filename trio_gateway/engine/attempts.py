@@ -211,6 +211,6 @@ class Attempts:
         if self._model.upstream_model:
             return self._model.upstream_model
         # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
-        if asked == "default" and len(backend.models) == 1:
-            return backend.models[0]
+        if asked == "default" and len(backend.traffic.models) == 1:
+            return backend.traffic.models[0]
         return asked

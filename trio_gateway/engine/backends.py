@@ -50,41 +50,65 @@ class Flight:
         """The breaker tripped meanwhile; nothing else is known of this attempt."""
 
 
+class Traffic:
+    """What is known of an upstream and what runs there, under whatever configuration it began."""
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self.breaker = breaker
+        self.models: tuple[str, ...] = ()
+        """Ids of the models it lists, as last heard."""
+        self.load = 0
+        self.extra = 0
+        self.waiting: set[Flight] = set()
+        self.flowing: set[Flight] = set()
+
+
 class Backend:
     """One upstream, as the gateway sees it. A permit it gives must be settled; settling again is nothing."""
 
-    def __init__(self, name: str, config: UpstreamConfig, upstream: Upstream, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: UpstreamConfig,
+        upstream: Upstream,
+        metrics: Metrics,
+        *,
+        traffic: Traffic | None = None,
+    ) -> None:
         self.name = name
         self.config = config
         self.upstream = upstream
-        self.breaker = CircuitBreaker(config.breaker, now=trio.current_time(), random=random.random)
-        self.models: tuple[str, ...] = ()
-        """Ids of the models it lists, as last heard."""
+        self.traffic = traffic or Traffic(
+            CircuitBreaker(config.breaker, now=trio.current_time(), random=random.random)
+        )
+        self.breaker = self.traffic.breaker
         self._metrics = metrics
-        self._load = 0
-        self._extra = 0
-        self._waiting: set[Flight] = set()
-        self._flowing: set[Flight] = set()
+
+    def renewed(self, config: UpstreamConfig, upstream: Upstream) -> Backend:
+        """The same upstream for requests that begin from now on. Those that run keep this backend."""
+        self.breaker.configure(config.breaker, trio.current_time())
+        self._tell()
+        return Backend(self.name, config, upstream, self._metrics, traffic=self.traffic)
 
     def admit(self, *, extra: bool = False) -> Permit | Turned:
         """A permit, or why not. Never waits. *extra*: for a repeat or a hedge; ``refund`` it once over."""
-        spent = extra and self._extra + 1 > max(_EXTRA_ALWAYS, _EXTRA_SHARE * self._load)
-        if spent or self._load >= self.config.max_concurrency:
+        spent = extra and self.traffic.extra + 1 > max(_EXTRA_ALWAYS, _EXTRA_SHARE * self.traffic.load)
+        if spent or self.traffic.load >= self.config.max_concurrency:
             return Crowded()
         admitted = self.breaker.admit(trio.current_time())
         self._tell()
         if isinstance(admitted, Permit):
-            self._load += 1
-            self._extra += extra
+            self.traffic.load += 1
+            self.traffic.extra += extra
         return admitted
 
     def refund(self) -> None:
         """An attempt that was *extra* is over."""
-        self._extra -= 1
+        self.traffic.extra -= 1
 
     def can_admit(self) -> bool:
         """Whether a request would be admitted now; changes nothing."""
-        return self._load < self.config.max_concurrency and self.breaker.can_admit(trio.current_time())
+        return self.traffic.load < self.config.max_concurrency and self.breaker.can_admit(trio.current_time())
 
     def succeed(self, permit: Permit, *, slow: bool) -> None:
         """A terminal marker was seen."""
@@ -126,17 +150,17 @@ class Backend:
         """
         with trio.CancelScope(deadline=deadline) as scope:
             flight = Flight(scope)
-            self._waiting.add(flight)
+            self.traffic.waiting.add(flight)
             try:
                 yield flight
             finally:
-                self._waiting.discard(flight)
-                self._flowing.discard(flight)
+                self.traffic.waiting.discard(flight)
+                self.traffic.flowing.discard(flight)
 
     def flows(self, flight: Flight) -> None:
         """*flight* has its first event: a trip lets it finish, unless configured otherwise."""
-        self._waiting.discard(flight)
-        self._flowing.add(flight)
+        self.traffic.waiting.discard(flight)
+        self.traffic.flowing.add(flight)
 
     def _settle(
         self,
@@ -151,7 +175,7 @@ class Backend:
     ) -> None:
         if permit.settled:
             return
-        self._load -= 1
+        self.traffic.load -= 1
         self.breaker.settle(
             permit,
             outcome,
@@ -165,8 +189,10 @@ class Backend:
         self._tell()
 
     def _sweep(self) -> None:
-        doomed = self._waiting | self._flowing if self.config.breaker.on_trip == "all" else self._waiting
-        for flight in list(doomed):
+        doomed = set(self.traffic.waiting)
+        if self.config.breaker.on_trip == "all":
+            doomed |= self.traffic.flowing
+        for flight in doomed:
             flight.swept = True
             flight.scope.cancel()
 

@@ -53,7 +53,7 @@ class Catalogue:
         while True:
             try:
                 with trio.fail_after(_PATIENCE):
-                    backend.models = tuple(await backend.upstream.list_models())[:_MOST]
+                    backend.traffic.models = tuple(await backend.upstream.list_models())[:_MOST]
             except (UpstreamFailure, trio.TooSlowError) as error:
                 # Nobody sees this: what it listed before stays, and chat requests find out for themselves.
                 log.debug("models_not_listed", upstream=backend.name, reason=str(error))
@@ -70,7 +70,7 @@ class Catalogue:
             if not model.match:  # with a pattern, the entry's name is a label, not an id
                 entries[name] = self._entry(name, model.upstreams[0], model)
         for backend in self._backends:
-            for name in backend.models:
+            for name in backend.traffic.models:
                 entries.setdefault(
                     name,
                     self._entry(name, backend.name, resolve_model(self._config, name) or family_of(name)),
@@ -83,7 +83,7 @@ class Catalogue:
 
     def label(self, model_id: str) -> str:
         """*model_id* where it is known, else ``other``: clients must not invent labels of metrics."""
-        listed = any(model_id in backend.models for backend in self._backends)
+        listed = any(model_id in backend.traffic.models for backend in self._backends)
         return model_id if listed or model_id in self._models else "other"
 
     def _entry(self, model_id: str, owner: str, model: ModelConfig) -> dict[str, Any]:

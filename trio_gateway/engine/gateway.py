@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ..core.breaker import Snapshot, State
 from ..core.config.settings import Settings, resolve_model
 from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
+from ..core.learning import StartMemory
 from ..version import __version__
 from .admission import Admission, Route
 from .backends import Backend
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..core.chat import ChatRequest
-    from ..core.config import ModelConfig
+    from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
+    from .attempts import Attempts
     from .report import Report
 
 __all__ = ["Gateway"]
@@ -42,39 +44,83 @@ _SUMMARIES_AT_ONCE = 32
 class Gateway:
     """Everything that lives as long as the server. Make it inside Trio; run :meth:`run` beside the server."""
 
+    config: GatewayConfig
+    catalogue: Catalogue
+    _shared: Shared
+
     def __init__(self, settings: Settings) -> None:
-        self.config = settings.config
         self.clients = Clients(settings.client_keys)
         self.metrics = Metrics(self._snapshots)
+        self.backends: dict[str, Backend] = {}
+        self.active = 0
+        self.draining = False
+        self._summarising: Backend | None = None
+        self._memory = StartMemory()
+        self._running: set[Attempts] = set()
+        self._drain = trio.Event()
+        self._renewed = trio.Event()
+        self._started_at = trio.current_time()
+        self._adopt(settings)
+
+    async def run(self) -> None:
+        """Background work, until cancelled; closes the connection pools at the end."""
+        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            stack.push_async_callback(self._close_pools)
+            nursery.start_soon(self._list_models)
+            await self._drain.wait()
+            grace = self.config.server.graceful_timeout
+            await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))
+            for attempts in list(self._running):
+                attempts.cut()
+
+    async def reload(self, settings: Settings) -> None:
+        """Go on under *settings*. What runs keeps those it began under, except that keys may be revoked."""
+        before = self._upstreams()
+        self._adopt(settings)
+        self.clients.configure(settings.client_keys)
+        self._renewed.set()
+        for upstream in before - self._upstreams():
+            await upstream.retire()
+
+    def _adopt(self, settings: Settings) -> None:
+        """Make *settings* those that requests begin under."""
+        self.config = settings.config
         self.backends = {
-            name: Backend(name, config, Upstream(config, settings.keys.get(name)), self.metrics)
+            name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
             for name, config in settings.config.upstreams.items()
         }
-        self._pools = [backend.upstream for backend in self.backends.values()]
         self._shared = Shared(
             server=self.config.server,
             summary=self.config.summary,
             metrics=self.metrics,
             summary_model=self._summary_model(settings),
+            memory=self._memory,
+            running=self._running,
         )
-        self.catalogue = Catalogue(settings.config, list(self.backends.values()), self._shared.memory)
-        self.active = 0
-        self.draining = False
-        self._drain = trio.Event()
-        self._started_at = trio.current_time()
+        self.catalogue = Catalogue(settings.config, list(self.backends.values()), self._memory)
 
-    async def run(self) -> None:
-        """Background work, until cancelled; closes the connection pools at the end."""
-        async with AsyncExitStack() as pools:
-            for upstream in self._pools:
-                pools.push_async_callback(upstream.aclose)
+    def _backend(self, old: Backend | None, name: str, config: UpstreamConfig, key: str | None) -> Backend:
+        if old is None or old.config.url != config.url:  # another server: nothing is known of it
+            return Backend(name, config, Upstream(config, key), self.metrics)
+        upstream = old.upstream if old.upstream.serves(config, key) else Upstream(config, key)
+        return old.renewed(config, upstream)
+
+    def _upstreams(self) -> set[Upstream]:
+        backends = [*self.backends.values(), *filter(None, [self._summarising])]
+        return {backend.upstream for backend in backends}
+
+    async def _list_models(self) -> None:
+        while True:
+            self._renewed = trio.Event()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.catalogue.run)
-                await self._drain.wait()
-                grace = self.config.server.graceful_timeout
-                await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))
-                for attempts in list(self._shared.running):
-                    attempts.cut()
+                await self._renewed.wait()
+                nursery.cancel_scope.cancel()
+
+    async def _close_pools(self) -> None:
+        async with AsyncExitStack() as stack:
+            for upstream in self._upstreams():
+                stack.push_async_callback(upstream.aclose)
 
     def drain(self) -> None:
         """Take no more requests; what runs may finish within the grace time and is then ended."""
@@ -150,13 +196,13 @@ class Gateway:
     def _summary_model(self, settings: Settings) -> SummaryModel | None:
         summary = settings.config.summary
         if "model" not in {summary.prompt, summary.reasoning}:
+            self._summarising = None
             return None
         name = summary.upstream or next(iter(self.backends))
         config = settings.config.upstreams[name]
         config = replace(config, max_concurrency=min(config.max_concurrency, _SUMMARIES_AT_ONCE))
-        backend = Backend("summary", config, Upstream(config, settings.keys.get(name)), self.metrics)
-        self._pools.append(backend.upstream)
-        return SummaryModel(summary, backend, self.metrics)
+        self._summarising = self._backend(self._summarising, "summary", config, settings.keys.get(name))
+        return SummaryModel(summary, self._summarising, self.metrics)
 
     def _model(self, model_id: str) -> ModelConfig:
         model = resolve_model(self.config, model_id)

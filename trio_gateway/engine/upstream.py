@@ -15,6 +15,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
+import trio
 
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
 from ..core.chunks import InbandError, describe_http_error
@@ -42,6 +43,8 @@ _MAX_FIELDS = 1000
 _MAX_INFLATION = 100
 # Bytes of decompressed data that are always allowed, so that a short, repetitive answer is no bomb.
 _INFLATION_FLOOR = 1024 * 1024
+# Seconds that TLS connections may take to say goodbye.
+_FAREWELL = 1.0
 
 
 class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstream, not an error of ours)
@@ -85,6 +88,9 @@ class Upstream:
     """One model server. ``key`` is the gateway's own key for it, if it has one."""
 
     def __init__(self, config: UpstreamConfig, key: str | None) -> None:
+        self._made_of = _made_of(config, key)
+        self._running = 0
+        self._retired = False
         self._url = config.url
         self._own_key = not config.pass_through_key
         self._secrets = (key,) if key else ()
@@ -93,18 +99,45 @@ class Upstream:
             "Accept-Encoding": "identity",
             **({"Authorization": f"Bearer {key}"} if key else {}),
         }
-        self._client = httpx.AsyncClient(
+        self._connect_timeout = config.connect_timeout
+        self._client = self._open_client()
+
+    def _open_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
             follow_redirects=False,
             trust_env=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             # Every other limit of time belongs to the caller's scopes.
-            timeout=httpx.Timeout(None, connect=config.connect_timeout),
+            timeout=httpx.Timeout(None, connect=self._connect_timeout),
         )
 
+    def serves(self, config: UpstreamConfig, key: str | None) -> bool:
+        """Whether another one made of these would do just the same."""
+        return self._made_of == _made_of(config, key)
+
     async def aclose(self) -> None:
-        """Close the pooled connections."""
+        """Close the pooled connections, those in use too."""
         await self._client.aclose()
+
+    async def retire(self) -> None:
+        """Keep no connection open from now on, but those of requests that run."""
+        self._retired = True
+        if not self._running:
+            await self.aclose()
+
+    @asynccontextmanager
+    async def _in_use(self) -> AsyncIterator[None]:
+        if self._client.is_closed:  # retired, and there comes a stream that began before
+            self._client = self._open_client()
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if self._retired and not self._running:
+                with trio.move_on_after(_FAREWELL, shield=True):
+                    await self.aclose()
 
     @asynccontextmanager
     async def open_completion(
@@ -121,18 +154,19 @@ class Upstream:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if authorization is not None and not self._own_key:
             headers["Authorization"] = authorization
-        response = await self._send("POST", "/chat/completions", headers=headers, content=body)
-        try:
-            _check_head(response)
-            if not response.is_success:
-                raise UpstreamFailure(await self._refusal(response))
-            chunks = _body(response)
+        async with self._in_use():
+            response = await self._send("POST", "/chat/completions", headers=headers, content=body)
             try:
-                yield UpstreamAnswer(response, chunks)
+                _check_head(response)
+                if not response.is_success:
+                    raise UpstreamFailure(await self._refusal(response))
+                chunks = _body(response)
+                try:
+                    yield UpstreamAnswer(response, chunks)
+                finally:
+                    await chunks.aclose()
             finally:
-                await chunks.aclose()
-        finally:
-            await response.aclose()
+                await response.aclose()
 
     def fault_in_stream(self, told: InbandError) -> Fault:
         """What an error event inside an answer means."""
@@ -144,13 +178,14 @@ class Upstream:
         Raises:
             UpstreamFailure: it did not answer, or refused.
         """
-        response = await self._send("GET", "/models", headers={"Accept": "application/json"})
-        try:
-            if not response.is_success:
-                raise UpstreamFailure(await self._refusal(response))
-            return parse_model_ids(await _read(response, _MAX_MODEL_LIST))
-        finally:
-            await response.aclose()
+        async with self._in_use():
+            response = await self._send("GET", "/models", headers={"Accept": "application/json"})
+            try:
+                if not response.is_success:
+                    raise UpstreamFailure(await self._refusal(response))
+                return parse_model_ids(await _read(response, _MAX_MODEL_LIST))
+            finally:
+                await response.aclose()
 
     async def _send(
         self, method: str, path: str, *, headers: dict[str, str], content: bytes | None = None
@@ -178,6 +213,10 @@ class Upstream:
         return fault_of_error(
             told, own_key=self._own_key, retry_after=_pause(response.headers), secrets=self._secrets
         )
+
+
+def _made_of(config: UpstreamConfig, key: str | None) -> tuple[object, ...]:
+    return config.url, key, config.pass_through_key, config.connect_timeout
 
 
 class _Connects:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from quart.typing import ResponseTypes
     from werkzeug.datastructures import Headers
 
+    from ..core.config import ServerConfig
     from ..core.encoder import Format
     from ..engine.clients import Client
 
@@ -56,16 +57,8 @@ class GatewayApp(QuartTrio):
     def __init__(self, settings: Settings) -> None:
         super().__init__("trio_gateway", static_folder=None)
         self.settings = settings
-        server = settings.config.server
-        self._hardening = Hardening(
-            Limits(
-                write_timeout=server.write_timeout,
-                graceful_timeout=server.graceful_timeout,
-                max_message=server.max_body,
-                heartbeat=server.heartbeat,
-            )
-        )
-        self.config["MAX_CONTENT_LENGTH"] = server.max_body
+        self._hardening = Hardening(_limits(settings.config.server))
+        self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
         self.config["BODY_TIMEOUT"] = _BODY_TIMEOUT
         self.before_serving(self._start)
         self.after_serving(self._stop)
@@ -97,13 +90,26 @@ class GatewayApp(QuartTrio):
         self.url_map.add(self.url_rule_class(path, endpoint=view.__name__, websocket=True))
         self.view_functions[view.__name__] = view  # type: ignore[assignment]  # it wants a response
 
+    async def reload(self, settings: Settings) -> None:
+        """Serve under *settings* from now on; what runs keeps those it began under. The address stays."""
+        self.settings = settings
+        server = settings.config.server
+        self._hardening.limits = _limits(server)
+        self._hardening.install()
+        self.config["MAX_CONTENT_LENGTH"] = server.max_body
+        self._warn()
+        await self.gateway.reload(settings)
+
     async def _start(self) -> None:
-        for warning in self.settings.warnings:
-            log.warning("configuration", message=warning)
+        self._warn()
         self.gateway = Gateway(self.settings)
         self._hardening.install()
         self.nursery.start_soon(self._drain)
         self.nursery.start_soon(self.gateway.run)
+
+    def _warn(self) -> None:
+        for warning in self.settings.warnings:
+            log.warning("configuration", message=warning)
 
     async def _stop(self) -> None:
         self._hardening.uninstall()
@@ -195,6 +201,15 @@ def create_app(settings: Settings | None = None) -> GatewayApp:
 def read_text(path: str) -> str:
     """A configuration file's text."""
     return Path(path).read_text(encoding="utf-8")
+
+
+def _limits(server: ServerConfig) -> Limits:
+    return Limits(
+        write_timeout=server.write_timeout,
+        graceful_timeout=server.graceful_timeout,
+        max_message=server.max_body,
+        heartbeat=server.heartbeat,
+    )
 
 
 def _json(value: object, *, status: int = 200) -> Response:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+
+import structlog
+import trio
 
 from ..core.config.settings import ConfigError, Settings, load_settings
 from .app import GatewayApp, create_app, read_text
 from .logs import configure_logging
 
-__all__ = ["make_app", "settings_or_exit"]
+__all__ = ["make_app", "reload_at_signal", "settings_or_exit"]
+
+log = structlog.get_logger("trio_gateway.server")
 
 
 def settings_or_exit(config_path: str | None = None) -> Settings:
     """The settings of the environment and the file; a mistake is told in one line and ends the process."""
     try:
-        return load_settings(os.environ, config_path=config_path, read_text=read_text)
+        return _load(config_path)
     except ConfigError as error:
         print(error, file=sys.stderr, flush=True)
         # Not sys.exit: a worker of hypercorn's would bury the line under a traceback. Nothing runs yet.
@@ -26,4 +32,32 @@ def make_app() -> GatewayApp:
     """The application of a worker that hypercorn started."""
     settings = settings_or_exit()
     configure_logging(settings.log_level)
-    return create_app(settings)
+    app = create_app(settings)
+    reload_at_signal(app)
+    return app
+
+
+def reload_at_signal(app: GatewayApp, config_path: str | None = None) -> None:
+    """Have *app* take up what the configuration says at each SIGHUP. A mistake in it changes nothing."""
+
+    async def watch() -> None:
+        app.nursery.start_soon(_reload_at_signal, app, config_path)
+
+    app.before_serving(watch)
+
+
+async def _reload_at_signal(app: GatewayApp, config_path: str | None) -> None:
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            try:
+                settings = _load(config_path)
+            except ConfigError as error:
+                log.error("reload_refused", message=str(error))
+                continue
+            configure_logging(settings.log_level)
+            await app.reload(settings)
+            log.info("reloaded")
+
+
+def _load(config_path: str | None) -> Settings:
+    return load_settings(os.environ, config_path=config_path, read_text=read_text)

@@ -13,6 +13,7 @@ import trio
 from hypercorn.config import Config
 
 from .app import create_app
+from .process import reload_at_signal
 
 if TYPE_CHECKING:
     from ..core.config import ServerConfig
@@ -30,17 +31,19 @@ class PortError(Exception):
     """The address cannot be listened on; the message is one line, with the remedy."""
 
 
-def run_server(settings: Settings) -> None:
+def run_server(settings: Settings, *, config_path: str | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let running streams finish within the grace time.
+
+    At SIGHUP the configuration is read again, from the file at *config_path* (else ``GATEWAY_CONFIG``).
 
     Raises:
         PortError: the address is taken or not ours.
     """
     with _listen(settings.config.server) as listener:
-        trio.run(_serve, settings, listener)
+        trio.run(_serve, settings, listener, config_path)
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, config_path: str | None) -> None:
     server = settings.config.server
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
@@ -48,9 +51,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)  # where it listens is told already
     stop = trio.Event()
+    app = create_app(settings)
+    reload_at_signal(app, config_path)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_at_signal, stop)
-        await hypercorn.trio.serve(create_app(settings), config, shutdown_trigger=stop.wait)
+        await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait)
         nursery.cancel_scope.cancel()
 
 
