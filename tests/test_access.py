@@ -338,7 +338,14 @@ async def test_a_socket_without_a_good_key_is_not_opened(subprotocols: tuple[str
 # --- Names and pages
 
 
-FOREIGN = ["evil.example", "evil.example:8080", "localhost.evil.example", "192.168.1.1:80", "0.0.0.0", "[::]:80"]
+FOREIGN = [
+    "evil.example",
+    "evil.example:8080",
+    "localhost.evil.example",
+    "192.168.1.1:80",
+    "0.0.0.0",
+    "[::]:80",
+]
 OWN = ["localhost", "localhost:8080", "127.0.0.1", "[::1]:8080", "my.localhost", "gateway", "chat.example"]
 LISTED = "[server]\ncors_origins = ['https://chat.example']\n"
 

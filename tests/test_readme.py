@@ -6,15 +6,19 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import trio
 
 from mock_llm import Options
 
-from .support import open_pair
+from .support import chat, open_mock, open_pair
+from .test_process import running
+from .websocket.talking import PATH
 
 if TYPE_CHECKING:
     import subprocess
@@ -74,6 +78,23 @@ async def test_the_second_curl_line_gives_one_object() -> None:
     assert answer["phases"]["prompt_summary"] == 'Processing: "What is 2+2?"...'
 
 
+async def test_a_key_that_is_made_as_shown_opens_the_gateway(tmp_path: Path) -> None:
+    (block,) = [text for text in COMMANDS if "keys add" in text]
+    assert block.count("./run serve") == 2
+    add, serve = block.replace("./run serve", f"{sys.executable} -m trio_gateway").splitlines()
+    serve = "exec env " + serve.replace("0.0.0.0", "127.0.0.1")
+    key = (await run(f"cd {tmp_path} && {add}", PYTHONPATH=str(ROOT))).stdout.decode().strip()
+    async with (
+        open_mock() as url,
+        running(["sh", "-c", f"cd {tmp_path} && {serve}"], UPSTREAM_URL=url, PYTHONPATH=str(ROOT)) as gateway,
+        httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client,
+    ):
+        assert (await client.post(PATH, json=chat())).status_code == 401
+        served = await client.post(PATH, json=chat(), headers={"Authorization": f"Bearer {key}"})
+        assert served.text.endswith("data: [DONE]\n\n")
+        assert served.headers["x-ratelimit-limit-requests"] == "60"
+
+
 @pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="./run would make an environment: run ./run test")
 async def test_the_demo_shows_the_three_phases() -> None:
     assert "./run demo\n./run test\n" in COMMANDS
@@ -97,7 +118,7 @@ async def test_every_job_the_readme_names_exists() -> None:
         (
             "variables",
             r"^\| `([A-Z_]+)`",
-            lambda name: any(name in p.read_text() for p in ROOT.glob("*/core/*.py")),
+            lambda name: any(name in p.read_text() for p in ROOT.glob("trio_gateway/**/*.py")),
         ),
         ("files", r"\]\(([\w./-]+)\)", lambda name: (ROOT / name).is_file()),
     ],

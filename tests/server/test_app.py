@@ -116,7 +116,7 @@ async def test_models_configured_and_listed() -> None:
         '[models."qwen/qwen3:8b"]\n[models.others]\nmatch = "^x-"\n[models.default]\nupstream_model = "m"\n'
     )
     async with open_pair(toml) as client:
-        await until(lambda: bool(client.app.gateway.backends["main"].models))
+        await until(lambda: bool(client.app.gateway.backends["main"].traffic.models))
         listed = (await client.get("/v1/models")).json()
         one = (await client.get("/v1/models/qwen/qwen3:8b")).json()
     ids = [entry["id"] for entry in listed["data"]]
@@ -166,7 +166,7 @@ async def test_the_only_model_an_upstream_lists_is_what_default_means() -> None:
         nursery.start_soon(trio.serve_listeners, serve, [listener])
         url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
         async with open_gateway(settings(UPSTREAM_URL=url)) as client:
-            await until(lambda: bool(client.app.gateway.backends["main"].models))
+            await until(lambda: bool(client.app.gateway.backends["main"].traffic.models))
             await ask(client, chat())
             await ask(client, chat(model="other"))
         nursery.cancel_scope.cancel()

@@ -13,6 +13,7 @@ import pytest
 
 import trio_gateway
 from trio_gateway.core.chat import REFUSED_FIELDS
+from trio_gateway.server.access import PUBLIC
 from trio_gateway.server.pages import Page, read_page
 
 from ..support import open_gateway, settings
@@ -140,5 +141,9 @@ async def test_the_api_is_described_as_it_is_served() -> None:
         if not rule.websocket and rule.rule not in {"/", "/docs", "/openapi.json"}
     }
     assert {(path, method.upper()) for path, each in told["paths"].items() for method in each} == served
+    asking = {
+        path for path, each in told["paths"].items() for view in each.values() if "401" in view["responses"]
+    }
+    assert asking == told["paths"].keys() - PUBLIC
     assert docs.headers["content-security-policy"] == read_page(FOLDER.parent / "reference").policy
     assert "operations" in docs.text
