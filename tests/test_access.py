@@ -107,6 +107,9 @@ async def test_a_wrong_key_is_told_so_and_nothing_else(fields: list[tuple[str, s
     assert len({answer.text for answer in answers}) == 1
     assert answers[0].json()["error"]["code"] == "invalid_api_key"
     assert answers[0].json()["error"]["type"] == "authentication_error"
+    kept_out = [entry for entry in logs if entry["event"] == "kept_out"]
+    assert [entry["error_class"] for entry in kept_out] == ["invalid_api_key"] * len(answers)
+    assert {entry["path"] for entry in kept_out} == {answer.url.path for answer in answers}
     told = f"{logs} {[answer.headers for answer in answers]}"
     assert "gw-" not in told
 

@@ -422,3 +422,13 @@ def test_half_a_command(words: list[str], capsys: pytest.CaptureFixture[str]) ->
         main(words)
     assert caught.value.code == 2
     assert "usage: trio-gateway keys" in capsys.readouterr().err
+
+
+def test_the_help_in_the_docs_is_what_the_command_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        main(["keys", "add", "--help"])
+    shown = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
+    assert f"```text\n{capsys.readouterr().out}```\n" in shown

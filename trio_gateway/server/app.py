@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from quart.typing import ResponseTypes
+    from quart.wrappers import Request, Websocket
     from werkzeug.datastructures import Headers
 
     from ..core.config import ServerConfig
@@ -44,6 +45,8 @@ log = structlog.get_logger("trio_gateway.server")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Seconds a request body may take to arrive.
 _BODY_TIMEOUT = 10
+# Characters of a path that the log shows: more than any of ours has.
+_SHOWN_PATH = 100
 
 
 class GatewayApp(QuartTrio):
@@ -122,12 +125,20 @@ class GatewayApp(QuartTrio):
         g.request_id = _id_of(request.headers)
         preflight = answer_preflight(self.gateway.config.server, request)
         if preflight is None:
-            g.client = admit_client(self.gateway, request)
+            self._identify(request)
         return preflight
 
     async def _let_socket_in(self) -> None:
         g.request_id = _id_of(websocket.headers)
-        g.client = admit_client(self.gateway, websocket)
+        self._identify(websocket)
+
+    def _identify(self, asking: Request | Websocket) -> None:
+        try:
+            g.client = admit_client(self.gateway, asking)
+        except RequestError as error:
+            path = asking.path[:_SHOWN_PATH]
+            log.info("kept_out", request_id=g.request_id, path=path, error_class=error.error.code)
+            raise
 
     async def _sign(self, response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
