@@ -241,7 +241,7 @@ async def _listening(port: int) -> None:
                 return
 
 
-def _memory(pid: int) -> float:
+def memory_of(pid: int) -> float:
     """Resident memory in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
@@ -270,14 +270,14 @@ async def silent(count: int) -> bool:
         open_upstream(pours) as upstream,
         gateway_process(upstream_toml(upstream.url, server=server)) as (process, port),
     ):
-        before, idle = _memory(process.pid), _sockets(process.pid)
+        before, idle = memory_of(process.pid), sockets_of(process.pid)
         async with trio.open_nursery() as nursery:
             for _ in range(count):
                 nursery.start_soon(deaf, port)
             await until(lambda: len(upstream.requests) == count, 10)
             peak, last, started = before, 0.0, trio.current_time()
-            while _sockets(process.pid) > idle and last < 20:
-                peak, last = max(peak, _memory(process.pid)), trio.current_time() - started
+            while sockets_of(process.pid) > idle and last < 20:
+                peak, last = max(peak, memory_of(process.pid)), trio.current_time() - started
                 await trio.sleep(0.05)
             nursery.cancel_scope.cancel()
         each = (peak - before) / count
@@ -295,7 +295,7 @@ async def silent(count: int) -> bool:
     return each <= 1 and last <= _WRITE_TIMEOUT + 1 and ended <= _GRACE + 1 and not process.returncode
 
 
-def _sockets(pid: int) -> int:
+def sockets_of(pid: int) -> int:
     count = 0
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
