@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import httpx
 import pytest
 import trio
 from structlog.testing import capture_logs
+from werkzeug.datastructures import Headers
 
 from mock_llm import Options
-from trio_gateway.server.access import PUBLIC
+from trio_gateway.core.config import ServerConfig
+from trio_gateway.core.errors import RequestError
+from trio_gateway.server.access import PUBLIC, admit_client
 
 from .support import (
     Client,
@@ -30,6 +35,10 @@ from .websocket.talking import PATH, open_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from quart.wrappers import Request
+
+    from trio_gateway.engine.gateway import Gateway
 
 
 def line(name: str, *options: str) -> str:
@@ -367,6 +376,25 @@ async def test_on_loopback_a_foreign_name_is_not_served(keys: str | None) -> Non
         for host in OWN:
             served = await client.get("/v1/models", headers={"Host": host, **bearer("anna")})
             assert served.status_code == 200, host
+
+
+@pytest.mark.parametrize(
+    ("server", "kept_out"),
+    [
+        (("127.0.0.1", 8080), True),
+        (("::1", 8080), True),
+        (("10.0.0.1", 8080), False),  # bare hypercorn was told to listen there
+        (("/run/gateway.sock", None), False),
+        (None, False),
+    ],
+)
+def test_who_came_in_by_another_address_may_use_any_name(server: object, kept_out: bool) -> None:
+    gateway = cast("Gateway", SimpleNamespace(config=SimpleNamespace(server=ServerConfig())))
+    asked = SimpleNamespace(
+        path="/health", headers=Headers({"Host": "evil.example"}), scope={"server": server}
+    )
+    with pytest.raises(RequestError) if kept_out else nullcontext():
+        assert admit_client(gateway, cast("Request", asked)) is None
 
 
 async def test_where_others_come_in_any_name_will_do() -> None:

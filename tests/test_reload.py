@@ -145,6 +145,9 @@ async def test_the_rest_of_the_file_is_taken_up_too() -> None:
         assert (await client.post(PATH, json=chat())).headers["content-type"] == "application/json"
         assert (await client.post(PATH, json=chat("x" * 200))).status_code == 413
         assert (await client.post(PATH, json=chat(model="other"))).status_code == 404
+        async with open_socket(client) as socket:
+            await socket.send(chat("x" * 200))
+            assert await socket.closed() == 1009
 
 
 async def test_the_models_of_a_new_upstream_are_asked_for() -> None:

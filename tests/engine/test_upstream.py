@@ -15,7 +15,7 @@ import trio
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.engine.upstream import Upstream, UpstreamFailure
 
-from ..support import DONE, HEAD, Script, open_upstream, plays, sse_chunk
+from ..support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,6 +148,23 @@ async def test_a_pooled_connection_that_died_idle_is_no_fault() -> None:
             assert [await fetch(upstream) for _ in range(3)] == [b"\n\n"] * 3
         nursery.cancel_scope.cancel()
     assert accepted == 3
+
+
+async def test_retired_it_keeps_no_connection_but_those_in_use() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(DONE)
+    async with open_upstream(plays(head + DONE, hold=True)) as server:
+        async with client(server.url) as idle:
+            assert await fetch(idle) == DONE
+            assert server.open_connections == 1
+            await idle.retire()
+            await until(lambda: server.open_connections == 0)
+        async with client(server.url) as busy:
+            async with busy.open_completion(b"{}", authorization=None) as answer:
+                await busy.retire()
+                assert await answer.receive() == DONE
+            await until(lambda: server.open_connections == 0)
+            assert await fetch(busy) == DONE  # for a stream that began before
+            await until(lambda: server.open_connections == 0)
 
 
 async def test_cookies_are_nobody_elses_business() -> None:
