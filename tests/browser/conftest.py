@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
-# A request that is answered with an error status is told there too: several tests want that.
-_EXPECTED = "Failed to load resource"
+# What the console tells of an answer with an error status, and of a WebSocket refused with a 401: several tests
+# want that.
+_EXPECTED = ("Failed to load resource", "HTTP Authentication failed")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def page(browser: Browser) -> Iterator[Page]:
     hosts: set[str] = set()
 
     def heard(message: ConsoleMessage) -> None:
-        if not message.text.startswith(_EXPECTED):
+        if not any(text in message.text for text in _EXPECTED):
             complaints.append(f"{message.type}: {message.text}")
 
     def asked(request: Any) -> None:

@@ -21,8 +21,13 @@ form.addEventListener('submit', async event => {
   const below = $('answer').getBoundingClientRect().top > innerHeight / 2;  // on a narrow screen
   if (below) $('answer').scrollIntoView();
   await current.go(requestBody(), form.elements.transport.value === 'sse' ? overSSE : overWebSocket);
+  const {state} = current;
   current = null;
   pollHealth();
+  if (state === 'done' && refused !== null) {  // it is asked for no more, or is a good one by now
+    refused = null;
+    loadModels();
+  }
 });
 
 $('stop').addEventListener('click', () => current?.abort.abort());
@@ -44,20 +49,22 @@ $('examples').addEventListener('click', event => {
 
 // Copy as: the key is never copied, a variable's name stands in its place
 
+const needsKey = () => shownKey() !== '' || refused !== null;
+
 function asCurl() {
   const {gateway: {reasoning}, model, messages} = requestBody();
   const body = {model, messages, ...(reasoning === 'both' && {gateway: {reasoning}})};
   const quote = text => `'${text.replaceAll("'", "'\\''")}'`;
-  const key = $('key').value ? '  -H "Authorization: Bearer $GATEWAY_API_KEY" \\\n' : '';
+  const key = needsKey() ? '  -H "Authorization: Bearer $GATEWAY_API_KEY" \\\n' : '';
   return `curl -N ${quote(CHAT.href)} \\\n  -H 'Content-Type: application/json' \\\n${key}  -d ${quote(JSON.stringify(body))}\n`;
 }
 
 function asPython() {
   const {gateway: {reasoning}, model, messages: [{content}]} = requestBody();
   const literal = JSON.stringify;  // a JSON string is a Python string too
-  const key = $('key').value ? 'os.environ["GATEWAY_API_KEY"]' : '"none"';
+  const key = needsKey() ? 'os.environ["GATEWAY_API_KEY"]' : '"none"';
   const extra = reasoning === 'both' ? '    extra_body={"gateway": {"reasoning": "both"}},\n' : '';
-  return `${$('key').value ? 'import os\n\n' : ''}from openai import OpenAI
+  return `${needsKey() ? 'import os\n\n' : ''}from openai import OpenAI
 
 client = OpenAI(base_url=${literal(new URL('openai/v1', location.href).href)}, api_key=${key})
 stream = client.chat.completions.create(
@@ -103,8 +110,15 @@ const stored = {  // a browser may refuse storage altogether
 };
 
 $('key').value = stored.get('sessionStorage', 'gateway-key') ?? '';
-$('key').addEventListener('input', () => stored.set('sessionStorage', 'gateway-key', $('key').value.trim()));
+$('key-box').open = shownKey() !== '';
+tellKey();
+$('key').addEventListener('input', ({inputType}) => {
+  stored.set('sessionStorage', 'gateway-key', shownKey());
+  tellKey();
+  if (inputType?.startsWith('insertFrom')) loadModels();  // pasted or dropped: it is whole
+});
 $('key').addEventListener('change', loadModels);
+$('key').addEventListener('invalid', () => { $('key-box').open = true; });  // to be told of, it has to be seen
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;

@@ -2,6 +2,7 @@
 // A run is one request and what the panels show of its answer. Where it stands:
 //   waiting (sent) -> thinking (the prompt summary has come) -> answering -> done
 //   and from any of the first three: stopped, error
+// Before the first run the page is idle, or locked where the gateway has asked for a key.
 // All text goes in as text nodes, so nothing a model writes can become markup.
 
 const $ = id => document.getElementById(id);
@@ -65,8 +66,8 @@ class Run {
   }
 
   enter(state, text) {
-    this.state = document.body.dataset.state = state;
-    $('status').textContent = text;
+    this.state = state;
+    enter(state, text);
     const runs = ['waiting', 'thinking', 'answering'].includes(state);
     if (!runs && document.activeElement === $('stop')) $('send').focus({preventScroll: true});
     $('stop').hidden = !runs;
@@ -83,8 +84,9 @@ class Run {
   }
 
   async go(body, transport) {
+    this.key = shownKey();
     try {
-      await transport(body, $('key').value.trim(), this.abort.signal, (event, data) => this.take(event, data));
+      await transport(body, this.key, this.abort.signal, (event, data) => this.take(event, data));
     } catch (error) {
       if (!this.abort.signal.aborted) this.failure ??= failureOf(error);
     }
@@ -159,6 +161,7 @@ class Run {
     if (failure) {
       showFailure(failure);
       this.enter('error', 'Failed');
+      if (failure.facts.status === 401) askForKey(this.key);
     } else if (stopped) {
       this.enter('stopped', 'Stopped');
     } else {
@@ -166,6 +169,11 @@ class Run {
       this.enter('done', ENDINGS[this.finish] ?? 'Done');
     }
   }
+}
+
+function enter(state, text) {
+  document.body.dataset.state = state;
+  $('status').textContent = text;
 }
 
 function part(phase, selector) {
@@ -215,5 +223,4 @@ function showFailure({message, facts}) {
   );
   $('error').hidden = false;
   $('error').scrollIntoView({block: 'nearest'});
-  if (facts.status === 401) $('key').focus({preventScroll: true});
 }

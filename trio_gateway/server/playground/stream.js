@@ -24,9 +24,9 @@ async function overSSE(body, key, signal, receive) {
     });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new GatewayError('The gateway cannot be reached. Is it running?');
+    throw unreachable();
   }
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await refusal(response, key);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   let event = 'message';
@@ -68,9 +68,11 @@ function overWebSocket(body, key, signal, receive) {
         receive(event, data);
       }
     };
-    socket.onclose = ({code, reason}) => {
-      const why = opened ? CLOSED[code] ?? 'The connection broke off.' : NOT_OPENED;
-      reject(new GatewayError(why, {code: reason || undefined, status: opened ? code : undefined}));
+    socket.onclose = async ({code, reason}) => {
+      if (signal.aborted) return;
+      if (!opened) return reject(await whyNotOpened(key));
+      const why = CLOSED[code] ?? 'The connection broke off.';
+      reject(new GatewayError(why, {code: reason || undefined, status: code}));
     };
     signal.addEventListener('abort', () => {
       if (opened) socket.send('{"type": "cancel"}');
@@ -80,8 +82,20 @@ function overWebSocket(body, key, signal, receive) {
   });
 }
 
-const NOT_OPENED = 'The gateway did not open a WebSocket: it is not running, the key is wrong, '
-  + 'or something in between lets none through. SSE may tell more.';
+/** A browser keeps to itself what an upgrade was refused with; a request with the same key is told. */
+async function whyNotOpened(key) {
+  try {
+    await getJSON('v1/models', key);
+  } catch (error) {
+    return error instanceof GatewayError ? error : unreachable();
+  }
+  return new GatewayError('No WebSocket could be opened, though the gateway answers: '
+    + 'something in between may let none through. SSE will do.');
+}
+
+function unreachable() {
+  return new GatewayError('The gateway cannot be reached. Is it running?');
+}
 
 const CLOSED = {
   1008: 'The gateway closed the connection: too many messages, or the key is no longer good.',
@@ -96,7 +110,7 @@ function authorization(key) {
 }
 
 /** What an answer with an error status says; a proxy's may not be ours, and not JSON. */
-async function refusal(response) {
+async function refusal(response, key) {
   const facts = {
     status: response.status,
     retry_after: response.headers.get('Retry-After') ?? undefined,
@@ -104,8 +118,16 @@ async function refusal(response) {
   };
   try {
     const {error} = await response.json();
-    return new GatewayError(error.message, {...facts, ...error});
+    const message = error.code === 'invalid_api_key' ? keyRefused(key) : error.message;
+    return new GatewayError(message, {...facts, ...error});
   } catch {
     return new GatewayError('Something answered in place of the gateway.', facts);
   }
+}
+
+/** The gateway's own words are for programs: they speak of a header. */
+function keyRefused(key) {
+  return key
+    ? 'This gateway does not accept this key: it may be mistyped, expired or revoked.'
+    : 'This gateway asks for a key. Enter it under “API key”, then send again.';
 }
