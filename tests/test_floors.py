@@ -1,4 +1,4 @@
-"""The floors of the house: imports go down only, and the core is pure."""
+"""The floors of the house: imports go down only, and the core is pure. Beside them, the terminal client."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "trio_gateway"
-FLOORS = {"core": {"core"}, "engine": {"core", "engine"}, "server": {"core", "engine", "server"}}
+FLOORS = {
+    "core": {"core"},
+    "engine": {"core", "engine"},
+    "server": {"core", "engine", "server"},
+    "terminal": {"core", "terminal"},  # no floor of the gateway: it stands on the same ground
+}
+SERVING = {"quart", "quart_trio", "hypercorn", "structlog", "prometheus_client"}
 # What would bring waiting, a clock, chance, sockets, files or the environment into the core. (PurePath is text.)
 IMPURE = {"trio", "httpx", "quart", "quart_trio", "hypercorn", "structlog", "prometheus_client", "asyncio"}
 IMPURE |= {"time", "random", "secrets", "socket", "os", "subprocess", "logging", "threading", "sys"}
@@ -55,5 +61,11 @@ def test_the_core_is_pure(path: Path) -> None:
     assert not waits
 
 
-def test_only_one_module_knows_httpx() -> None:
-    assert [path.name for path in MODULES if "httpx" in set(imports(path))] == ["upstream.py"]
+def test_only_one_module_of_the_gateway_knows_httpx() -> None:
+    gateway = [path for path in MODULES if path.relative_to(ROOT).parts[0] != "terminal"]
+    assert [path.name for path in gateway if "httpx" in set(imports(path))] == ["upstream.py"]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("terminal/*.py")), ids=lambda path: path.stem)
+def test_the_terminal_client_needs_nothing_that_serves(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & SERVING

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client import Answer, Piece, ProtocolError
 from trio_gateway.core.phases import Phase
 from trio_gateway.core.sse import SSEDecoder, SSEEvent
+from trio_gateway.terminal.answer import Answer, Piece, ProtocolError
 
 from .scripted import FINAL, GOOD, PROMPT, REASONING, answer_bytes, chunk
 

@@ -12,6 +12,7 @@ import trio
 
 import client
 from tests.support import open_pair
+from trio_gateway.terminal import chat
 
 from .scripted import CLIENT, child_env
 
@@ -31,7 +32,7 @@ def without_reasoning(session: str) -> str:
 def test_the_help_is_what_the_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     assert client.command_line().format_help() == HELP, "COLUMNS=100 python client.py --help"
-    assert f"{client.COMMANDS}\n" == COMMANDS
+    assert f"{chat.COMMANDS}\n" == COMMANDS
 
 
 async def test_the_session_can_be_held(tmp_path: Path) -> None:

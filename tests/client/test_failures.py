@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-import client
 from client import main
+from trio_gateway.terminal import connection, exchange, health
 
 from .scripted import GOOD, OK_HEAD, Part, cut_after, error_frame, http, serving, streaming
 
@@ -94,8 +94,13 @@ def test_what_follows_a_breach_of_the_format_is_not_shown(
 def test_silence(
     more: list[str], typed: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CONNECT_TIMEOUT", "STREAM_TIMEOUT", "WHOLE_TIMEOUT"):
-        monkeypatch.setattr(client, name, 0.2)
+    for module, name in (
+        (connection, "CONNECT_TIMEOUT"),
+        (health, "CONNECT_TIMEOUT"),
+        (exchange, "STREAM_TIMEOUT"),
+        (exchange, "WHOLE_TIMEOUT"),
+    ):
+        monkeypatch.setattr(module, name, 0.2)
     with serving([20.0]) as server:
         assert main(["--url", server.url, "--prompt", "x", *more]) == 1
     assert "the gateway has gone silent" in capsys.readouterr().err

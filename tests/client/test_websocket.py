@@ -16,9 +16,9 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
-import client
 from client import main
 from trio_gateway.core.sse import DONE, SSEDecoder
+from trio_gateway.terminal import websocket
 
 from .scripted import (
     GOOD,
@@ -176,7 +176,7 @@ def test_no_upgrade(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(websocket, "CONNECT_TIMEOUT", 0.5)
     with serving([answer]) as server:
         assert main(["--url", server.url, "--ws", "--prompt", "x"]) == 1
     assert capsys.readouterr().err.startswith(complaint)
@@ -192,7 +192,7 @@ def test_tls_where_there_is_none(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(websocket, "CONNECT_TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listening = threading.Thread(target=greet, args=(listener, ready))
         listening.start()
@@ -221,11 +221,11 @@ def test_nobody_there(typed: object, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_silent_line_is_asked_whether_it_lives(
     typed: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "STREAM_TIMEOUT", 0.1)
+    monkeypatch.setattr(websocket, "STREAM_TIMEOUT", 0.1)
     with playing([0.5, *frames(GOOD)]) as server:  # thinks, and answers pings meanwhile
         assert main(["--url", server.url, "--ws", "--prompt", "x"]) == 0
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.2)
-    monkeypatch.setattr(client, "PARTING_TIMEOUT", 0.1)
+    monkeypatch.setattr(websocket, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(websocket, "PARTING_TIMEOUT", 0.1)
     with playing([lambda: time.sleep(1.5)]) as server:  # answers nothing at all
         assert main(["--url", server.url, "--ws", "--prompt", "x"]) == 1
     assert "the gateway has gone silent" in capsys.readouterr().err
@@ -234,7 +234,7 @@ def test_a_silent_line_is_asked_whether_it_lives(
 def test_a_server_that_does_not_part_is_left(
     typed: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PARTING_TIMEOUT", 0.1)
+    monkeypatch.setattr(websocket, "PARTING_TIMEOUT", 0.1)
     with playing([*frames(GOOD), lambda: time.sleep(1)]) as server:
         assert main(["--url", server.url, "--ws", "--prompt", "x"]) == 0
     assert capsys.readouterr().out == "The answer is 4.\n"
@@ -263,7 +263,7 @@ def test_ctrl_c_cancels_at_the_gateway_and_keeps_the_session(
 def test_a_cancel_that_is_not_confirmed_is_not_waited_for(
     impatient: bool, typed: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PARTING_TIMEOUT", 30.0 if impatient else 0.2)
+    monkeypatch.setattr(websocket, "PARTING_TIMEOUT", 30.0 if impatient else 0.2)
     again: list[Step] = [interrupt] if impatient else []
     began = time.monotonic()
     with playing([*HALF, until_shown("The answer"), interrupt, 5.0, *again]) as server:
