@@ -287,5 +287,8 @@ def test_what_is_cleaned_is_a_tail(content: str) -> None:
     ],
 )
 def test_only_text_has_a_length(content: object, length: int) -> None:
-    messages = [{"role": "user", "content": "What?"}, {"role": "assistant", "content": content}]
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "What?"},
+        {"role": "assistant", "content": content},
+    ]
     assert text_length(messages) == 5 + length
