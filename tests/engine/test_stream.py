@@ -34,7 +34,7 @@ from trio_gateway.engine.backends import Backend
 from trio_gateway.engine.clients import Clients
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.report import Report
-from trio_gateway.engine.shared import Shared
+from trio_gateway.engine.shared import Running, Shared
 from trio_gateway.engine.stream import EventStream, open_stream
 from trio_gateway.engine.upstream import Upstream, UpstreamAnswer, UpstreamFailure
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from trio_gateway.engine.attempts import Attempts
     from trio_gateway.engine.summary_model import SummaryModel
 
 Step: TypeAlias = bytes | float | Exception | trio.Event
@@ -121,7 +120,7 @@ class World:
             )
             for number, upstream in enumerate(upstreams)
         ]
-        self.running: set[Attempts] = set()
+        self.running: set[Running] = set()
         self.report = Report(Clients(None).identify(None), request_id="r", accepted_at=trio.current_time())
         self.asked = 0
         self.left = 0

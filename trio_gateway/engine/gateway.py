@@ -19,7 +19,7 @@ from .backends import Backend
 from .catalogue import Catalogue
 from .clients import Client, Clients
 from .metrics import Metrics
-from .shared import Shared
+from .shared import Running, Shared
 from .stream import EventStream, open_stream
 from .summary_model import SummaryModel
 from .upstream import Upstream
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from ..core.chat import ChatRequest
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
-    from .attempts import Attempts
     from .report import Report
 
 __all__ = ["Gateway"]
@@ -56,7 +55,7 @@ class Gateway:
         self.draining = False
         self._summarising: Backend | None = None
         self._memory = StartMemory()
-        self._running: set[Attempts] = set()
+        self._running: set[Running] = set()
         self._drain = trio.Event()
         self._renewed = trio.Event()
         self._started_at = trio.current_time()
@@ -70,8 +69,8 @@ class Gateway:
             await self._drain.wait()
             grace = self.config.server.graceful_timeout
             await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))
-            for attempts in list(self._running):
-                attempts.cut()
+            for stream in list(self._running):
+                stream.cut()
 
     async def reload(self, settings: Settings) -> None:
         """Go on under *settings*. What runs keeps those it began under, except that keys may be revoked."""

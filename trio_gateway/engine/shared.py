@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..core.learning import StartMemory
 
 if TYPE_CHECKING:
     from ..core.config import ServerConfig, SummaryConfig
-    from .attempts import Attempts
     from .metrics import Metrics
     from .summary_model import SummaryModel
 
-__all__ = ["Shared"]
+__all__ = ["Running", "Shared"]
+
+
+class Running(Protocol):
+    """The upstream side of an open stream."""
+
+    def cut(self) -> None:
+        """End it with an error, as the gateway stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,5 +33,5 @@ class Shared:
     """Who writes summaries where the configuration says ``"model"``."""
     memory: StartMemory = field(default_factory=StartMemory)
     """What was learned of models."""
-    running: set[Attempts] = field(default_factory=set)
-    """The attempts of every open stream: a shutdown finds them here."""
+    running: set[Running] = field(default_factory=set)
+    """Every open stream: a shutdown finds them here."""
