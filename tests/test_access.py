@@ -154,8 +154,9 @@ async def test_a_good_key_comes_in_and_is_named_in_the_log(shown: str) -> None:
     assert "gw-" not in f"{logs}"
 
 
-async def test_who_is_refused_before_the_body_has_come_is_told_that_the_connection_ends() -> None:
-    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
+@pytest.mark.parametrize("more", ["", "Expect: 100-continue\r\n"])
+async def test_who_is_refused_before_the_body_has_come_is_told_that_the_connection_ends(more: str) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n{more}\r\n"
     async with open_pair(keys=KEYS) as client:
         stream = await trio.open_tcp_stream("127.0.0.1", client.base_url.port or 0)
         async with stream:
