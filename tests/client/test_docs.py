@@ -1,4 +1,4 @@
-"""docs/client.md is true: its help is the command's own, and its session was held."""
+"""What is written of the client is true: its help is the command's own, and its session was held."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ from .scripted import CLIENT, child_env
 if TYPE_CHECKING:
     import pytest
 
-DOCUMENT = (Path(CLIENT).parent / "docs" / "client.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```text\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
-HELP, SESSION, COMMANDS = BLOCKS
+
+def blocks(name: str) -> list[str]:
+    """The blocks of plain text in a document."""
+    document = (Path(CLIENT).parent / name).read_text(encoding="utf-8")
+    return re.findall(r"^```text\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+
+
+HELP, COMMANDS = blocks("docs/client.md")
+(SESSION,) = [text for text in blocks("README.md") if text.startswith("$ python client.py\n")]
 
 
 def without_reasoning(session: str) -> str:
