@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import h11
@@ -33,6 +34,16 @@ def settings(toml: str = "", *, keys: str | None = None, **environ: str) -> Sett
         variables["GATEWAY_API_KEYS_FILE"] = "keys.txt"
     files = {"gateway.toml": toml, "keys.txt": keys or ""}
     return load_settings(variables, read_text=files.__getitem__)
+
+
+def key_line(name: str, *options: str) -> str:
+    """The line of a key file for the key ``gw-<name>``."""
+    return " ".join([name, sha256(f"gw-{name}".encode()).hexdigest(), *options]) + "\n"
+
+
+def bearer(name: str) -> dict[str, str]:
+    """The header that shows the key ``gw-<name>``."""
+    return {"Authorization": f"Bearer gw-{name}"}
 
 
 def upstream_toml(*urls: str, model: str = "", upstream: str = "", server: str = "") -> str:

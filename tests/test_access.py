@@ -22,7 +22,9 @@ from trio_gateway.server.access import PUBLIC, admit_client
 from .support import (
     Client,
     ask,
+    bearer,
     chat,
+    key_line,
     open_gateway,
     open_pair,
     open_upstream,
@@ -41,22 +43,13 @@ if TYPE_CHECKING:
     from trio_gateway.engine.gateway import Gateway
 
 
-def line(name: str, *options: str) -> str:
-    """The line of a key file for the key ``gw-<name>``."""
-    return " ".join([name, sha256(f"gw-{name}".encode()).hexdigest(), *options]) + "\n"
-
-
 KEYS = (
-    line("anna", "metrics")
-    + line("bert", "models=default,other")
-    + line("cora", "expires=2020-01-01T00:00:00Z", "metrics")
-    + line("dora", "expires=2120-01-01T00:00:00Z")
+    key_line("anna", "metrics")
+    + key_line("bert", "models=default,other")
+    + key_line("cora", "expires=2020-01-01T00:00:00Z", "metrics")
+    + key_line("dora", "expires=2120-01-01T00:00:00Z")
 )
 TWO_MODELS = "[models.default]\n[models.mock-think]\n"
-
-
-def bearer(name: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer gw-{name}"}
 
 
 def routes(client: Client) -> Iterator[tuple[str, str]]:
@@ -228,7 +221,7 @@ async def test_a_key_of_ours_stays_here_unless_it_is_to_be_passed_on(way: str) -
 
 
 async def test_requests_a_minute() -> None:
-    async with open_pair(keys=line("anna", "rpm=2") + line("bert")) as client:
+    async with open_pair(keys=key_line("anna", "rpm=2") + key_line("bert")) as client:
         first, second, third = [
             await client.post(PATH, json=chat(), headers=bearer("anna")) for _ in range(3)
         ]
@@ -253,7 +246,7 @@ async def test_requests_a_minute() -> None:
 
 
 async def test_what_is_refused_for_another_reason_costs_nothing() -> None:
-    async with open_pair(keys=line("anna", "rpm=2", "models=default")) as client:
+    async with open_pair(keys=key_line("anna", "rpm=2", "models=default")) as client:
         for body in (chat(n=99), chat(model="other")):
             assert (await client.post(PATH, json=body, headers=bearer("anna"))).status_code in {400, 404}
         models = await client.get("/v1/models", headers=bearer("anna"))
@@ -267,7 +260,7 @@ async def test_tokens_a_minute_as_the_upstream_counts_them() -> None:
     )
     answer = answer.replace(b"%s", str(usage).replace("'", '"').encode())
     async with open_upstream(plays(answer)) as upstream:
-        keys = line("anna", "tpm=1000")
+        keys = key_line("anna", "tpm=1000")
         async with open_gateway(settings(UPSTREAM_URL=upstream.url, keys=keys)) as client:
             first = await client.post(PATH, json=chat(), headers=bearer("anna"))
             second = await client.post(PATH, json=chat(), headers=bearer("anna"))
@@ -284,7 +277,7 @@ async def test_tokens_are_estimated_where_nobody_counts_them() -> None:
     async with open_upstream(
         plays(text_answer("<think>", "word " * 100, "</think>", "four" * 25))
     ) as upstream:
-        keys = line("anna", "tpm=100000")
+        keys = key_line("anna", "tpm=100000")
         async with open_gateway(settings(UPSTREAM_URL=upstream.url, keys=keys)) as client:
             await ask(client, chat("c" * 400), **bearer("anna"))
             after = await client.get("/v1/models", headers=bearer("anna"))
@@ -293,7 +286,7 @@ async def test_tokens_are_estimated_where_nobody_counts_them() -> None:
 
 async def test_an_answer_nobody_waited_for_costs_what_had_come() -> None:
     slow = Options(port=0, tokens_per_second=2)
-    async with open_pair(keys=line("anna", "tpm=1000"), options=slow) as client:
+    async with open_pair(keys=key_line("anna", "tpm=1000"), options=slow) as client:
         headers = bearer("anna")
         async with client.stream("POST", PATH, json=chat("c" * 2000), headers=headers) as response:
             await anext(response.aiter_bytes())
@@ -304,7 +297,7 @@ async def test_an_answer_nobody_waited_for_costs_what_had_come() -> None:
 
 async def test_requests_at_a_time() -> None:
     slow = Options(port=0, first_token_delay=30)
-    async with open_pair(keys=line("anna", "concurrent=1"), options=slow) as client:
+    async with open_pair(keys=key_line("anna", "concurrent=1"), options=slow) as client:
         async with client.stream("POST", PATH, json=chat(), headers=bearer("anna")):
             refused = await client.post(PATH, json=chat(), headers=bearer("anna"))
         await until(lambda: client.app.gateway.active == 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,7 +15,9 @@ from .support import (
     HEAD,
     Answer,
     ask,
+    bearer,
     chat,
+    key_line,
     open_gateway,
     open_mock,
     open_pair,
@@ -38,14 +39,6 @@ if TYPE_CHECKING:
 
 BEGUN = HEAD + sse_chunk({"content": "<think>So.</think>One, "})
 REST = text_answer("two.").removeprefix(HEAD)
-
-
-def line(name: str, *options: str) -> str:
-    return " ".join([name, sha256(f"gw-{name}".encode()).hexdigest(), *options]) + "\n"
-
-
-def bearer(name: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer gw-{name}"}
 
 
 def in_two_parts(go_on: trio.Event) -> Script:
@@ -170,20 +163,20 @@ async def revoke(client: Client, keys: str | None) -> None:
 
 
 async def test_a_key_that_is_taken_out_opens_nothing_any_more() -> None:
-    async with open_pair(keys=line("anna") + line("bert")) as client:
-        await revoke(client, line("bert") + line("cora"))
+    async with open_pair(keys=key_line("anna") + key_line("bert")) as client:
+        await revoke(client, key_line("bert") + key_line("cora"))
         for name, status in (("anna", 401), ("bert", 200), ("cora", 200)):
             assert (await client.get("/v1/models", headers=bearer(name))).status_code == status
 
 
 async def test_an_idle_socket_ends_with_its_key() -> None:
     async with (
-        open_pair(keys=line("anna") + line("bert")) as client,
+        open_pair(keys=key_line("anna") + key_line("bert")) as client,
         open_socket(client, fields=bearer("anna")) as anna,
         open_socket(client, fields=bearer("bert")) as bert,
     ):
         assert (await anna.ask(chat())).output
-        await revoke(client, line("bert"))
+        await revoke(client, key_line("bert"))
         assert await anna.closed() == 1008
         assert (await bert.ask(chat())).output
 
@@ -192,12 +185,12 @@ async def test_an_idle_socket_ends_with_its_key() -> None:
 async def test_a_busy_socket_ends_after_its_answer(cancelled: bool) -> None:
     slow = Options(port=0, tokens_per_second=60)
     async with (
-        open_pair(keys=line("anna"), options=slow) as client,
+        open_pair(keys=key_line("anna"), options=slow) as client,
         open_socket(client, fields=bearer("anna")) as socket,
     ):
         await socket.send(chat())
         begun = await socket.until('"phase": "reasoning_summary"')
-        await revoke(client, line("bert"))
+        await revoke(client, key_line("bert"))
         if cancelled:
             await socket.send(CANCEL)
         answer = await socket.answer(*begun)
@@ -209,7 +202,7 @@ async def test_a_busy_socket_ends_after_its_answer(cancelled: bool) -> None:
 async def test_an_http_stream_runs_to_its_end_though_its_key_is_gone() -> None:
     slow = Options(port=0, tokens_per_second=60)
     async with (
-        open_pair(keys=line("anna"), options=slow) as client,
+        open_pair(keys=key_line("anna"), options=slow) as client,
         client.stream("POST", PATH, json=chat(), headers=bearer("anna")) as response,
     ):
         chunks = response.aiter_bytes()
@@ -222,22 +215,22 @@ async def test_an_http_stream_runs_to_its_end_though_its_key_is_gone() -> None:
 
 async def test_a_key_made_anew_under_its_old_name_is_another_key() -> None:
     async with (
-        open_pair(keys=line("anna")) as client,
+        open_pair(keys=key_line("anna")) as client,
         open_socket(client, fields=bearer("anna")) as socket,
     ):
-        await revoke(client, line("cora").replace("cora ", "anna "))
+        await revoke(client, key_line("cora").replace("cora ", "anna "))
         assert await socket.closed() == 1008
         assert (await client.get("/v1/models", headers=bearer("anna"))).status_code == 401
         assert (await client.get("/v1/models", headers=bearer("cora"))).status_code == 200
 
 
 async def test_a_key_that_stays_keeps_what_it_has_used() -> None:
-    async with open_pair(keys=line("anna", "rpm=3")) as client:
+    async with open_pair(keys=key_line("anna", "rpm=3")) as client:
         for _ in range(2):
             assert (await ask(client, chat(), **bearer("anna"))).output
-        await revoke(client, line("anna", "rpm=2"))
+        await revoke(client, key_line("anna", "rpm=2"))
         assert (await client.post(PATH, json=chat(), headers=bearer("anna"))).status_code == 429
-        await revoke(client, line("anna"))
+        await revoke(client, key_line("anna"))
         assert (await ask(client, chat(), **bearer("anna"))).output
 
 
@@ -245,7 +238,7 @@ async def test_sockets_that_nobody_asked_for_a_key_end_when_keys_are_asked_for()
     async with open_pair() as client, open_socket(client) as socket:
         await revoke(client, None)
         assert (await socket.ask(chat())).output
-        await revoke(client, line("anna"))
+        await revoke(client, key_line("anna"))
         assert await socket.closed() == 1008
         await revoke(client, None)
         assert (await ask(client, chat())).output
@@ -253,11 +246,11 @@ async def test_sockets_that_nobody_asked_for_a_key_end_when_keys_are_asked_for()
 
 async def test_a_socket_does_not_outlive_the_end_of_its_key() -> None:
     async with (
-        open_pair(keys=line("anna", "expires=2120-01-01T00:00:00Z")) as client,
+        open_pair(keys=key_line("anna", "expires=2120-01-01T00:00:00Z")) as client,
         open_socket(client, fields=bearer("anna")) as socket,
     ):
         assert (await socket.ask(chat())).output
-        await revoke(client, line("anna", "expires=2020-01-01T00:00:00Z"))
+        await revoke(client, key_line("anna", "expires=2020-01-01T00:00:00Z"))
         answer = await socket.ask(chat())
         assert answer.error is not None
         assert answer.error["code"] == "invalid_api_key"
@@ -273,7 +266,7 @@ async def test_a_socket_does_not_outlive_the_end_of_its_key() -> None:
 async def test_sighup(command: list[str], tmp_path: Path) -> None:
     config, keys = tmp_path / "gateway.toml", tmp_path / "keys.txt"
     config.write_text("[server]\napi_keys_file = 'keys.txt'\nstream_format = 'openai'\n")
-    keys.write_text(line("anna"))
+    keys.write_text(key_line("anna"))
     async with (
         running(command, GATEWAY_CONFIG=str(config)) as gateway,
         httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client,
@@ -286,12 +279,12 @@ async def test_sighup(command: list[str], tmp_path: Path) -> None:
             return [entry for entry in gateway.log if f'"event": "{event}"' in entry]
 
         assert (await status("anna"), await status("bert")) == (200, 401)
-        keys.write_text(line("anna") + "bert is no digest\n")
+        keys.write_text(key_line("anna") + "bert is no digest\n")
         gateway.process.send_signal(signal.SIGHUP)
         await until(lambda: bool(told("reload_refused")))
         assert "keys.txt:2: sha256: expected 64 hexadecimal digits" in told("reload_refused")[0]
         assert (await status("anna"), await status("bert")) == (200, 401)
-        keys.write_text(line("bert"))
+        keys.write_text(key_line("bert"))
         gateway.process.send_signal(signal.SIGHUP)
         await until(lambda: bool(told("reloaded")))
         assert (await status("anna"), await status("bert")) == (401, 200)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ..support import Client, Upstream, open_gateway, open_pair, open_upstream, plays, settings, text_answer
+from ..support import (
+    Client,
+    Upstream,
+    key_line,
+    open_gateway,
+    open_pair,
+    open_upstream,
+    plays,
+    settings,
+    text_answer,
+)
 from .beside import beside
 from .test_playground import comes_to, copied, facts, run_js, send, shown, wait_for
 
@@ -19,10 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-KEYS = "".join(
-    f"{name} {sha256(f'gw-{name}'.encode()).hexdigest()} {more}\n"
-    for name, more in [("anna", ""), ("bert", "models=mock-think")]
-)
+KEYS = key_line("anna") + key_line("bert", "models=mock-think")
 ASKS = "This gateway asks for a key. It is forgotten when this tab closes."
 KEPT = "Forgotten when this tab closes."
 REFUSED = "This gateway does not accept this key: it may be mistyped, expired or revoked."

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
     from .config.keyfile import ClientKey
 
-__all__ = ["KEY_PROTOCOL", "find_key", "is_loopback", "shown_key"]
+__all__ = ["find_key", "is_loopback", "key_protocols", "shown_key"]
 
-KEY_PROTOCOL: Final = "key."
-"""Opens the WebSocket subprotocol that a browser, which cannot set headers there, shows its key in."""
+_KEY_PROTOCOL: Final = "key."
+
+
+def key_protocols(offered: Iterable[str]) -> list[str]:
+    """Those of the WebSocket subprotocols *offered* that show a key: a browser cannot set headers there."""
+    return [each for each in offered if each.startswith(_KEY_PROTOCOL)]
 
 
 def shown_key(authorizations: Sequence[str], subprotocols: Sequence[str] = ()) -> str | None:
@@ -28,11 +32,11 @@ def shown_key(authorizations: Sequence[str], subprotocols: Sequence[str] = ()) -
     >>> shown_key(["Bearer abc"]), shown_key([], ["chat", "key.abc"]), shown_key(["Basic YTpi"])
     ('abc', 'abc', None)
     """
-    offered = [each.removeprefix(KEY_PROTOCOL) for each in subprotocols if each.startswith(KEY_PROTOCOL)]
+    offered = key_protocols(subprotocols)
     if len(authorizations) + len(offered) != 1:
         return None
     if offered:
-        return offered[0]
+        return offered[0].removeprefix(_KEY_PROTOCOL)
     scheme, _, key = authorizations[0].strip().partition(" ")
     return key.strip() if scheme.lower() == "bearer" else None
 

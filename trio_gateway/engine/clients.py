@@ -15,10 +15,10 @@ from ..core.errors import RequestError, error_for, no_such_model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Client", "Clients", "wrong_key"]
+__all__ = ["Client", "Clients"]
 
 
-def wrong_key() -> RequestError:
+def _wrong_key() -> RequestError:
     """The refusal of a client that shows no key, or none of ours: always the same, as it must not teach."""
     return RequestError(
         error_for("invalid_api_key", "No valid API key: send a header Authorization: Bearer YOUR_KEY.")
@@ -45,7 +45,7 @@ class Client:
             RequestError: 401 (the key is not good any more), 404 (not this model) or 429 (not now).
         """
         if self.revoked.is_set() or self.key.is_expired(_now()):
-            raise wrong_key()
+            raise _wrong_key()
         if not self.key.allows(model_id):
             raise no_such_model(model_id)
         refusal = self._allowance.refusal(trio.current_time())
@@ -69,7 +69,7 @@ class Client:
         return self._allowance.headers(trio.current_time())
 
 
-# Who calls where no keys are asked for.
+# Who calls where no keys are asked for; no key of a file has such an id.
 _ANYONE = ClientKey(id="", sha256=b"", metrics=True)
 
 
@@ -78,19 +78,14 @@ class Clients:
 
     def __init__(self, keys: Sequence[ClientKey] | None) -> None:
         self._clients: dict[str, Client] = {}
-        self._anyone: Client | None = None
         self.configure(keys)
 
     def configure(self, keys: Sequence[ClientKey] | None) -> None:
         """Go on with other keys. Who still has a key keeps what it has used; the others are revoked."""
-        old = [*self._clients.values(), *filter(None, [self._anyone])]
-        if keys is None:
-            self._anyone = self._anyone or Client(_ANYONE)
-        else:
-            self._anyone = None
-        self._clients = {key.id: self._kept(key) for key in keys or ()}
-        for client in old:
-            if client is not self._anyone and client is not self._clients.get(client.key.id):
+        old = self._clients
+        self._clients = {key.id: self._kept(key) for key in ((_ANYONE,) if keys is None else keys)}
+        for name, client in old.items():
+            if client is not self._clients.get(name):
                 client.revoked.set()
 
     def identify(self, shown: str | None) -> Client:
@@ -99,13 +94,13 @@ class Clients:
         Raises:
             RequestError: nobody who may come in.
         """
-        if self._anyone is not None:
-            return self._anyone
-        key = None
-        if shown is not None:
+        key: ClientKey | None = None
+        if _ANYONE.id in self._clients:
+            key = _ANYONE
+        elif shown is not None:
             key = find_key([client.key for client in self._clients.values()], shown, _now())
         if key is None:
-            raise wrong_key()
+            raise _wrong_key()
         return self._clients[key.id]
 
     def _kept(self, key: ClientKey) -> Client:

@@ -63,14 +63,18 @@ class Gateway:
 
     async def run(self) -> None:
         """Background work, until cancelled; closes the connection pools at the end."""
-        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
-            stack.push_async_callback(self._close_pools)
-            nursery.start_soon(self._list_models)
-            await self._drain.wait()
-            grace = self.config.server.graceful_timeout
-            await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))
-            for stream in list(self._running):
-                stream.cut()
+        async with AsyncExitStack() as pools:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._list_models)
+                    await self._drain.wait()
+                    grace = self.config.server.graceful_timeout
+                    await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))
+                    for stream in list(self._running):
+                        stream.cut()
+            finally:
+                for upstream in self._upstreams():
+                    pools.push_async_callback(upstream.aclose)
 
     async def reload(self, settings: Settings) -> None:
         """Go on under *settings*. What runs keeps those it began under, except that keys may be revoked."""
@@ -115,11 +119,6 @@ class Gateway:
                 nursery.start_soon(self.catalogue.run)
                 await self._renewed.wait()
                 nursery.cancel_scope.cancel()
-
-    async def _close_pools(self) -> None:
-        async with AsyncExitStack() as stack:
-            for upstream in self._upstreams():
-                stack.push_async_callback(upstream.aclose)
 
     def drain(self) -> None:
         """Take no more requests; what runs may finish within the grace time and is then ended."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from quart.asgi import ASGIWebsocketConnection
 from quart_trio.asgi import TrioASGIWebsocketConnection
 
-from ..core.access import KEY_PROTOCOL, shown_key
+from ..core.access import key_protocols, shown_key
 from ..core.errors import RequestError, error_for
 from .chat import header_format
 from .conversation import Conversation
@@ -95,8 +95,8 @@ async def talk(
     headers = {"X-Request-Id": request_id}
     if fixed_format is not None:  # else each request may choose
         headers["X-Stream-Format"] = fixed_format
-    shown = [each for each in websocket.requested_subprotocols if each.startswith(KEY_PROTOCOL)]
-    await websocket.accept(headers, shown[0] if shown else None)
+    subprotocol = next(iter(key_protocols(websocket.requested_subprotocols)), None)
+    await websocket.accept(headers, subprotocol)
     conversation = Conversation(
         gateway,
         cast("dict[str, Wire]", websocket.scope)[_WIRE],
