@@ -89,8 +89,20 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     """A client that takes nothing for this long is cut off."""
     graceful_timeout: Seconds = 30.0
     """Time running streams get to finish after SIGTERM."""
-    max_body: Count = 1_048_576
+    max_body: Count = 33_554_432
     """Largest request body."""
+    max_bodies: Count = 268_435_456
+    """All request bodies in flight together; beyond it 503 ``overloaded``."""
+    max_event: Count = 16_777_216
+    """Largest event of an upstream."""
+    max_answer: Count = 16_777_216
+    """Largest answer that is gathered whole (``"stream": false``); beyond it 502 ``answer_too_large``."""
+    max_held: Count = 268_435_456
+    """Large events and gathered answers of all requests together; beyond it 502 ``answer_too_large``."""
+    allowed_hosts: tuple[Host, ...] = ()
+    """Names, besides the usual local ones, that ``Host`` may bear where the gateway listens on loopback."""
+    learn_start: bool = True
+    """Whether answers may teach that a model's text begins inside reasoning."""
     max_streams: Count = 2000
     """Streams at a time; one more is refused with 503 ``overloaded``."""
     allow_unlisted: bool = True
@@ -145,9 +157,11 @@ class UpstreamConfig(_Section, frozen=True, kw_only=True):
     connect_timeout: Seconds = 5.0
     first_event_timeout: Seconds = 120.0
     """From the request's start to the first event."""
+    queue_timeout: Seconds = 600.0
+    """The same while the upstream sends comments: it queues the request."""
     idle_timeout: Seconds = 60.0
     """Longest silence between two events; comments do not count as events."""
-    max_concurrency: Count = 512
+    max_concurrency: Count = 2000
     """Requests at a time; one more is shed with 503 ``overloaded``."""
     max_attempts: Count = 2
     """Tries a request makes here, the first included."""
