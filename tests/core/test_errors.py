@@ -127,3 +127,44 @@ def test_a_key_is_neither_hidden_from_the_redaction_nor_halved_by_the_cut() -> N
 def test_redact() -> None:
     assert redact("a sk-1 b sk-12 c", ("sk-1", "", "sk-12")) == "a *** b *** c"
     assert redact("nothing", ()) == "nothing"
+
+
+KEY = "sk-proj-0123456789"
+CLIENT_KEY = "gw-" + "aB3_-" * 8 + "xyz"
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "left"),
+    [
+        (f"({KEY}){KEY}", [KEY], "(***)***"),
+        # cut in the middle
+        ("bad key sk-proj-01234", [KEY], "bad key ***"),
+        ("bad key sk-pro", [KEY], "bad key ***"),
+        ("bad key sk-pr", [KEY], "bad key sk-pr"),
+        ("sk-proj-01234 is bad", [KEY], "sk-proj-01234 is bad"),
+        # short ones are words
+        ("none of these, xnone, none-such", ["none"], "*** of these, xnone, none-such"),
+        ("x axle (x)", ["x"], "*** axle (***)"),
+        ("1234567 a1234567", ["1234567"], "*** a1234567"),
+        ("12345678 a12345678", ["12345678"], "*** a***"),
+        # keys of the gateway's own making need not be known
+        (f"{CLIENT_KEY},", [], "***,"),
+        (CLIENT_KEY[:-1], [], CLIENT_KEY[:-1]),
+    ],
+)
+def test_what_of_a_key_is_redacted(text: str, secrets: list[str], left: str) -> None:
+    assert redact(text, secrets) == left
+
+
+@given(st.text(), st.text(), st.integers(0, 60))
+def test_a_text_that_is_cut_anywhere_shows_no_more_of_a_key_than_its_makers_prefix(
+    before: str, after: str, cut: int
+) -> None:
+    assert KEY[:6] not in redact(f"{before}{KEY}{after}"[:cut], [KEY]).replace(after, "")
+
+
+def test_every_field_of_an_error_is_redacted() -> None:
+    error = ApiError(f"m {KEY}", f"c{KEY}", f"{KEY}t", 400, f"messages[0].{KEY}", 1.0)
+    assert error.redacted([KEY]) == ApiError("m ***", "c***", "***t", 400, "messages[0].***", 1.0)
+    bare = ApiError("m", None, "t", 400)
+    assert bare.redacted([KEY]) == bare

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .config.keyfile import ClientKey
 
-__all__ = ["find_key", "is_loopback", "key_protocols", "shown_key"]
+__all__ = ["find_key", "is_loopback", "key_protocols", "secrets_of", "shown_key"]
 
 _KEY_PROTOCOL: Final = "key."
 
@@ -39,6 +39,17 @@ def shown_key(authorizations: Sequence[str], subprotocols: Sequence[str] = ()) -
         return offered[0].removeprefix(_KEY_PROTOCOL)
     scheme, _, key = authorizations[0].strip().partition(" ")
     return key.strip() if scheme.lower() == "bearer" else None
+
+
+def secrets_of(authorization: str | None) -> tuple[str, ...]:
+    """What of the value of an ``Authorization`` header must not be shown: all of it, and it without its scheme.
+
+    >>> secrets_of("Bearer abc"), secrets_of("abc"), secrets_of(None)
+    (('Bearer abc', 'abc'), ('abc',), ())
+    """
+    value = (authorization or "").strip()
+    _, _, credentials = value.partition(" ")
+    return tuple(filter(None, (value, credentials.strip())))
 
 
 def find_key(keys: Iterable[ClientKey], shown: str, now: datetime) -> ClientKey | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx
 import trio
 
+from ..core.access import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
 from ..core.chunks import InbandError, describe_http_error
 from ..core.faults import Fault, fault_of_error, fault_of_transport
@@ -24,7 +25,7 @@ from ..core.model_list import parse_model_ids
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
     import httpcore
 
@@ -58,6 +59,10 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
     def of(cls, code: str, message: str) -> UpstreamFailure:
         """A fault of the connection or of the stream's form."""
         return cls(fault_of_transport(code, message))
+
+    def redacted(self, secrets: Sequence[str]) -> UpstreamFailure:
+        """The same failure, its error without *secrets*."""
+        return UpstreamFailure(self.fault.redacted(secrets))
 
 
 class UpstreamAnswer:
@@ -153,7 +158,9 @@ class Upstream:
             UpstreamFailure: no connection, an error status, or a body of a kind we cannot read.
         """
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if authorization is not None and not self._own_key:
+        if self._own_key:
+            authorization = None
+        if authorization is not None:
             headers["Authorization"] = authorization
         async with self._in_use():
             response = await self._send("POST", "/chat/completions", headers=headers, content=body)
@@ -166,6 +173,8 @@ class Upstream:
                     yield UpstreamAnswer(response, chunks)
                 finally:
                     await chunks.aclose()
+            except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
+                raise failure.redacted(secrets_of(authorization)) from failure
             finally:
                 await response.aclose()
 
