@@ -245,12 +245,13 @@ async def test_requests_a_minute() -> None:
         assert (await ask(client, chat(), **bearer("bert"))).output
 
 
-async def test_what_is_refused_for_another_reason_costs_nothing() -> None:
-    async with open_pair(keys=key_line("anna", "rpm=2", "models=default")) as client:
+async def test_a_body_that_is_refused_costs_a_request_and_no_tokens() -> None:
+    async with open_pair(keys=key_line("anna", "rpm=3", "tpm=1000", "models=default")) as client:
         for body in (chat(n=99), chat(model="other")):
             assert (await client.post(PATH, json=body, headers=bearer("anna"))).status_code in {400, 404}
         models = await client.get("/v1/models", headers=bearer("anna"))
-    assert models.headers["x-ratelimit-remaining-requests"] == "2"
+    assert models.headers["x-ratelimit-remaining-requests"] == "1"
+    assert models.headers["x-ratelimit-remaining-tokens"] == "1000"
 
 
 async def test_tokens_a_minute_as_the_upstream_counts_them() -> None:
@@ -265,8 +266,8 @@ async def test_tokens_a_minute_as_the_upstream_counts_them() -> None:
             first = await client.post(PATH, json=chat(), headers=bearer("anna"))
             second = await client.post(PATH, json=chat(), headers=bearer("anna"))
             third = await client.post(PATH, json=chat(), headers=bearer("anna"))
-    assert first.headers["x-ratelimit-remaining-tokens"] == "1000"
-    assert 100 <= int(second.headers["x-ratelimit-remaining-tokens"]) <= 110
+    assert first.headers["x-ratelimit-remaining-tokens"] == "997"  # its prompt is reserved
+    assert 97 <= int(second.headers["x-ratelimit-remaining-tokens"]) <= 107
     assert third.status_code == 429
     assert "1000 tokens a minute" in third.json()["error"]["message"]
     assert 40 <= int(third.headers["retry-after"]) <= 49  # 800 of 1000 are missing

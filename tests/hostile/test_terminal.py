@@ -42,7 +42,7 @@ class FakeTerminal(io.StringIO):
 def shown(chunks: list[bytes], **options: bool) -> str:
     """What the client writes to a terminal for an answer that arrives in these pieces."""
     before = sys.stdout, sys.stderr
-    terminal = sys.stdout = sys.stderr = FakeTerminal()  # type: ignore[assignment]
+    terminal = sys.stdout = sys.stderr = FakeTerminal()
     try:
         screen, decoder, answer = Screen(Namespace(**{**OPTIONS, **options})), SSEDecoder(), Answer()
         for chunk in chunks:

@@ -62,6 +62,9 @@ class Metrics:
             registry, "gateway_requests", "Chat requests by outcome.", "model", "outcome"
         )
         self.tokens = _counter(registry, "gateway_tokens", "Tokens as upstreams count them.", "model", "type")
+        self.usage_ignored = _counter(
+            registry, "gateway_usage_ignored", "Answers whose usage held no numbers of tokens.", "upstream"
+        )
         self.phase_seconds = Histogram(
             "gateway_phase_seconds", "Time spent in a phase.", ["phase"], registry=registry, buckets=_PHASE
         )

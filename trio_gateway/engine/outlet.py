@@ -109,12 +109,12 @@ class Outlet:
                     if self._summarised in {None, event.index}:
                         self._summarised = event.index
                         self._summarizer.feed(event.text)
-                    self._report.characters += len(event.text)
+                    self._report.charge.add_output(event.text)
                     thoughts.append(event)
                 case Usage(usage):
-                    self._report.usage = usage
+                    self._report.count_usage(usage)
                 case OutputDelta(text=text):
-                    self._report.count_piece(len(text))
+                    self._report.count_piece(text)
                     output.append(event)
                 case OutputExtra():
                     self._report.count_piece()
@@ -134,6 +134,7 @@ class Outlet:
 
     async def finish(self) -> None:
         """The answer is complete: token counts, if there are any, and the end."""
+        self._report.settle()  # before its last event: the client's next request may follow at once
         usage = [Usage(self._report.usage)] if self._report.usage else []
         await self._end([*usage, Done()])
 
@@ -145,6 +146,7 @@ class Outlet:
         elif not self._ended:
             self._opening.fail()
             self._report.outcome, self._report.error_class = "error", error.error_class
+            self._report.settle()
             await self._end([Failure(error, self._report.phase), Done()])
 
     def close(self) -> None:
@@ -155,6 +157,7 @@ class Outlet:
     async def restart(self) -> None:
         """Another attempt begins; its reasoning starts anew."""
         self._summarizer.restart()
+        self._report.restart()
         self._undelivered = []
         self._finished = 0
         self._summarised = None

@@ -61,9 +61,11 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
     cleanup.append(lambda: report.close(gateway.metrics, model_label=gateway.catalogue.label(report.model)))
     g.stream_format = path_format or gateway.config.server.stream_format
     try:
+        report.charge.arrive()
         chat = await _read(request, path_format)
         report.read(chat)
-        admission = gateway.admit(chat, g.client)
+        await report.charge.weigh(chat)
+        admission = gateway.admit(chat, report.charge)
     except RequestError as error:
         report.refuse(error.error.code)
         raise

@@ -146,9 +146,11 @@ class Conversation:
         with self._reported() as report:
             async with self._floor:
                 try:
+                    report.charge.arrive()
                     chat = parse_chat_request(body)
                     report.read(chat)
-                    admission = self._gateway.admit(chat, self._client)
+                    await report.charge.weigh(chat)
+                    admission = self._gateway.admit(chat, report.charge)
                 except RequestError as refused:
                     report.refuse(refused.error.code)
                     await self._fail(self._encoder(chat, report), refused.error, report)
