@@ -229,7 +229,9 @@ def test_no_minute_has_more_than_two_minutes_worth_and_waiting_helps(limit: int,
 
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 2000)), max_size=30))
-def test_waiting_for_tokens_as_long_as_was_said_is_enough(limit: int, requests: list[tuple[int, int]]) -> None:
+def test_waiting_for_tokens_as_long_as_was_said_is_enough(
+    limit: int, requests: list[tuple[int, int]]
+) -> None:
     limits, now = allowance(tpm=limit), 0.0
     for tokens, cost in requests:
         wait = ask(limits, now, tokens)
@@ -319,7 +321,9 @@ def test_the_balance_holds_in_every_order_of_calls(calls: list[tuple[int, str, i
 
 
 @given(CALLS, st.lists(st.floats(0, 30, allow_subnormal=False), min_size=60, max_size=60))
-def test_no_order_of_calls_gives_more_than_the_limits(calls: list[tuple[int, str, int]], pauses: list[float]) -> None:
+def test_no_order_of_calls_gives_more_than_the_limits(
+    calls: list[tuple[int, str, int]], pauses: list[float]
+) -> None:
     """Over time, with changes of the key: never more than is allowed, and a minute without debt fills all."""
     limits, requests, now = allowance(**LIMITS), [Expected() for _ in range(4)], 0.0
     for (which, call, number), pause in zip(calls, pauses, strict=False):

@@ -135,7 +135,11 @@ def test_a_key_that_a_cut_has_halved_is_redacted_all_the_same() -> None:
     key = "sk-secret-0123456789"
     told = InbandError("m" * 505 + key, "c" * 118 + key[:10], "t", "p" * 118 + key[:10], 400)
     error = fault_of_error(told, own_key=True, secrets=(key,)).error
-    assert (error.message, error.code, error.param) == ("m" * 505 + "***", "c" * 118 + "***", "p" * 118 + "***")
+    assert (error.message, error.code, error.param) == (
+        "m" * 505 + "***",
+        "c" * 118 + "***",
+        "p" * 118 + "***",
+    )
 
 
 def test_a_fault_is_redacted_with_its_error() -> None:

@@ -334,7 +334,10 @@ HOST_NAME = "a host name or an address without scheme and port, such as gateway.
         ({"LOG_LEVEL": "loud"}, f'LOG_LEVEL: expected one of {LEVELS}, found "loud"'),
         ({"LOG_FORMAT": "xml"}, 'LOG_FORMAT: expected one of text, json, found "xml"'),
         ({"ALLOWED_HOSTS": "*"}, f'ALLOWED_HOSTS: server.allowed_hosts[0]: expected {HOST_NAME}, found "*"'),
-        ({"ALLOWED_HOSTS": "a, b c"}, f'ALLOWED_HOSTS: server.allowed_hosts[1]: expected {HOST_NAME}, found "b c"'),
+        (
+            {"ALLOWED_HOSTS": "a, b c"},
+            f'ALLOWED_HOSTS: server.allowed_hosts[1]: expected {HOST_NAME}, found "b c"',
+        ),
         ({"ALLOWED_HOSTS": "a,"}, f'ALLOWED_HOSTS: server.allowed_hosts[1]: expected {HOST_NAME}, found ""'),
         (
             {"ALLOWED_HOSTS": "a\n"},
@@ -548,7 +551,8 @@ def test_allowed_hosts_of_file_and_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "*", "*.lan", "http://gateway", "gateway:80", "127.0.0.1:80", "a b", "a/b", "a..b", "a" * 254]
+    "name",
+    ["", "*", "*.lan", "http://gateway", "gateway:80", "127.0.0.1:80", "a b", "a/b", "a..b", "a" * 254],
 )
 def test_an_allowed_host_is_a_name_alone(name: str) -> None:
     found = name if len(name) < 60 else name[:59] + "…"

@@ -66,11 +66,23 @@ def test_the_content_of_a_message(content: object, tokens: int) -> None:
 
 def test_all_that_reaches_the_model_is_counted() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "a" * 4000}}
-    tools = [{"type": "function", "function": {"name": f"f{i}", "description": "x" * 1000}} for i in range(900)]
+    tools = [
+        {"type": "function", "function": {"name": f"f{i}", "description": "x" * 1000}} for i in range(900)
+    ]
     assert 1000 <= estimate_tokens({"messages": [{"role": "assistant", "tool_calls": [call]}]}) <= 1020
-    assert 1000 <= estimate_tokens({"messages": [{"role": "tool", "content": "a" * 4000, "name": "f"}]}) <= 1002
+    assert (
+        1000 <= estimate_tokens({"messages": [{"role": "tool", "content": "a" * 4000, "name": "f"}]}) <= 1002
+    )
     assert 225_000 <= estimate_tokens(body("hi", tools=tools)) <= 240_000
-    for field in ("functions", "documents", "response_format", "system", "grammar", "chat_template_kwargs", "x"):
+    for field in (
+        "functions",
+        "documents",
+        "response_format",
+        "system",
+        "grammar",
+        "chat_template_kwargs",
+        "x",
+    ):
         for value in ("a" * 4000, ["a" * 4000], {"a": ["a" * 4000]}, {"a" * 4000: 1}):
             assert 1000 <= estimate_tokens(body("", **{field: value})) <= 1004, field
 
@@ -83,7 +95,9 @@ def test_what_no_model_reads_is_not() -> None:
 
 
 def test_a_picture_costs_the_same_in_any_size() -> None:
-    assert estimate_tokens(body([{"type": "image_url", "image_url": {"url": ""}}])) == estimate_tokens(body([IMAGE]))
+    assert estimate_tokens(body([{"type": "image_url", "image_url": {"url": ""}}])) == estimate_tokens(
+        body([IMAGE])
+    )
 
 
 texts = st.text(st.characters() | st.sampled_from("漢字かなé😀\ud800"))
@@ -117,7 +131,9 @@ def test_a_tools_definition_is_about_its_json(value: object) -> None:
     assert 0 <= estimate <= max(text_weight(written), TWELFTHS) * 2 + TWELFTHS * 2
 
 
-@pytest.mark.parametrize("text", ["a" * 32 * MIB, "ж" * 16 * MIB, "漢" * 11 * MIB, "a漢" * 8 * MIB, "😀" * 8 * MIB])
+@pytest.mark.parametrize(
+    "text", ["a" * 32 * MIB, "ж" * 16 * MIB, "漢" * 11 * MIB, "a漢" * 8 * MIB, "😀" * 8 * MIB]
+)
 def test_the_largest_body_is_estimated_in_short_steps(text: str) -> None:
     steps = len(list(weights(body(text))))
     assert steps == (1 if text.isascii() else 1 + math.ceil(len(text) / MIB))

@@ -72,7 +72,9 @@ json = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*NAMES, "completion_tokens_details", "other"]), json))
-def test_whatever_an_upstream_reports_costs_a_number_of_tokens_or_is_not_believed(usage: dict[str, Any]) -> None:
+def test_whatever_an_upstream_reports_costs_a_number_of_tokens_or_is_not_believed(
+    usage: dict[str, Any],
+) -> None:
     counts = read_usage(usage)
     if counts is not None:
         cost = counts.cost(estimated_input=5, estimated_output=5)

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from argparse import Namespace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,7 +56,7 @@ def shown(chunks: list[bytes], **options: bool) -> str:
 
 def cut(body: bytes, places: set[int]) -> list[bytes]:
     bounds = [0, *sorted(place % (len(body) + 1) for place in places), len(body)]
-    return [body[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [body[start:end] for start, end in pairwise(bounds)]
 
 
 texts = st.text(st.sampled_from(EVIL) | st.sampled_from("[]0123456789;m\\ ab\n\t"), min_size=1)
@@ -103,8 +104,12 @@ HEALTH = {
         EVIL: {"state": EVIL, "failure_rate": 0.0, "calls": 0, "in_flight": 0, "last_error_class": EVIL}
     },
 }
-ERROR = {"error": {name: EVIL for name in ("message", "type", "param", "code", "status", "phase", "request_id")}}
-MARKUP = f"**{EVIL}** [a](http://x/{EVIL}) `{EVIL}` &#x202e;&#8294;&#27;\n```{EVIL}\n{EVIL}\n```\n| {EVIL} | b |\n|--|--|\n"
+FIELDS = ("message", "type", "param", "code", "status", "phase", "request_id")
+ERROR = {"error": dict.fromkeys(FIELDS, EVIL)}
+MARKUP = (
+    f"**{EVIL}** [a](http://x/{EVIL}) `{EVIL}` &#x202e;&#8294;&#27;\n```{EVIL}\n{EVIL}\n```\n"
+    f"| {EVIL} | b |\n|--|--|\n"
+)
 STREAM = answer_bytes(EVIL, MARKUP, reasoning=[EVIL])
 NO_JSON = {"error": {"message": "x"}, "choices": EVIL}
 
@@ -126,7 +131,10 @@ PLAYED: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "error in the stream as json": (OK_HEAD + error_frame(EVIL, EVIL), ("--json",)),
     "page": (http(f"502 {EVIL[:3]}", EVIL.encode(), "Retry-After: 1\x1b[2J"), ()),
     "no gateway": (OK_HEAD + b"data: " + json_bytes(NO_JSON) + b"\n\n", ()),
-    "one object": (http("200 OK", json_bytes({"choices": [{"message": {"content": EVIL}}]})), ("--no-stream",)),
+    "one object": (
+        http("200 OK", json_bytes({"choices": [{"message": {"content": EVIL}}]})),
+        ("--no-stream",),
+    ),
     "health": (http("200 OK", json_bytes(HEALTH)), ("--health", "-v")),
     "health as json": (http("200 OK", json_bytes(HEALTH)), ("--health", "--json")),
     "health raw": (http("200 OK", json_bytes(HEALTH)), ("--health", "--raw")),

@@ -89,7 +89,9 @@ def with_usage(usage: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens", "total_tokens"])
-@pytest.mark.parametrize("value", ["-1", "-1e9", "1" + "0" * 30, "1000000001", "NaN", "Infinity", "1.5", '"9"', "true"])
+@pytest.mark.parametrize(
+    "value", ["-1", "-1e9", "1" + "0" * 30, "1000000001", "NaN", "Infinity", "1.5", '"9"', "true"]
+)
 async def test_a_number_that_is_none_of_tokens_is_ignored_and_counted(name: str, value: str) -> None:
     counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), "5") | {name: value}
     usage = "{" + ", ".join(f'"{each}": {count}' for each, count in counts.items()) + "}"
@@ -279,7 +281,9 @@ async def post(client: Client, content: bytes, **headers: str) -> httpx.Response
         (json.dumps(chat(model="none")).encode(), {}, 404),
     ],
 )
-async def test_a_refused_body_counts_as_a_request(content: bytes, headers: dict[str, str], status: int) -> None:
+async def test_a_refused_body_counts_as_a_request(
+    content: bytes, headers: dict[str, str], status: int
+) -> None:
     toml = "[server]\nmax_body = 1000\nallow_unlisted = false\n"
     async with limited(plays(text_answer("hi")), "rpm=3", toml=toml) as (client, _):
         answers = [await post(client, content, **headers) for _ in range(5)]
@@ -298,18 +302,17 @@ async def test_a_refused_message_counts_as_a_request() -> None:
     assert [error and error["status"] for error in errors] == [400, 400, 429]
 
 
-async def test_what_is_refused_for_the_moment_does_not_count() -> None:
-    toml = "[server]\nmax_streams = 1\n"
-    async with limited(plays(HELD, hold=True), "rpm=4", "concurrent=1") as (client, _):
-        async with client.stream("POST", PATH, json=chat(), headers=ANNA):
-            answers = [await client.post(PATH, json=chat(), headers=ANNA) for _ in range(3)]
-            assert [answer.status_code for answer in answers] == [429] * 3
-            assert await left(client, "requests") == 3
-    async with limited(plays(HELD, hold=True), "rpm=4", toml=toml) as (client, _):
-        async with client.stream("POST", PATH, json=chat(), headers=ANNA):
-            answers = [await client.post(PATH, json=chat(), headers=ANNA) for _ in range(3)]
-            assert [answer.status_code for answer in answers] == [503] * 3
-            assert await left(client, "requests") == 3
+@pytest.mark.parametrize(
+    ("limit", "toml", "status"), [("concurrent=1", "", 429), ("tpm=999", "[server]\nmax_streams = 1\n", 503)]
+)
+async def test_what_is_refused_for_the_moment_does_not_count(limit: str, toml: str, status: int) -> None:
+    async with (
+        limited(plays(HELD, hold=True), "rpm=4", limit, toml=toml) as (client, _),
+        client.stream("POST", PATH, json=chat(), headers=ANNA),
+    ):
+        answers = [await client.post(PATH, json=chat(), headers=ANNA) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [status] * 3
+        assert await left(client, "requests") == 3
 
 
 async def test_many_bad_bodies_at_once_get_no_further_than_the_limit() -> None:

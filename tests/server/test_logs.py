@@ -51,7 +51,16 @@ def test_any_value_is_one_harmless_line_and_can_be_read_back(value: str) -> None
 
 
 def test_the_fields_of_a_text_line_begin_with_what_matters() -> None:
-    fields = {"timestamp": "t", "level": "info", "logger": "n", "a": 1, "b": None, "c": "x y", "d": 0.5, "f": ""}
+    fields = {
+        "timestamp": "t",
+        "level": "info",
+        "logger": "n",
+        "a": 1,
+        "b": None,
+        "c": "x y",
+        "d": 0.5,
+        "f": "",
+    }
     line = line_of("text", **fields)
     assert line == 'timestamp=t level=info logger=n event=e a=1 b=null c="x y" d=0.5 f=""'
 
@@ -95,7 +104,9 @@ structlog.get_logger("n").info("e", path="a b")
 def logged(environ: Mapping[str, str], *, on_terminal: bool) -> str:
     """What a process of its own logs, on a terminal or into a pipe."""
     parent, child = pty.openpty() if on_terminal else os.pipe()
-    with subprocess.Popen([sys.executable, "-c", LOG_ONE], stderr=child, env={**os.environ, **environ}) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", LOG_ONE], stderr=child, env={**os.environ, **environ}
+    ) as process:
         if not on_terminal:
             os.close(child)
         assert process.wait(20) == 0

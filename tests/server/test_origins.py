@@ -110,7 +110,9 @@ def test_own_names(host: str, own: bool) -> None:
     assert is_own_name(host, own="Gateway.lan", hosts=hosts, origins=origins) is own
 
 
-@pytest.mark.parametrize("name", ["one", "a.local", "x.internal", "chat.localhost", "10.0.0.1", "gateway.lan"])
+@pytest.mark.parametrize(
+    "name", ["one", "a.local", "x.internal", "chat.localhost", "10.0.0.1", "gateway.lan"]
+)
 def test_any_name_may_be_allowed_and_only_that_one(name: str) -> None:
     for hosts in ((), (name,)):
         assert is_own_name(f"{name}:80", own="127.0.0.1", hosts=hosts, origins=()) is bool(hosts)

@@ -42,7 +42,7 @@ def shown_key(authorizations: Sequence[str], subprotocols: Sequence[str] = ()) -
 
 
 def secrets_of(authorization: str | None) -> tuple[str, ...]:
-    """What of the value of an ``Authorization`` header must not be shown: all of it, and it without its scheme.
+    """The secrets in the value of an ``Authorization`` header: all of it, and it without its scheme.
 
     >>> secrets_of("Bearer abc"), secrets_of("abc"), secrets_of(None)
     (('Bearer abc', 'abc'), ('abc',), ())

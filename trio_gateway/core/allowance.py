@@ -3,10 +3,10 @@
 Each limit a minute is a bucket that holds a minute's worth and fills evenly, which is how OpenAI's limits
 work and what their headers show.
 
-A request takes from the bucket of requests when it arrives: before its body is read, so that bodies which are
-refused count as well. When it is admitted, it reserves its estimated input in the bucket of tokens, and when it
-is over that is settled by its real cost. No answer's length is known beforehand: it may take the bucket below
-nothing, and the client's next request waits until it has filled again.
+A request takes from the bucket of requests when it arrives: before its body is read, so that bodies which
+are refused count as well. When it is admitted, it reserves its estimated input in the bucket of tokens, and
+at its end that is settled by its real cost. No answer's length is known beforehand: it may take the bucket
+below nothing, and the client's next request waits until it has filled again.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ class Claim:
 
 
 class Allowance:
-    """One client's limits, as far as its key names any. Instants are seconds of any one clock.
+    """Rate limits of one client, as far as its key names any. Instants are seconds of any one clock.
 
-    A request's calls are ``arrive``, ``check``, then ``withdraw`` or ``begin``, then ``settle`` and ``end`` in
-    either order. Each acts at most once for a claim, and only after those before it: whatever order the ends
-    of a request come in, nothing is given back twice.
+    The calls for a request are ``arrive``, ``check``, then ``withdraw`` or ``begin``, then ``settle`` and
+    ``end`` in either order. Each acts at most once for a claim, and only after those before it: whatever
+    order the ends of a request come in, nothing is given back twice.
     """
 
     def __init__(self, key: ClientKey, now: float) -> None:
@@ -120,8 +120,8 @@ class Allowance:
     def check(self, claim: Claim, tokens: int, now: float) -> ApiError | None:
         """Why a request with an input of so many *tokens* may not begin now; None: it may.
 
-        An error without ``retry_after`` refuses it for good, as it is larger than all that the client may have.
-        Such a request is not given back.
+        An error without ``retry_after`` refuses it for good, as it is larger than all that the client may
+        have. Such a request is not given back.
         """
         if self._tokens is not None and tokens > self._tokens.limit:
             if claim.stage is Stage.ARRIVED:
@@ -132,7 +132,8 @@ class Allowance:
             message = f"Rate limit reached for this key: {many} request{'s' * (many > 1)} at a time."
             return error_for("rate_limit_exceeded", message, retry_after=_PAUSE)
         if self._tokens is not None and (wait := self._tokens.until(max(1, tokens), now)):
-            return _too_many(f"{self._tokens.limit} tokens a minute, and this request needs about {tokens}", wait)
+            what = f"{self._tokens.limit} tokens a minute, and this request needs about {tokens}"
+            return _too_many(what, wait)
         return None
 
     def begin(self, claim: Claim, tokens: int, now: float) -> None:
@@ -187,8 +188,8 @@ def _too_many(what: str, wait: float) -> ApiError:
 
 def _too_large(limit: int, tokens: int) -> ApiError:
     message = (
-        f"Request too large for this key: about {tokens} tokens of input, and the limit is {limit} tokens a minute;"
-        " send less, as waiting does not help."
+        f"Request too large for this key: about {tokens} tokens of input, and the limit is {limit} tokens"
+        " a minute; send less, as waiting does not help."
     )
     return error_for("rate_limit_exceeded", message)
 

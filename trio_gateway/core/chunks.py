@@ -87,8 +87,8 @@ def parse_chunk(data: str) -> Chunk | InbandError:
     """Read the data of one event (not ``[DONE]``).
 
     Raises:
-        ProtocolError: it is not strict JSON (but ``NaN`` passes as None in ``logprobs`` and ``usage``), or has
-            no known shape.
+        ProtocolError: it is not strict JSON (but ``NaN`` passes as None in ``logprobs`` and ``usage``), or
+            has no known shape.
     """
     try:
         value = _parsed(data)

@@ -62,7 +62,7 @@ def estimate_tokens(body: Mapping[str, Any]) -> int:
 
 
 def weights(body: Mapping[str, Any]) -> Iterator[int]:
-    """Weights of the parts of *body*, in steps of a few milliseconds: a caller may let others run in between."""
+    """Weights of the parts of *body*, in steps of a few milliseconds: others may run in between."""
     material = _Material()
     for message in body["messages"]:
         material.add_message(message)

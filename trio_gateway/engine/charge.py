@@ -20,7 +20,7 @@ __all__ = ["Charge"]
 
 
 class Charge:
-    """One request's part of what its *client* may use. Every method after the end of its stage does nothing."""
+    """One request's part of what its *client* may use. A call that comes too late does nothing."""
 
     def __init__(self, client: Client) -> None:
         self.client = client

@@ -125,6 +125,10 @@ class Report:
         if self._unbelievable is not None:
             metrics.usage_ignored.labels(self._unbelievable).inc()
         counts = self._counts
-        for kind, count in (("input", counts.input), ("output", counts.output), ("reasoning", counts.reasoning)):
+        for kind, count in (
+            ("input", counts.input),
+            ("output", counts.output),
+            ("reasoning", counts.reasoning),
+        ):
             if count:
                 metrics.tokens.labels(model_label, kind).inc(count)

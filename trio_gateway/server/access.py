@@ -72,9 +72,10 @@ def _check_name(server: ServerConfig, request: Request | Websocket) -> None:
 
 
 def _unknown_name(host: str) -> str:
+    shown = dumps(clean_text(host, _SHOWN_HOST))
     return (
-        f"The gateway listens on loopback and does not serve the Host name {dumps(clean_text(host, _SHOWN_HOST))}:"
-        " if the name is yours, add it to allowed_hosts in [server] of the configuration file,"
+        f"The gateway listens on loopback and does not serve the Host name {shown}: if the name"
+        " is yours, add it to allowed_hosts in [server] of the configuration file,"
         " or to the environment variable ALLOWED_HOSTS."
     )
 

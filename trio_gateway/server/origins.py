@@ -1,4 +1,4 @@
-"""Names that a browser tells of: where a page came from (``Origin``), and what it calls us (``Host``).
+"""Names that a browser sends: the page's own in ``Origin``, and the gateway's in ``Host``.
 
 A page of anywhere can make its reader's browser open a WebSocket to any address, one on loopback included,
 and no rule of the browser's keeps it from reading the answer. So the server has to look. Programs other
@@ -54,7 +54,8 @@ def is_own_name(host: str, *, own: str, hosts: Collection[str], origins: Collect
     Such names are ``localhost``, each loopback address, the two names by which containers reach their host's
     loopback, the gateway's *own* address in the configuration, those of *hosts* (``allowed_hosts``), and the
     hosts of *origins* (``cors_origins``): their pages may use the gateway, so a proxy may bear their name.
-    Nothing else is one by itself: a name without a dot, or under ``.local``, may be anybody's in a local network.
+    Nothing else is one by itself: in a local network any host may answer to a name without a dot, or to one
+    under ``.local``.
 
     >>> sent = ("127.0.0.1:8080", "host.docker.internal:8080", "gateway", "gateway.lan", "evil.example")
     >>> [is_own_name(each, own="127.0.0.1", hosts=["gateway.lan"], origins=()) for each in sent]

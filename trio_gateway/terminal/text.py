@@ -22,7 +22,7 @@ ERROR_DETAILS = ("code", "status", "phase", "retry_after", "request_id")
 
 
 def one_line(value: object) -> str:
-    """*value* as text without line breaks, by which a server could add lines that look like the client's own."""
+    """*value* as text without line breaks, which could forge lines that look like the client's own."""
     return " ".join(str(value).split())
 
 

@@ -154,7 +154,7 @@ def _key_variable(name: str, path: KeyPath, tables: Tables) -> str | None:
 
 
 def secret_variable(name: str, path: KeyPath, tables: Tables) -> str | None:
-    """The value of the variable *name*, or the text of the file that ``<name>_FILE`` names; None: neither is set.
+    """The value of the variable *name*, or the text of the file that ``<name>_FILE`` names; None: neither.
 
     Container platforms hand secrets out as files. *path*: the value that names the variable, for messages;
     empty: none does.
