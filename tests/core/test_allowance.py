@@ -109,10 +109,9 @@ def test_only_the_first_settlement_counts() -> None:
 
 
 def test_what_is_more_than_a_minute_has_is_refused_for_good() -> None:
-    limits = allowance(rpm=5, tpm=1000, concurrent=1)
-    begun(limits, 0.0)  # so that it would have to wait anyhow
-    claim = Claim()
+    limits, claim = allowance(rpm=5, tpm=1000, concurrent=1), Claim()
     assert limits.arrive(claim, 0.0) is None
+    begun(limits, 0.0)  # so that it would have to wait anyhow
     error = limits.check(claim, 225_000, 0.0)
     assert error is not None
     assert (error.status, error.code, error.retry_after) == (429, "rate_limit_exceeded", None)
@@ -125,6 +124,32 @@ def test_what_is_more_than_a_minute_has_is_refused_for_good() -> None:
     limits.settle(claim, 5, 0.0)
     assert (remaining(limits, 0.0, "requests"), remaining(limits, 0.0)) == (4, 1000)
     assert ask(allowance(tpm=1000), 0.0, 1000) is None
+
+
+def test_a_request_that_is_refused_for_its_tokens_counts() -> None:
+    limits = allowance(rpm=5, tpm=1000, concurrent=2)
+    running, late = begun(limits, 0.0, 900), Claim()
+    assert limits.arrive(late, 0.0) is None
+    error = limits.check(late, 200, 0.0)
+    assert error is not None
+    assert error.retry_after == pytest.approx(6)
+    limits.withdraw(late, 0.0)
+    assert remaining(limits, 0.0, "requests") == 4
+    limits.settle(running, 1100, 0.0)
+    assert ask(limits, 0.0) == pytest.approx(6.06)
+    assert remaining(limits, 0.0, "requests") == 3
+
+
+def test_a_request_that_lost_its_place_while_it_arrived_is_given_back() -> None:
+    limits = allowance(rpm=5, concurrent=1)
+    first, second = Claim(), Claim()
+    assert (limits.arrive(first, 0.0), limits.arrive(second, 0.0)) == (None, None)
+    limits.begin(first, 0, 0.0)
+    error = limits.check(second, 0, 0.0)
+    assert error is not None
+    assert error.retry_after == 1.0
+    limits.withdraw(second, 0.0)
+    assert remaining(limits, 0.0, "requests") == 4
 
 
 def test_requests_at_a_time() -> None:

@@ -100,9 +100,14 @@ class Allowance:
         self._tokens = _changed(self._tokens, key.tpm, now)
 
     def arrive(self, claim: Claim, now: float) -> ApiError | None:
-        """Take one request of the minute's; the refusal where there is none left, and nothing is taken."""
+        """Take one request of the minute's; the error where it is refused, and nothing is taken.
+
+        Whether its tokens are there, only :meth:`check` can say, which knows its body.
+        """
         if claim.stage is not Stage.NEW:
             return None
+        if error := self._crowded():
+            return error
         if self._requests is not None:
             if wait := self._requests.until(1, now):
                 return _too_many(f"{self._requests.limit} requests a minute", wait)
@@ -111,7 +116,7 @@ class Allowance:
         return None
 
     def withdraw(self, claim: Claim, now: float) -> None:
-        """Give the request back: the client is not to blame for its refusal."""
+        """Give the request back: it is refused for the state that the gateway is in."""
         if claim.stage is Stage.ARRIVED:
             claim.stage = Stage.NEW
             if self._requests is not None and self._requests is claim.requests:
@@ -121,20 +126,12 @@ class Allowance:
         """Why a request with an input of so many *tokens* may not begin now; None: it may.
 
         An error without ``retry_after`` refuses it for good, as it is larger than all that the client may
-        have. Such a request is not given back.
+        have. A request that is refused for its tokens is not given back: its body has been read.
         """
-        if self._tokens is not None and tokens > self._tokens.limit:
-            if claim.stage is Stage.ARRIVED:
-                claim.stage = Stage.SETTLED
-            return _too_large(self._tokens.limit, tokens)
-        if self._concurrent is not None and self._running >= self._concurrent:
-            many = self._concurrent
-            message = f"Rate limit reached for this key: {many} request{'s' * (many > 1)} at a time."
-            return error_for("rate_limit_exceeded", message, retry_after=_PAUSE)
-        if self._tokens is not None and (wait := self._tokens.until(max(1, tokens), now)):
-            what = f"{self._tokens.limit} tokens a minute, and this request needs about {tokens}"
-            return _too_many(what, wait)
-        return None
+        error = self._too_many_tokens(tokens, now)
+        if error is not None and claim.stage is Stage.ARRIVED:
+            claim.stage = Stage.SETTLED
+        return error or self._crowded()
 
     def begin(self, claim: Claim, tokens: int, now: float) -> None:
         """The request is admitted: reserve its input of so many *tokens*."""
@@ -170,6 +167,24 @@ class Allowance:
                 headers[f"x-ratelimit-remaining-{unit}"] = str(max(0, int(bucket.level(now) + _ROUNDING)))
                 headers[f"x-ratelimit-reset-{unit}"] = _duration(bucket.until(bucket.limit, now))
         return headers
+
+    def _crowded(self) -> ApiError | None:
+        """The error of a client that has as many requests running as it may."""
+        many = self._concurrent
+        if many is None or self._running < many:
+            return None
+        message = f"Rate limit reached for this key: {many} request{'s' * (many > 1)} at a time."
+        return error_for("rate_limit_exceeded", message, retry_after=_PAUSE)
+
+    def _too_many_tokens(self, tokens: int, now: float) -> ApiError | None:
+        bucket = self._tokens
+        if bucket is None:
+            return None
+        if tokens > bucket.limit:
+            return _too_large(bucket.limit, tokens)
+        wait = bucket.until(max(1, tokens), now)
+        what = f"{bucket.limit} tokens a minute, and this request needs about {tokens}"
+        return _too_many(what, wait) if wait else None
 
 
 def _changed(bucket: _Bucket | None, limit: int | None, now: float) -> _Bucket | None:
