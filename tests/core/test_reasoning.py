@@ -407,6 +407,13 @@ def test_orphan_end(text: str, streamed: Account, whole: Account, count: int) ->
         assert splitter.orphans == count
 
 
+def test_an_orphan_end_that_elsewhere_closes_a_wrapper() -> None:
+    model = ModelConfig(markers=(("<t>", "</t>"),), wrappers=(("", "</t>"),))
+    assert split(model, "a\n</t>\nb", whole=True) == ("a", "b")
+    assert split(model, "a\n</t>\nb") == ("", "a\nb")
+    assert split(model, "a </t> b", whole=True) == ("", "a\nb")
+
+
 def test_a_splitter_assumes_nothing_unasked() -> None:
     assert ReasoningSplitter(THINK).feed("a") == [Output("a")]
 
