@@ -7,12 +7,14 @@ where the request goes: see :data:`REFUSED_FIELDS`.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import UNSET, Struct
 
 from .errors import RequestError, clean_text, error_for, refusal
 from .messages import check_messages, clean_history
+from .model_list import MAX_MODEL_ID
 from .strict_json import StrictJSONError, dumps, parse
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_THINKING",
+    "PLAIN_FIELDS",
     "REFUSED_FIELDS",
     "ChatRequest",
     "GatewayOptions",
@@ -37,8 +40,16 @@ REFUSED_FIELDS: Final = (
 upstream's key sent to a host of their own. Upstreams and keys come from the configuration alone."""
 _REFUSED_PREFIX: Final = "aws_"  # endpoints and credentials of one cloud
 
+PLAIN_FIELDS: Final = frozenset(
+    (
+        *("model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens"),
+        *("max_completion_tokens", "seed", "user", "metadata", "gateway"),
+    )
+)
+"""Fields of a plain request, whose answer shows how its model begins by itself. It is an allow-list, so that
+a field not foreseen here (as a stop word, a bias or a template's argument is) teaches nothing."""
+
 _MAX_CHOICES: Final = 8
-_MAX_MODEL_LENGTH: Final = 256
 NO_THINKING: Final = ("none", "minimal")
 """Values of ``reasoning_effort`` that a model with a thinking switch takes as: do not think."""
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -83,6 +94,15 @@ class ChatRequest(Struct, frozen=True):
     thinking: bool | None = None
     """Whether the request switches thinking on or off; None: not said. Off wins where it says both."""
     options: GatewayOptions = GatewayOptions()
+    plain: bool = False
+    """No field but :data:`PLAIN_FIELDS`, and the last message is not the assistant's."""
+    digest: bytes = b""
+    """Digest of the body as it came."""
+
+    @property
+    def continued(self) -> bool:
+        """The last message is the assistant's: the answer may go on with it."""
+        return _continued(self.messages)
 
 
 def parse_chat_request(body: str | bytes, *, max_messages: int = 2048, max_depth: int = 64) -> ChatRequest:
@@ -98,15 +118,19 @@ def parse_chat_request(body: str | bytes, *, max_messages: int = 2048, max_depth
     if isinstance(n := fields.get("n"), float) and n.is_integer():
         fields["n"] = int(n)  # JSON knows no difference between 2 and 2.0, but some servers do
     usage = _flag(_member(fields, "stream_options"), "include_usage", under="stream_options.")
+    model = _model(fields.get("model"))
+    messages = check_messages(fields.get("messages", UNSET), max_messages=max_messages)
     return ChatRequest(
-        model=_model(fields.get("model")),
-        messages=check_messages(fields.get("messages", UNSET), max_messages=max_messages),
+        model=model,
+        messages=messages,
         body=fields,
         stream=_flag(fields, "stream"),
         include_usage=bool(usage),
         n=_choices(fields.get("n")),
         thinking=_thinking(fields),
         options=options,
+        plain=fields.keys() <= PLAIN_FIELDS and not _continued(messages),
+        digest=_digest(body),
     )
 
 
@@ -135,6 +159,15 @@ def upstream_body(
         body.pop("reasoning_effort", None)
         body["chat_template_kwargs"] = {**_member(body, "chat_template_kwargs"), thinking_switch: False}
     return dumps(body).encode()
+
+
+def _continued(messages: list[Json]) -> bool:
+    return bool(messages) and messages[-1]["role"] == "assistant"
+
+
+def _digest(body: str | bytes) -> bytes:
+    data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+    return blake2b(data, digest_size=16).digest()
 
 
 def _object(body: str | bytes, max_depth: int) -> Json:
@@ -187,8 +220,8 @@ def _model(value: object) -> str:
         return "default"
     if not isinstance(value, str) or not value:
         raise refusal("model", "a non-empty string", value)
-    if len(value) > _MAX_MODEL_LENGTH:
-        raise refusal("model", f"at most {_MAX_MODEL_LENGTH} characters", value)
+    if len(value) > MAX_MODEL_ID:
+        raise refusal("model", f"at most {MAX_MODEL_ID} characters", value)
     if value != clean_text(value):  # a line end in it, say: it will stand in logs and in metrics
         raise refusal("model", "a name without control characters or needless spaces", value)
     return value

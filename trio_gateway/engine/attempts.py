@@ -17,10 +17,13 @@ import trio
 
 from ..core.answer import AnswerReader
 from ..core.chat import NO_THINKING, ChatRequest, upstream_body
+from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.faults import Fault, Replay
+from ..core.learning import Start, StartQuery, may_learn_start
 from ..core.reasoning import starts_in_reasoning
 from ..core.runaway import ReasoningLimit
+from .catalogue import upstream_name
 from .exchange import Exchange
 from .race import Race
 
@@ -148,32 +151,37 @@ class Attempts:
             self._outlet.hear()
             spoke()
 
+        name = upstream_name(self._request.model, self._model, backend)
+        query = self._start_query(backend, name)
+        start = self._memory.start(query)
+        # Text that is only presumed to be reasoning may be the answer, to which no limit applies.
+        limited = self._model if start is not Start.PRESUMED else ModelConfig()
         exchange = Exchange(
             attempt,
             self._outlet,
             report=self._report,
             metrics=self._metrics,
-            limit=ReasoningLimit(self._model),
+            limit=ReasoningLimit(limited),
             on_runaway=_ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO,
             deadline=self._deadline,
             spoke=heard,
         )
         try:
-            name = self._upstream_model(backend)
-            reader = self._reader(backend, name)
+            reader = self._reader(start)
             fault = await exchange.run(reader, self._body(backend, name), self._authorization)
         finally:
             exchange.release()
             if attempt.extra:
                 backend.refund()
         if fault is None:
-            self._learn(backend, name, reader.evidence)
+            self._learn(backend, query, reader.evidence)
         return fault
 
-    def _reader(self, backend: Backend, name: str) -> AnswerReader:
+    def _reader(self, start: Start) -> AnswerReader:
         return AnswerReader(
             self._model,
-            starts_in_reasoning=self._starts_in_reasoning(backend, name),
+            starts_in_reasoning=start is Start.REASONING,
+            presumed=start is Start.PRESUMED,
             choices=self._request.n,
             whole=self._gathered,
             call_prefix=f"call_{self._report.request_id}_",
@@ -190,27 +198,28 @@ class Attempts:
             markers=self._model.markers,
         )
 
-    def _starts_in_reasoning(self, backend: Backend, name: str) -> bool:
+    def _start_query(self, backend: Backend, name: str) -> StartQuery:
         thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
-        learned = self._memory.starts(backend.name, name)
-        if learned is None or thinking is False:
-            return starts_in_reasoning(self._model, thinking=thinking)
-        return learned
+        # A repeat without thinking is not the request that the client sent, plain as that may be.
+        plain = self._request.plain and self._thinks
+        return StartQuery(
+            upstream=backend.config.url,
+            model=name,
+            asked=self._request.model,
+            declared=starts_in_reasoning(self._model, thinking=thinking),
+            learnable=may_learn_start(self._request.model, self._model),
+            continued=self._request.continued,
+            digest=self._request.digest if plain else None,
+        )
 
-    def _learn(self, backend: Backend, name: str, evidence: Evidence) -> None:
+    def _learn(self, backend: Backend, query: StartQuery, evidence: Evidence) -> None:
+        where = {"upstream": backend.name, "model": query.model}
         if evidence.promoted:
             self._metrics.promotions.inc()
-        if self._memory.note(backend.name, name, evidence):
-            starts = self._memory.starts(backend.name, name)
-            log.info("start_learned", upstream=backend.name, model=name, starts_in_reasoning=starts)
-
-    def _upstream_model(self, backend: Backend) -> str:
-        asked = self._request.model
-        if self._model.upstream_model:
-            return self._model.upstream_model
-        # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
-        if asked == "default" and len(backend.traffic.models) == 1:
-            return backend.traffic.models[0]
-        return asked
+        if self._memory.note(query, evidence):
+            starts = self._memory.starts(query.upstream, query.model)
+            log.info("start_learned", **where, starts_in_reasoning=starts)
+        if (hint := self._memory.hint(query, evidence)) is not None:
+            log.warning("start_hint", **where, hint=hint)

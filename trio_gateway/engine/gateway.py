@@ -93,6 +93,8 @@ class Gateway:
             name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
             for name, config in settings.config.upstreams.items()
         }
+        if self._memory.enabled is not self.config.server.learn_start:
+            self._memory = StartMemory(enabled=self.config.server.learn_start)
         self._shared = Shared(
             server=self.config.server,
             summary=self.config.summary,
