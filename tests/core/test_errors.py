@@ -15,6 +15,7 @@ LISTED = """
     upstream_closed truncated upstream_protocol line_too_long bad_content_type bad_content_encoding
     upstream_error upstream_auth upstream_empty rate_limit_exceeded insufficient_quota model_not_found
     circuit_open overloaded reasoning_limit shutting_down cancelled request_in_progress invalid_api_key
+    invalid_json too_many_values answer_too_large
 """
 
 
@@ -42,6 +43,11 @@ def test_error_for(code: str | None, status: int, kind: str) -> None:
 def test_error_for_with_everything() -> None:
     error = error_for("upstream_error", "why", status=504, param="n", retry_after=1.5)
     assert error == ApiError("why", "upstream_error", "upstream_error", 504, "n", 1.5)
+
+
+def test_a_502_is_the_upstreams_fault_whatever_the_code() -> None:
+    assert error_for("too_many_values", "why").type == "invalid_request_error"
+    assert error_for("too_many_values", "why", status=502).type == "upstream_error"
 
 
 def test_body_is_openais_and_in_its_order() -> None:

@@ -40,6 +40,7 @@ CODES: Final[Mapping[str | None, tuple[int, str]]] = MappingProxyType(
         # The request is at fault. Without a code: ``param`` and the message say it all, as OpenAI does.
         None: (400, _REQUEST),
         "invalid_json": (400, _REQUEST),
+        "too_many_values": (400, _REQUEST),  # an upstream's event: with status 502
         "invalid_api_key": (401, "authentication_error"),
         "forbidden": (403, "permission_error"),
         "not_found": (404, _REQUEST),
@@ -68,6 +69,7 @@ CODES: Final[Mapping[str | None, tuple[int, str]]] = MappingProxyType(
         "empty": (502, _UPSTREAM),  # a 200 without any body
         "truncated": (502, _UPSTREAM),
         "line_too_long": (502, _UPSTREAM),
+        "answer_too_large": (502, _UPSTREAM),
         "bad_content_type": (502, _UPSTREAM),
         "bad_content_encoding": (502, _UPSTREAM),
         "reasoning_limit": (502, _UPSTREAM),
@@ -142,10 +144,13 @@ def error_for(
 ) -> ApiError:
     """The error of that *code*, with its usual type and status (or *status*).
 
+    A *status* of 502 always means that the upstream is at fault, and the type is ``upstream_error`` then.
+
     Raises:
         KeyError: *code* is not in :data:`CODES`.
     """
     usual, kind = CODES[code]
+    kind = _UPSTREAM if status == 502 else kind
     return ApiError(message, code, kind, usual if status is None else status, param, retry_after)
 
 
