@@ -39,6 +39,16 @@ def levels_of(value: Any) -> int:
             return 0
 
 
+def count(text: bytes) -> int:
+    """The values that were counted."""
+    slices = scan_slices(text)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return int(end.value)
+
+
 def scan(text: bytes, **limits: int) -> int:
     """Slices it took."""
     return sum(1 for _ in scan_slices(text, **limits))
@@ -53,6 +63,7 @@ def test_counts_values_and_levels_exactly(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_scan, "_SLICE", size)
         assert scan(text, max_values=values, max_depth=levels) == -(-len(text) // size)
+        assert count(text) == values
         with pytest.raises(TooManyValuesError):
             scan(text, max_values=values - 1, max_depth=levels)
         if levels:

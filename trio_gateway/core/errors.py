@@ -91,6 +91,8 @@ _SHORT_SECRET: Final = 8
 _LEAST_HALF: Final = 6
 # What ``trio-gateway keys add`` makes.
 _CLIENT_KEY: Final = re.compile(r"gw-[A-Za-z0-9_-]{43}")
+_LOOKED_AT: Final = 64 * 1024
+"""Characters of a foreign text that are looked at, for a message that shows a few hundred."""
 
 
 class ApiError(Struct, frozen=True):
@@ -198,7 +200,7 @@ def clean_text(text: str, limit: int = 512, *, secrets: Sequence[str] = ()) -> s
 
     Keys go after the control characters, which could hide one, and before the cut, which could halve one.
     """
-    line = _UNSAFE.sub("", " ".join(text.split()))
+    line = _UNSAFE.sub("", " ".join(text[:_LOOKED_AT].split()))
     return redact(line, secrets)[:limit]
 
 

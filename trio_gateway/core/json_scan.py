@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["SCAN_OVER", "JSONScanError", "TooDeepError", "TooManyValuesError", "scan_slices"]
 
@@ -48,8 +48,10 @@ class TooDeepError(JSONScanError):
 
 def scan_slices(
     data: bytes | bytearray | memoryview, *, max_values: int = 100_000, max_depth: int = 64
-) -> Iterator[None]:
+) -> Generator[None, None, int]:
     """Count the values and levels of the JSON text *data*; yield after each slice of bounded work.
+
+    Returns the number of values.
 
     Lists, objects, strings, numbers, ``true``, ``false`` and ``null`` are values, keys of objects are not:
     ``{"a": [1, 2], "b": {}}`` has five. Levels are lists and objects that are open at the same time. That
@@ -64,8 +66,9 @@ def scan_slices(
     view = memoryview(data)
     for start in range(0, len(view), _SLICE):
         if not tally.add(bytes(view[start : start + _SLICE])):
-            return  # no JSON: its parser stops here, or before
+            break  # no JSON: its parser stops here, or before
         yield
+    return tally.values
 
 
 class _Tally:
@@ -80,13 +83,13 @@ class _Tally:
         "_opened",
         "_pending",
         "_quotes",
-        "_values",
+        "values",
     )
 
     def __init__(self, max_values: int, max_depth: int) -> None:
         self._max_values = max_values
         self._max_depth = max_depth
-        self._values = 1
+        self.values = 1
         self._opened = 0
         self._quotes = 0
         self._depth = 0
@@ -100,14 +103,14 @@ class _Tally:
         opened = outside.count(b"[") + outside.count(b"{")
         joint = self._last + outside  # an empty list may begin in one slice and end in the next
         self._last = outside[-1:] or self._last
-        self._values += outside.count(b",") + opened - joint.count(b"[]") - joint.count(b"{}")
+        self.values += outside.count(b",") + opened - joint.count(b"[]") - joint.count(b"{}")
         self._opened += opened
         self._refuse_too_many()
         return self._descend(outside, opened)
 
     def _refuse_too_many(self) -> None:
         # The last bracket may yet turn out to be that of an empty list.
-        certain = self._values - (self._last in (b"[", b"{"))
+        certain = self.values - (self._last in (b"[", b"{"))
         # Text such as [][] or "a""b" is no JSON, but must not be counted to its end either: so many values
         # have no more brackets, and no more strings than twice their number (values, and their keys).
         most = max(certain, self._opened, self._quotes // 4)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import structlog
 import trio
 
 from ..core.answer import AnswerReader
-from ..core.chat import NO_THINKING, ChatRequest, upstream_body
+from ..core.chat import NO_THINKING, ChatRequest, upstream_fields
 from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.faults import Fault, Replay
@@ -71,6 +71,7 @@ class Attempts:
         self._outlet = outlet
         self._report = report
         self._metrics = shared.metrics
+        self._bodies = shared.bodies
         self._memory = shared.memory
         self._deadline = admission.admitted_at + shared.server.request_timeout
         self._gathered = gathered
@@ -168,7 +169,8 @@ class Attempts:
         )
         try:
             reader = self._reader(start)
-            fault = await exchange.run(reader, self._body(backend, name), self._authorization)
+            body = await self._bodies.encode(self._request, partial(self._fields, backend, name))
+            fault = await exchange.run(reader, body, self._authorization)
         finally:
             exchange.release()
             if attempt.extra:
@@ -187,8 +189,8 @@ class Attempts:
             call_prefix=f"call_{self._report.request_id}_",
         )
 
-    def _body(self, backend: Backend, name: str) -> bytes:
-        return upstream_body(
+    def _fields(self, backend: Backend, name: str) -> dict[str, Any]:
+        return upstream_fields(
             self._request,
             model=name,
             ask_usage=backend.config.ask_usage,

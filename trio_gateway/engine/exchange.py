@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..core.runaway import ReasoningLimit
     from .admission import Try
     from .backends import Flight
+    from .bodies import Payload
     from .metrics import Metrics
     from .outlet import Outlet
     from .report import Report
@@ -71,7 +72,9 @@ class Exchange:
         self._first_event_at: float | None = None
         self._told_done = False
 
-    async def run(self, reader: AnswerReader, body: bytes, authorization: str | None) -> Fault | None:
+    async def run(
+        self, reader: AnswerReader, body: bytes | Payload, authorization: str | None
+    ) -> Fault | None:
         """Post *body*, and let *reader* read the answer.
 
         None when the client has the whole answer; otherwise what went wrong.
@@ -103,7 +106,7 @@ class Exchange:
         """Settle neutral if nothing was settled: the client left, or the gateway stops."""
         self._backend.release(self._permit, slow=self._is_slow())
 
-    async def _converse(self, flight: Flight, body: bytes, authorization: str | None) -> None:
+    async def _converse(self, flight: Flight, body: bytes | Payload, authorization: str | None) -> None:
         async with self._backend.upstream.open_completion(body, authorization=authorization) as answer:
             if answer.streamed:
                 await self._read_stream(flight, answer)

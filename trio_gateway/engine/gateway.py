@@ -16,6 +16,7 @@ from ..core.learning import StartMemory
 from ..version import __version__
 from .admission import Admission, Route
 from .backends import Backend
+from .bodies import Bodies
 from .catalogue import Catalogue
 from .clients import Clients
 from .metrics import Metrics
@@ -50,7 +51,8 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.clients = Clients(settings.client_keys)
-        self.metrics = Metrics(self._snapshots)
+        self.bodies = Bodies(settings.config.server.max_bodies)
+        self.metrics = Metrics(self._snapshots, lambda: self.bodies.budget.taken)
         self.backends: dict[str, Backend] = {}
         self.active = 0
         self.draining = False
@@ -89,6 +91,7 @@ class Gateway:
     def _adopt(self, settings: Settings) -> None:
         """Make *settings* those that requests begin under."""
         self.config = settings.config
+        self.bodies.budget.limit = settings.config.server.max_bodies
         self.backends = {
             name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
             for name, config in settings.config.upstreams.items()
@@ -99,6 +102,7 @@ class Gateway:
             server=self.config.server,
             summary=self.config.summary,
             metrics=self.metrics,
+            bodies=self.bodies,
             summary_model=self._summary_model(settings),
             memory=self._memory,
             running=self._running,

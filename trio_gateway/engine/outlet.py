@@ -21,6 +21,8 @@ from ..core.events import (
 from ..core.phases import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.errors import ApiError
     from .metrics import Metrics
     from .prompter import Prompter
@@ -31,9 +33,13 @@ __all__ = ["Opening", "Outlet"]
 
 
 class Opening:
-    """How an answer begins, for clients whose status line depends on it."""
+    """How an answer begins, for clients whose status line depends on it.
 
-    def __init__(self) -> None:
+    *on_commit* is called when the client has seen something that binds us, so that no other attempt follows.
+    """
+
+    def __init__(self, on_commit: Callable[[], None]) -> None:
+        self.commit = on_commit
         self.decided = trio.Event()
         """The upstream has begun to answer, or no upstream ever will."""
         self.failed = False
@@ -126,7 +132,7 @@ class Outlet:
                     output.append(event)
         self._undelivered += output
         if thoughts and self._thoughts_send is not None:
-            self.committed = not self._gathered
+            self._commit()
             await self._thoughts_send.send(thoughts)
         if output:
             self._begin()
@@ -181,8 +187,13 @@ class Outlet:
     def _begin(self) -> None:
         if not self.begun:
             self.begun = True
-            self.committed = not self._gathered
+            self._commit()
             self._end_summaries()
+
+    def _commit(self) -> None:
+        if not (self._gathered or self.committed):
+            self.committed = True
+            self._opening.commit()
 
     def _end_summaries(self) -> None:
         self._prompter.hurry()

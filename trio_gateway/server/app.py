@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,9 @@ log = structlog.get_logger("trio_gateway.server")
 
 # A client may name its request; what could break a log line or a header is not taken.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-# Seconds a request body may take to arrive.
-_BODY_TIMEOUT = 10
+# Seconds for which a thread that computes keeps the interpreter's lock from the event loop, where it makes no
+# pause of its own. The loop gives the lock away at each of its steps, so Python's 5 ms would make it crawl.
+_SWITCH_INTERVAL = 0.001
 # Characters of a path that the log shows: more than any of ours has.
 _SHOWN_PATH = 100
 
@@ -62,7 +64,7 @@ class GatewayApp(QuartTrio):
         self.settings = settings
         self._hardening = Hardening(_limits(settings.config.server))
         self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
-        self.config["BODY_TIMEOUT"] = _BODY_TIMEOUT
+        self.config["BODY_TIMEOUT"] = None  # slow bodies are cut off by their pace
         self.before_serving(self._start)
         self.after_serving(self._stop)
         self.before_request(self._let_in)
@@ -106,6 +108,7 @@ class GatewayApp(QuartTrio):
     async def _start(self) -> None:
         self._warn()
         self.gateway = Gateway(self.settings)
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         self._hardening.install()
         self.nursery.start_soon(self._drain)
         self.nursery.start_soon(self.gateway.run)

@@ -13,10 +13,12 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
 import trio
+from msgspec.structs import replace
 from quart import Request, Response, g
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
-from ..core.chat import ChatRequest, parse_chat_request
+from ..core.access import body_owner
+from ..core.chat import ChatRequest
 from ..core.completion import CompletionBuilder
 from ..core.encoder import ENCODERS, ChunkHead, Encoder, Format
 from ..core.errors import RequestError, refusal
@@ -27,6 +29,7 @@ from .errors import error_response
 from .sse_body import SSEBody
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from typing import TypeAlias
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..engine.gateway import Gateway
     from ..engine.stream import EventStream
+    from .incoming import IncomingBody
 
     Stream: TypeAlias = AbstractAsyncContextManager[EventStream]
 
@@ -62,7 +66,7 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
     g.stream_format = path_format or gateway.config.server.stream_format
     try:
         report.charge.arrive()
-        chat = await _read(request, path_format)
+        chat = await _read(gateway, request, path_format)
         report.read(chat)
         await report.charge.weigh(chat)
         admission = gateway.admit(chat, report.charge)
@@ -82,15 +86,15 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
         gathered=not streamed,
     )
     if streamed and g.stream_format == "phases":
-        response = _stream_response(stream, chat)
+        response = _stream_response(gateway, stream, chat)
     else:
-        response = await (_begun(stream, chat) if streamed else _gathered(stream, chat))
+        response = await (_begun(gateway, stream, chat) if streamed else _gathered(stream, chat))
         response.headers["X-Gateway-Attempts"] = str(report.attempts)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
 
 
-async def _begun(stream: Stream, chat: ChatRequest) -> Response:
+async def _begun(gateway: Gateway, stream: Stream, chat: ChatRequest) -> Response:
     """A stream once its upstream has begun to answer, or the error it failed with before."""
     # The view has to return before the body is sent, and a nursery cannot stay open over that: so the stream
     # lives in a task beside the view's. Both are children of the request's own nursery, which is cancelled
@@ -100,7 +104,7 @@ async def _begun(stream: Stream, chat: ChatRequest) -> Response:
     failure = await events.opened()
     if failure is not None:
         return error_response(failure.error)
-    return _stream_response(nullcontext(events), chat)
+    return _stream_response(gateway, nullcontext(events), chat)
 
 
 async def _hold_open(stream: Stream, *, task_status: trio.TaskStatus[EventStream]) -> None:
@@ -119,9 +123,10 @@ async def _gathered(stream: Stream, chat: ChatRequest) -> Response:
     return Response(dumps(builder.completion()), content_type="application/json")
 
 
-def _stream_response(stream: Stream, chat: ChatRequest) -> Response:
+def _stream_response(gateway: Gateway, stream: Stream, chat: ChatRequest) -> Response:
     encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
-    return Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
+    body = SSEBody(stream, encoder, gateway.bodies.threads)
+    return Response(body, headers=_STREAM_HEADERS)
 
 
 def make_encoder(format: Format, chat: ChatRequest | None, *, request_id: str) -> Encoder:  # noqa: A002
@@ -139,7 +144,7 @@ def _head(chat: ChatRequest) -> ChunkHead:
     return ChunkHead(id=f"chatcmpl-{secrets.token_hex(12)}", created=int(time.time()), model=chat.model)
 
 
-async def _read(request: Request, path_format: Format | None) -> ChatRequest:
+async def _read(gateway: Gateway, request: Request, path_format: Format | None) -> ChatRequest:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity" or not _is_json(
         request.mimetype
     ):
@@ -149,10 +154,23 @@ async def _read(request: Request, path_format: Format | None) -> ChatRequest:
     chosen = path_format or asked
     if chosen is not None:
         g.stream_format = chosen
-    chat = parse_chat_request(await request.get_data(as_text=False))
+    chat = await _read_body(gateway, request)
     if chosen is None and chat.options.format is not None:
         g.stream_format = chat.options.format
     return chat
+
+
+async def _read_body(gateway: Gateway, request: Request) -> ChatRequest:
+    body = cast("IncomingBody", request.body)
+    hold = gateway.bodies.budget.hold(_owner(request), body.announced)
+    cast("dict[str, list[Callable[[], object]]]", request.scope)[CLEANUP].append(hold.release)
+    chat = await gateway.bodies.read(await body.read(hold))
+    return replace(chat, hold=hold)
+
+
+def _owner(request: Request) -> str | None:
+    peer = request.scope["client"]
+    return body_owner(g.client.key.id, None if peer is None else peer[0])
 
 
 def header_format(headers: Headers) -> Format | None:
