@@ -21,6 +21,7 @@ _VALUES = st.recursive(
 def test_joined_they_are_the_whole(value: object, piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_pieces, "_PIECE", piece)
+        patch.setattr(json_pieces, "_CUT", piece)
         assert b"".join(encode_pieces(value)) == dumps(value).encode()
 
 
@@ -29,7 +30,7 @@ def test_a_long_string_comes_in_pieces_and_pauses() -> None:
     text = 'é"' * (1 << 20)
     pieces = encode_pieces({"a": [text]}, pause=lambda: pauses.append(None))
     assert b"".join(pieces) == dumps({"a": [text]}).encode()
-    assert max(map(len, pieces)) <= 4 * 2 * 65_536
+    assert max(map(len, pieces)) <= 4 * (524_288 + 2 * 65_536)
     assert len(pauses) >= 32
 
 

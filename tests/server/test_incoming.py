@@ -174,7 +174,7 @@ async def test_a_body_over_the_limit(announced: int | None) -> None:
     hold = BodyBudget(100 * MIB).hold(None)
     status, _ = await refused(incoming(announced, limit=5 * KIB), hold, [0.0] * 100)
     assert status == 413
-    assert hold.held <= 5 * KIB
+    assert hold.held == 0
 
 
 @pytest.mark.parametrize("announced", [0, 10 * KIB])
@@ -184,7 +184,26 @@ async def test_a_body_for_which_there_is_no_room(announced: int) -> None:
     hold = budget.hold("b", announced)
     status, _ = await refused(incoming(announced), hold, [0.0] * 100)
     assert status == 503
-    assert hold.held == (0 if announced else 2 * KIB)
+    assert hold.held == 0
+
+
+async def test_one_that_is_refused_makes_room_for_the_next_at_once() -> None:
+    budget = BodyBudget(4 * MIB)
+    outcomes: list[int] = []
+
+    async def upload() -> None:
+        body, hold = incoming(), budget.hold(None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: send(body, [0.0] * 4, size=300 * KIB))
+            try:
+                outcomes.append(len(await body.read(hold)))
+            except RequestError as error:
+                outcomes.append(error.error.status)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(upload)
+    assert sorted(outcomes) == [503, 503, 1200 * KIB, 1200 * KIB]
 
 
 async def test_after_a_refusal_the_rest_is_thrown_away() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cut", "CutError", "cut_strings"]
 
-_PIECE: Final = 64 * 1024
+_PIECE: Final = 256 * 1024
 """Bytes read in one call, and of the longest string without escapes that is left in the text."""
 _LEFT_WITH_ESCAPES: Final = 64
 """Bytes of the longest string with escapes that is left: an escape costs the decoder as much as 20 bytes."""

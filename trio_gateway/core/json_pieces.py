@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["encode_pieces"]
 
-_PIECE: Final = 64 * 1024
-"""Characters of a piece: when as many have gathered they are encoded, and a longer string is cut there."""
+_CUT: Final = 64 * 1024
+"""Characters of a string that are written in one call."""
+_PIECE: Final = 512 * 1024
+"""Characters of a piece: when as many have gathered they are encoded. Smaller pieces would lie in the heap of
+the C library, which gives them back to the system late."""
 
 
 def encode_pieces(value: object, *, pause: Callable[[], None] = no_pause) -> list[bytes]:
@@ -46,7 +49,7 @@ class _Writer:
     def write(self, value: Any) -> None:  # noqa: ANN401
         """Add a value, at a depth that has been checked."""
         match value:
-            case str() if len(value) > _PIECE:
+            case str() if len(value) > _CUT:
                 self._long(value)
             case str():
                 self._add(quote(value))
@@ -84,8 +87,8 @@ class _Writer:
 
     def _long(self, text: str) -> None:
         self._add('"')
-        for start in range(0, len(text), _PIECE):
-            self._add(quote(text[start : start + _PIECE])[1:-1])
+        for start in range(0, len(text), _CUT):
+            self._add(quote(text[start : start + _CUT])[1:-1])
             self._pause()
         self._add('"')
 

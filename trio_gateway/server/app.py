@@ -20,6 +20,7 @@ from ..core.errors import RequestError, no_such_model
 from ..core.strict_json import dumps
 from ..engine.gateway import Gateway
 from .access import METRICS, admit_client, answer_preflight, share
+from .allocator import return_large_blocks
 from .asgi import HTTPConnection, Lifespan
 from .chat import answer_chat
 from .errors import http_error, internal_error, request_error
@@ -109,6 +110,7 @@ class GatewayApp(QuartTrio):
         self._warn()
         self.gateway = Gateway(self.settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        return_large_blocks()
         self._hardening.install()
         self.nursery.start_soon(self._drain)
         self.nursery.start_soon(self.gateway.run)

@@ -6,6 +6,7 @@ until the view does: what a client sends meanwhile waits in the connection, whos
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from math import inf
 from sys import maxsize
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from ..core.errors import RequestError, error_for
 from ..core.upload_pace import UploadPace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator, Iterator
 
     from hypercorn.typing import HTTPRequestEvent
 
@@ -38,6 +39,16 @@ TOO_SLOW: Final = error_for(
     "The request body arrived too slowly: after 10 seconds 16 KiB a second are expected on average, 64 KiB "
     "while the gateway is busy with bodies.",
 )
+
+
+@contextmanager
+def _released_if_refused(hold: BodyHold) -> Iterator[None]:
+    """Give the bytes of a body back before its refusal is sent: others may be waiting for that room."""
+    try:
+        yield
+    except BaseException:
+        hold.release()
+        raise
 
 
 class IncomingBody:
@@ -70,13 +81,13 @@ class IncomingBody:
         self._receive.close()
 
     async def read(self, hold: BodyHold) -> bytearray:
-        """The whole body, counted in *hold*.
+        """The whole body, counted in *hold*, which is released at once where it is not taken.
 
         Raises:
             RequestEntityTooLarge: it is larger than the limit, as far as is known.
             RequestError: there is no room for it (503), or it is too slow (408).
         """
-        with self._receive:
+        with self._receive, _released_if_refused(hold):
             if self.announced > self._limit:
                 raise RequestEntityTooLarge
             if not hold.fits():
