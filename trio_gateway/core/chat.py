@@ -106,10 +106,8 @@ class ChatRequest(Struct, frozen=True):
     """No field but :data:`PLAIN_FIELDS`, and the last message is not the assistant's."""
     digest: bytes = b""
     """Digest of the body as it came."""
-    size: int = 0
-    """Bytes of the body as it came."""
-    is_large: bool = False
-    """Its body takes long enough to encode that a thread does it."""
+    large: int = 0
+    """Bytes of a body that takes long enough to encode that a thread does it; 0: it does not."""
     hold: BodyHold | None = None
     """The client's bytes in the ledger of all bodies."""
 
@@ -173,7 +171,6 @@ def parse_chat_request(
         options=options,
         plain=fields.keys() <= PLAIN_FIELDS and not _continued(messages),
         digest=_digest(body),
-        size=len(body),
     )
 
 

@@ -67,13 +67,13 @@ class Bodies:
         if len(body) <= _AT_ONCE and values <= _VALUES_AT_ONCE:
             return parse_chat_request(body)
         request = await self._in_thread(partial(_parsed, body))
-        return replace(request, is_large=True)
+        return replace(request, large=len(body))
 
     async def encode(self, request: ChatRequest, fields: Callable[[], Fields]) -> bytes | Payload:
         """What is sent to an upstream for *request*: the object that *fields* makes of it."""
-        if not request.is_large:
+        if not request.large:
             return dumps(fields()).encode()
-        encode = _encoded if request.size <= _IN_ONE_CALL else _encoded_in_pieces
+        encode = _encoded if request.large <= _IN_ONE_CALL else _encoded_in_pieces
         return Payload(await self._in_thread(partial(encode, fields)))
 
     async def _scan(self, body: bytes | bytearray) -> int:
