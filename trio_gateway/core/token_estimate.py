@@ -92,10 +92,10 @@ def text_weight(text: str) -> int:
 def _count_cjk(text: str) -> int:
     if text.isascii():  # known without looking: most text is
         return 0
-    slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
+    if len(text) > _SLICE:
+        return sum(_count_cjk(text[start : start + _SLICE]) for start in range(0, len(text), _SLICE))
     # "surrogatepass": a checked request holds no half of a pair, but no text may make this raise.
-    encoded = (each.encode("utf-8", "surrogatepass") for each in slices if not each.isascii())
-    return sum(len(each.translate(None, _NOT_CJK)) for each in encoded)
+    return len(text.encode("utf-8", "surrogatepass").translate(None, _NOT_CJK))
 
 
 class _Material:
