@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from trio_gateway.core import upload_pace
 from trio_gateway.core.chat import parse_chat_request
 from trio_gateway.core.config.keyfile import ClientKey
 from trio_gateway.engine.charge import Charge
@@ -31,7 +32,7 @@ from ..support import (
     text_answer,
     until,
 )
-from ..websocket.talking import CANCEL, PATH, open_socket
+from ..websocket.talking import CANCEL, PATH, TEXT, frame, open_raw, open_socket, port_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -300,6 +301,21 @@ async def test_a_refused_message_counts_as_a_request() -> None:
     ):
         errors = [(await socket.ask(body)).error for body in ("{", "[]", chat())]
     assert [error and error["status"] for error in errors] == [400, 400, 429]
+
+
+async def test_a_message_that_never_ends_counts_as_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_pace, "_GRACE", 0.1)
+    statuses = []
+    async with (
+        limited(plays(text_answer("hi")), "rpm=2") as (client, _),
+        open_raw(port_of(client), PATH, "Authorization: Bearer gw-anna") as raw,
+    ):
+        for _ in range(3):
+            await raw.send(frame(TEXT, b"{", fin=False))
+            while (got := await raw.frame()) is not None and b'"[DONE]"' not in got.payload:
+                statuses.append(json.loads(got.payload)["data"]["error"]["status"])
+            await raw.send(frame(0, b"}"))
+    assert statuses == [408, 408, 429]
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ class Conversation:
         """Answer a request that has not been kept with the error that says why."""
         with self._reported() as report:
             async with self._floor:
-                error = message.error or INTERNAL_ERROR
+                error = _counted(report, message.error or INTERNAL_ERROR)
                 report.refuse(error.code)
                 await self._fail(self._encoder(None, report), error, report)
 
@@ -244,6 +244,15 @@ def released(message: Message) -> Iterator[None]:
         yield
     finally:
         message.release()
+
+
+def _counted(report: Report, error: ApiError) -> ApiError:
+    """The error of a message that was not kept, which counts as a request; or that there is none left."""
+    try:
+        report.charge.arrive()
+    except RequestError as refused:
+        return refused.error
+    return error
 
 
 def _text(event: str, data: str) -> str:
