@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,14 +162,14 @@ async def test_a_thread_ends_soon_after_its_client_has_left() -> None:
     assert rounds < 10_000
 
 
-async def test_a_thread_sleeps_for_as_long_as_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_sleeps_for_as_long_as_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it would have the interpreter's lock again before the event loop has woken up."""
     naps: list[float] = []
-    clock = iter([0.0, 0.0004, 0.0012, 1.0, 1.020, 2.0])
-    fake = type("time", (), {"perf_counter": lambda: next(clock), "sleep": naps.append})
+    wall = used = 0.0
+    fake = SimpleNamespace(perf_counter=lambda: wall, thread_time=lambda: used, sleep=naps.append)
     monkeypatch.setattr(module, "time", fake)
     monkeypatch.setattr(trio.from_thread, "check_cancelled", lambda: None)
     pause = module._Pause()
-    for _ in range(3):
+    for wall, used in ((0.0004, 0.0004), (0.0012, 0.0012), (0.003, 0.0022), (0.004, 0.0022), (1.0, 0.1)):  # noqa: B007
         pause()
-    assert naps == [pytest.approx(0.0012), pytest.approx(0.005)]
+    assert naps == [pytest.approx(each) for each in (0.001, 0.001, 0.0, 0.005)]

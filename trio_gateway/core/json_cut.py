@@ -9,6 +9,8 @@ that begins so by itself is cut out however short it is, so that no text can for
 from __future__ import annotations
 
 import re
+from array import array
+from bisect import bisect_right
 from json import JSONDecodeError
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the C function, where there is one
 from typing import TYPE_CHECKING, Final
@@ -41,12 +43,15 @@ class CutError(ValueError):
 class Cut(Struct, frozen=True):
     """A text whose long strings are cut out."""
 
-    text: bytes
+    text: bytearray
     """The text with placeholders."""
     strings: list[str]
     """The values of the strings that were cut out, lone surrogates in them as U+FFFD."""
-    places: list[tuple[int, int]]
-    """Byte in ``text`` behind each placeholder, and the bytes that are missing before it."""
+    places: array[int]
+    """Byte in ``text`` behind each placeholder."""
+    missing: array[int]
+    """Bytes that are missing before each of these places. An array, as the garbage collector would look at
+    each of 100,000 tuples, and hold the interpreter's lock meanwhile."""
 
     def value(self, placeholder: str) -> str:
         """The string that *placeholder*, as the decoder reads it, stands for."""
@@ -54,12 +59,8 @@ class Cut(Struct, frozen=True):
 
     def place(self, position: int) -> int:
         """The byte in the original text that is at *position* in ``text``."""
-        missing = 0
-        for place, so_far in self.places:
-            if place > position:
-                break
-            missing = so_far
-        return position + missing
+        before = bisect_right(self.places, position)
+        return position + (self.missing[before - 1] if before else 0)
 
 
 def cut_strings(data: bytes | bytearray, pause: Callable[[], None]) -> Cut:
@@ -68,24 +69,24 @@ def cut_strings(data: bytes | bytearray, pause: Callable[[], None]) -> Cut:
     Raises:
         CutError: a long string is not JSON, or not UTF-8.
     """
+    text = bytearray()
     strings: list[str] = []
-    places: list[tuple[int, int]] = []
-    parts: list[bytes | memoryview] = []
-    view = memoryview(data)
-    kept = length = start = 0
-    while (opening := data.find(b'"', start)) >= 0:
-        start = _end_if_short(data, opening + 1)
-        if not start:
-            value, start = _read(data, opening + 1, pause)
-            placeholder = b'"%b%d"' % (_NUL, len(strings))
-            parts += (view[kept:opening], placeholder)
-            length += opening - kept + len(placeholder)
-            strings.append(value)
-            places.append((length, start - length))
-            kept = start
-        pause()
-    parts.append(view[kept:])
-    return Cut(b"".join(parts), strings, places)
+    places, missing = array("q"), array("q")
+    kept = start = 0
+    with memoryview(data) as view:
+        while (opening := data.find(b'"', start)) >= 0:
+            start = _end_if_short(data, opening + 1)
+            if not start:
+                value, start = _read(data, opening + 1, pause)
+                text += view[kept:opening]
+                text += b'"%b%d"' % (_NUL, len(strings))
+                strings.append(value)
+                places.append(len(text))
+                missing.append(start - len(text))
+                kept = start
+            pause()
+        text += view[kept:]
+    return Cut(text, strings, places, missing)
 
 
 def _end_if_short(data: bytes | bytearray, start: int) -> int:

@@ -107,17 +107,21 @@ class Payload:
 class _Pause:
     """Pause of a worker thread: when it has worked for a while it sleeps, and others have the lock."""
 
-    __slots__ = ("_since",)
+    __slots__ = ("_since", "_used")
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
+        self._used: float | None = None  # this is not the thread yet
 
     def __call__(self) -> None:
-        worked = time.perf_counter() - self._since
-        if worked >= _WORK:
-            trio.from_thread.check_cancelled()  # the client may have left
-            time.sleep(min(worked, _LONGEST_NAP))
-            self._since = time.perf_counter()
+        if time.perf_counter() - self._since < _WORK:
+            return
+        trio.from_thread.check_cancelled()  # the client may have left
+        # CPU time, as a thread that waits for the lock or for a processor keeps nobody from working.
+        used = time.thread_time()
+        worked = _WORK if self._used is None else used - self._used
+        time.sleep(min(worked, _LONGEST_NAP))
+        self._since, self._used = time.perf_counter(), used
 
 
 def _parsed(body: bytes | bytearray, pause: Callable[[], None]) -> ChatRequest:
