@@ -56,7 +56,7 @@ FRAMED: list[tuple[str, ResponseHead, bytes, type[object], bool, bool]] = [
         False,
     ),
     (
-        "close, said later",
+        "close in a later field",
         head((LENGTH, b"5"), (CONNECTION, b"x"), (CONNECTION, b"close")),
         b"POST",
         LengthDecoder,

@@ -6,9 +6,9 @@ that disagree where a body ends would hand one client the answer to another clie
 """
 
 from .body import BodyDecoder, Framing, frame_body
-from .errors import FramingError, IncompleteBodyError, InvalidRequestError
-from .head import HeadReader, ResponseHead
-from .request import Fields, encode_request_head
+from .request_head import Fields, encode_request_head
+from .response_head import HeadReader, ResponseHead
+from .violations import FramingError, IncompleteBodyError, InvalidRequestError
 
 __all__ = [
     "BodyDecoder",

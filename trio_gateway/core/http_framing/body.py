@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from msgspec import Struct
 
 from .chunked import ChunkedDecoder
-from .errors import FramingError, IncompleteBodyError
+from .violations import FramingError, IncompleteBodyError
 
 if TYPE_CHECKING:
-    from .head import ResponseHead
+    from .response_head import ResponseHead
 
 __all__ = ["BodyDecoder", "CloseDecoder", "Framing", "LengthDecoder", "frame_body"]
 

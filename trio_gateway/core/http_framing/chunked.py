@@ -2,7 +2,7 @@
 
 Theory of operation. A chunk is a line with its size, that many bytes, and an empty line's end; a chunk of
 size 0 ends the body, and trailer fields may follow it up to an empty line. The decoder is a state machine:
-the state says what comes next, and a table names the step that takes it. A step returns how far it got; one
+the state names what comes next, and a table names the step that takes it. A step returns how far it got; one
 that gets nowhere waits for more bytes, and these alone are held between two calls. They are always the
 beginning of a line, hence bounded. The step for sizes also takes whole chunks, one after another, because
 that is what nearly every read consists of.
@@ -18,14 +18,17 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from .errors import FramingError, IncompleteBodyError
-from .grammar import END_OF_LINE, TEXT, TOKEN
-from .head import MAX_FIELDS, MAX_HEAD
+from .abnf import END_OF_LINE, TEXT, TOKEN
+from .response_head import MAX_FIELDS, MAX_HEAD
+from .violations import FramingError, IncompleteBodyError
 
-__all__ = ["MAX_CHUNK_LINE", "MAX_EXCESS", "ChunkedDecoder"]
+__all__ = ["MAX_EXCESS", "MAX_LINE", "ChunkedDecoder"]
 
-MAX_CHUNK_LINE: Final = 4096
-"""Bytes of the line with a chunk's size and extensions, its end included."""
+MAX_LINE: Final = 4096
+"""Bytes of one line of the framing, its end included: a chunk's size with its extensions, or a trailer field.
+
+An unfinished line is looked at again with each read, so this bounds the work on one that comes bytewise.
+"""
 
 MAX_EXCESS: Final = 16_384
 """Bytes of such lines, over one body, beyond twice their chunk's size.
@@ -53,7 +56,7 @@ class _State(Enum):
 
 
 class ChunkedDecoder:
-    r"""Decodes one chunked body; any cutting of the same bytes gives the same body or the same fault.
+    r"""Decoder of one chunked body: any cutting of the same bytes gives the same result.
 
     >>> decoder = ChunkedDecoder()
     >>> decoder.feed(b"2\r\nab\r\n1\r\nc\r\n3\r\nd"), decoder.done
@@ -129,12 +132,12 @@ class ChunkedDecoder:
                 return start
             payload.append(data[start:end])
             position = end + 2
-        _check_cut(_SIZE_LINE_CUT, data, position, MAX_CHUNK_LINE)
+        _check_cut(_SIZE_LINE_CUT, data, position)
         return position
 
     def _charge(self, line: int, size: int) -> None:
         self._excess += max(0, line - _PLAIN_LINE - 2 * size)
-        if line > MAX_CHUNK_LINE or self._excess > MAX_EXCESS:
+        if line > MAX_LINE or self._excess > MAX_EXCESS:
             raise FramingError("the extensions of the chunks are too long")
 
     def _take_data(self, data: bytes, position: int, payload: list[bytes]) -> int:
@@ -158,14 +161,14 @@ class ChunkedDecoder:
         if data.startswith(END_OF_LINE, position):
             self._state = _State.DONE
             return position + 2
-        limit = MAX_HEAD - self._trailers_size
         line = _TRAILER.match(data, position)
         if line is None:
-            _check_cut(_TRAILER_CUT, data, position, limit)
+            _check_cut(_TRAILER_CUT, data, position)
             return position
+        size = line.end() - position
         self._trailers += 1
-        self._trailers_size += line.end() - position
-        if self._trailers > MAX_FIELDS or self._trailers_size + 2 > MAX_HEAD:  # 2: the empty line
+        self._trailers_size += size
+        if size > MAX_LINE or self._trailers > MAX_FIELDS or self._trailers_size > MAX_HEAD:
             raise FramingError("the trailer fields of the body are too long")
         return line.end()
 
@@ -179,10 +182,10 @@ _STEPS: Final[Mapping[_State, _Step]] = {
 }
 
 
-def _check_cut(beginning: re.Pattern[bytes], data: bytes, position: int, limit: int) -> None:
-    """Refuse what waits at *position* if it cannot become a line of at most *limit* bytes."""
+def _check_cut(beginning: re.Pattern[bytes], data: bytes, position: int) -> None:
+    """Refuse what waits at *position* if it cannot become a line of the allowed length."""
     waiting = len(data) - position
     if waiting and not beginning.fullmatch(data, position):
         raise FramingError("a line of the chunked framing is malformed")
-    if waiting >= limit:  # its end is still to come
+    if waiting >= MAX_LINE:  # its end is still to come
         raise FramingError("a line of the chunked framing is too long")

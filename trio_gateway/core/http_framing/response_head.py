@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from .errors import FramingError
-from .grammar import END_OF_LINE, TEXT, TOKEN
+from .abnf import END_OF_LINE, TEXT, TOKEN
+from .violations import FramingError
 
 if TYPE_CHECKING:
-    from .request import Fields
+    from .request_head import Fields
 
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_INFORMATIONAL", "HeadReader", "ResponseHead"]
 

@@ -1,4 +1,4 @@
-"""Errors of HTTP framing: a broken rule, a body cut short, a request that cannot be written.
+"""Errors of HTTP framing: broken rules, bodies cut short, requests that cannot be written.
 
 Their texts name the rule. They quote nothing of what the server sent, so they may be logged.
 """

@@ -1,4 +1,4 @@
-"""Heads of responses: what is accepted, what is refused, and that neither depends on how the bytes were cut."""
+"""Heads of responses: accepted and refused alike, however the bytes are cut."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.http_framing import FramingError, HeadReader, ResponseHead
-from trio_gateway.core.http_framing.head import MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL
+from trio_gateway.core.http_framing.response_head import MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

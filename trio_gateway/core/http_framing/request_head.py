@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from .errors import InvalidRequestError
-from .grammar import END_OF_LINE, TEXT, TOKEN
+from .abnf import END_OF_LINE, TEXT, TOKEN
+from .violations import InvalidRequestError
 
 __all__ = ["Fields", "encode_request_head"]
 
