@@ -204,7 +204,7 @@ def main() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            trio.run(_measure_all, int(server.stdout.readline()), int((sys.argv[1:] or ["5"])[0]))
+            trio.run(_measure_all, int(server.stdout.readline()), int((sys.argv[1:] or ["3"])[0]))
         finally:
             server.terminate()
 

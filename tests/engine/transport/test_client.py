@@ -490,7 +490,8 @@ async def test_an_early_acceptance_does_not_cut_the_request() -> None:
         await peer.wait_for_end()
 
     async with open_server(script) as server, open_client(server) as client:
-        assert await fetch(client, LARGE) == (200, b"hi")
+        with trio.fail_after(5):
+            assert await fetch(client, LARGE) == (200, b"hi")
         assert client.statistics.idle == 1
 
 
