@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +131,21 @@ async def test_what_is_bad_is_refused(case: tuple[bytes, str]) -> None:
     assert ", got " in caught.value.error.message
 
 
+class Body(bytearray):
+    """A body whose end can be watched."""
+
+
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD)
+async def test_nothing_is_kept_of_what_was_refused(case: tuple[bytes, str]) -> None:
+    body = Body(case[0])
+    kept = weakref.ref(body)
+    with pytest.raises(RequestError):
+        await Bodies(MAX).read(body)
+    del body
+    gc.collect()
+    assert kept() is None
+
+
 async def test_two_threads_at_most() -> None:
     bodies = Bodies(MAX)
     assert bodies.threads.total_tokens == 2
@@ -172,4 +189,4 @@ def test_a_thread_sleeps_for_as_long_as_it_works(monkeypatch: pytest.MonkeyPatch
     pause = module._Pause()
     for wall, used in ((0.0004, 0.0004), (0.0012, 0.0012), (0.003, 0.0022), (0.004, 0.0022), (1.0, 0.1)):  # noqa: B007
         pause()
-    assert naps == [pytest.approx(each) for each in (0.001, 0.001, 0.0, 0.005)]
+    assert naps == [pytest.approx(each) for each in (0.0012, 0.001, 0.0, 0.005)]

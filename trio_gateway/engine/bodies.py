@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from ..core.body_budget import BodyBudget
 from ..core.chat import ChatRequest, parse_chat_request, scan_chat_body
+from ..core.errors import ApiError, RequestError
 from ..core.json_pieces import encode_pieces
 from ..core.strict_json import dumps
 
@@ -87,7 +88,10 @@ class Bodies:
             await trio.lowlevel.checkpoint()
 
     async def _in_thread(self, work: Callable[[Callable[[], None]], T]) -> T:
-        return await trio.to_thread.run_sync(work, _Pause(), limiter=self.threads)
+        done = await trio.to_thread.run_sync(_result, work, limiter=self.threads)
+        if isinstance(done, ApiError):
+            raise RequestError(done)
+        return done
 
 
 class Payload:
@@ -111,7 +115,7 @@ class _Pause:
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
-        self._used: float | None = None  # this is not the thread yet
+        self._used = time.thread_time()
 
     def __call__(self) -> None:
         if time.perf_counter() - self._since < _WORK:
@@ -119,9 +123,20 @@ class _Pause:
         trio.from_thread.check_cancelled()  # the client may have left
         # CPU time, as a thread that waits for the lock or for a processor keeps nobody from working.
         used = time.thread_time()
-        worked = _WORK if self._used is None else used - self._used
-        time.sleep(min(worked, _LONGEST_NAP))
+        time.sleep(min(used - self._used, _LONGEST_NAP))
         self._since, self._used = time.perf_counter(), used
+
+
+def _result(work: Callable[[Callable[[], None]], T]) -> T | ApiError:
+    """What *work* gives, or why it refuses the request.
+
+    An exception that leaves a thread is kept there until the next one does, and with it all that the frames
+    of its traceback hold: the body, and what has been read of it.
+    """
+    try:
+        return work(_Pause())
+    except RequestError as refused:
+        return refused.error
 
 
 def _parsed(body: bytes | bytearray, pause: Callable[[], None]) -> ChatRequest:
