@@ -249,7 +249,7 @@ def _pausing(pause: Callable[[], None]) -> tuple[JSONDecoder, JSONDecoder]:
 
 
 class _RefusedError(Exception):
-    """A flaw that may not be mended; the steps of its path are added from the inside outwards."""
+    """A flaw that may not be mended. Its path is added from the inside outwards."""
 
     def __init__(self, message: str, *path: str | int) -> None:
         super().__init__(message)
@@ -258,7 +258,10 @@ class _RefusedError(Exception):
 
 
 class _Mender(Struct, frozen=True):
-    """Walks a value, mends what may be mended, puts in what was cut out, raises at the first other flaw."""
+    """Walk over a value: mends it and puts in what was cut out.
+
+    It raises at the first flaw that may not be mended.
+    """
 
     lenient_under: str | None
     mend_surrogates: bool

@@ -1,4 +1,4 @@
-"""Request bodies: counted while they are in flight, read and encoded without holding the event loop.
+"""Request bodies: counts, reads and encodes them without holding the event loop.
 
 A small body is read at once. Others are scanned first, in slices between which other tasks run; then one
 that is long, or has many values, is parsed, checked, cleaned and encoded in a worker thread, of which there
@@ -95,7 +95,7 @@ class Bodies:
 
 
 class Payload:
-    """A large request to an upstream: its bytes, in pieces that are kept until they have been sent."""
+    """Payload of a large request: keeps its pieces until the upstream has them."""
 
     __slots__ = ("pieces", "size")
 
@@ -109,7 +109,7 @@ class Payload:
 
 
 class _Pause:
-    """Pause of a worker thread: when it has worked for a while it sleeps, and others have the lock."""
+    """Pause of a worker thread: sleeps after each while of work, without the lock."""
 
     __slots__ = ("_since", "_used")
 
@@ -121,7 +121,7 @@ class _Pause:
         if time.perf_counter() - self._since < _WORK:
             return
         trio.from_thread.check_cancelled()  # the client may have left
-        # CPU time, as a thread that waits for the lock or for a processor keeps nobody from working.
+        # CPU time, as a thread that waits for the lock or for a processor does not hold up the event loop.
         used = time.thread_time()
         time.sleep(min(used - self._used, _LONGEST_NAP))
         self._since, self._used = time.perf_counter(), used
