@@ -19,6 +19,8 @@ from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine import bodies as module
 from trio_gateway.engine.bodies import Bodies, Payload
 
+from ..support import until
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -152,9 +154,7 @@ async def test_two_threads_at_most() -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(bodies.read, body(x="y" * 2_000_000))
-        with trio.fail_after(5):
-            while bodies.threads.borrowed_tokens < 2:
-                await trio.lowlevel.checkpoint()
+        await until(lambda: bodies.threads.borrowed_tokens == 2)
     assert bodies.threads.borrowed_tokens == 0
 
 
@@ -172,9 +172,7 @@ async def test_a_thread_ends_soon_after_its_client_has_left() -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bodies._in_thread, work)
-        with trio.fail_after(5):
-            while not started.is_set():
-                await trio.lowlevel.checkpoint()
+        await until(started.is_set)
         nursery.cancel_scope.cancel()
     assert rounds < 10_000
 

@@ -221,8 +221,8 @@ class Conversation:
         with trio.CancelScope(shield=True):
             for part in slices(batch):
                 await self._send(await self._encoded(encoder, part))
-        await trio.lowlevel.checkpoint_if_cancelled()
         self._finish(end)
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _encoded(self, encoder: Encoder, part: Slice) -> list[Frame]:
         if part.is_heavy:
