@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from json import JSONDecodeError, JSONDecoder, JSONEncoder
-from sys import maxsize
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from msgspec import Struct
@@ -151,7 +150,8 @@ def _opened(text: str | bytes | bytearray, pause: Callable[[], None]) -> _Docume
 
 def _check_depth(text: str, max_depth: int, pause: Callable[[], None]) -> None:
     try:
-        for _ in scan_slices(text.encode(), max_values=maxsize, max_depth=max_depth):
+        # No text has more values than characters, so only its levels are bounded here.
+        for _ in scan_slices(text.encode(), max_values=len(text) + 1, max_depth=max_depth):
             pause()
     except TooDeepError as error:
         raise StrictJSONError(str(error)) from None
