@@ -1,0 +1,102 @@
+"""Table of results, in Markdown that reads well as plain text too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .figures import FIGURES
+from .results import verdict
+from .stage import GATEWAY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .figures import Bar, Figure, Quantity
+    from .results import Results, Summary
+
+__all__ = ["details", "number", "table"]
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands as k."""
+    if abs(value) >= 100_000:
+        return f"{value / 1000:.0f}k"
+    if abs(value) >= 1000:
+        return f"{value / 1000:.3g}k"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def table(results: Results) -> str:
+    """A row for each quantity: medians with their spread on every target, the ratio, the bar."""
+    head = ["", *results.targets, "ratio", "bar", "reached"]
+    rows = [head, ["-"] * len(head)]
+    for key in results.values:
+        figure = FIGURES[key]
+        rows.append([f"**{key}** {figure.title}", *[""] * (len(head) - 1)])
+        rows += [_row(results, figure, quantity) for quantity in figure.quantities if not quantity.detail]
+    return _aligned(rows)
+
+
+def details(results: Results) -> str:
+    """The quantities that the table leaves out, of the gateway; "" if there are none."""
+    rows = [["", GATEWAY], ["-", "-"]]
+    for key in results.values:
+        for quantity in FIGURES[key].quantities:
+            found = results.summary(key, quantity.key, GATEWAY)
+            if quantity.detail and found is not None:
+                rows.append([f"{key} {_title(quantity)}", _cell(found)])
+    return _aligned(rows) if len(rows) > 2 else ""
+
+
+def _row(results: Results, figure: Figure, quantity: Quantity) -> list[str]:
+    cells = [_cell(results.summary(figure.key, quantity.key, target)) for target in results.targets]
+    return [
+        _title(quantity),
+        *cells,
+        _ratio(results, figure, quantity),
+        _bar(quantity.bar, quantity.unit),
+        verdict(results, figure.key, quantity),
+    ]
+
+
+def _title(quantity: Quantity) -> str:
+    return f"{quantity.title}, {quantity.unit}" if quantity.unit else quantity.title
+
+
+def _cell(found: Summary | None) -> str:
+    return "" if found is None else number(found.median) + _spread(found)
+
+
+def _spread(found: Summary) -> str:
+    return f" ±{100 * found.spread:.0f} %" if found.spread else ""
+
+
+def _ratio(results: Results, figure: Figure, quantity: Quantity) -> str:
+    peer = quantity.bar.peer if quantity.bar is not None and quantity.bar.peer else quantity.compare
+    if peer is None or (found := results.ratio(figure.key, quantity.key, peer)) is None:
+        return ""
+    return f"{found.median:.3g} × {peer}{_spread(found)}"
+
+
+def _bar(bar: Bar | None, unit: str) -> str:
+    if bar is None:
+        return ""
+    sign, measure = ("≥" if bar.at_least else "≤"), (f"× {bar.peer}" if bar.peer else unit)
+    beyond = "" if bar.beyond is None else f" ({bar.beyond:g})"
+    return f"{sign} {bar.limit:g} {measure}{beyond}"
+
+
+def _aligned(rows: Iterable[list[str]]) -> str:
+    listed = list(rows)
+    widths = [max(len(row[at]) for row in listed) for at in range(len(listed[0]))]
+
+    def lines() -> Iterator[str]:
+        for row in listed:
+            fill = "-" if set(row) == {"-"} else " "
+            yield (
+                "| "
+                + " | ".join(cell.ljust(width, fill) for cell, width in zip(row, widths, strict=True))
+                + " |"
+            )
+
+    return "\n".join(lines())
