@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,16 @@ class TestPrograms:
         load = Load(answer=f"think=3,body=4,size=5000,text={text},tokens=1", tokens=1)
         assert stage.load.run(stage.server(DIRECT), load).end["good"] == 1
 
+    def test_the_programs_explain_themselves_and_refuse_what_is_out_of_bounds(self, stage: Stage) -> None:
+        for program in build(stage.folder):
+            shown = subprocess.run(
+                [program, "--help"], capture_output=True, text=True, timeout=10, check=True
+            )
+            assert shown.stdout.startswith("usage: ")
+            refused = subprocess.run([program, "--port=70000"], capture_output=True, timeout=10, check=False)
+            assert refused.returncode == 2
+            assert b"whole number from 1 to 65535" in refused.stderr
+
     def test_a_run_can_be_ended_early(self, stage: Stage) -> None:
         load = Load(answer="tokens=1000000,pace_us=1000", tick_ms=20)
         run = stage.load.run(stage.server(DIRECT), load, until=lambda ticks: len(ticks) > 3)
@@ -117,7 +127,10 @@ def test_charts_are_well_formed() -> None:
         assert ElementTree.fromstring(chart).tag == "{http://www.w3.org/2000/svg}svg"
 
 
-def test_the_shell_script_knows_the_figures() -> None:
-    assert shutil.which("sh"), "run is a script for sh"
-    script = (Path(__file__).parent.parent / "run").read_text(encoding="utf-8")
-    assert "-m benchmarks.streams" in script
+def test_figures_measured_anew_leave_the_others(tmp_path: Path) -> None:
+    results = Results({}, [GATEWAY], [GATEWAY], rounds=1, notes=["P1, round 1, gateway: it failed", "other"])
+    results.add("P1", GATEWAY, 0, {"speed": 1.0})
+    results.add("P3", GATEWAY, 0, {"speed": 2.0})
+    results.forget(["P1"])
+    assert list(results.values) == ["P3"]
+    assert results.notes == ["other"]

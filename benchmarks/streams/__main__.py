@@ -16,7 +16,7 @@ from .programs import MissingProgramError, build
 from .results import Results
 from .rounds import measure
 from .stage import Stage
-from .table import details, table
+from .table import details, noise, table
 
 _EPILOG = f"""
 figures:
@@ -49,7 +49,12 @@ def _parser() -> argparse.ArgumentParser:
         help="another checkout of the gateway",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value of every round")
-    parser.add_argument("--results", type=Path, metavar="FILE", help="use such a file, and measure nothing")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="use such a file, and measure only figures that are named, anew",
+    )
     parser.add_argument(
         "--write-docs", action="store_true", help="write the table and the charts of docs/performance.md"
     )
@@ -91,10 +96,34 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Result
     with Stage(cores, programs, trees) as stage:
         rounds = options.rounds or (1 if options.quick else 3)
         results = Results(describe(stage), _targets(parser, options, stage), stage.gateways, rounds)
-        results.machine["load average before"] = load_average()
-        measure(stage, results, figures, quick=options.quick)
-        results.machine["load average after"] = load_average()
+        if options.results:
+            results = _measured_anew(options.results, results, figures)
+        before = load_average()
+        try:
+            measure(stage, results, figures, rounds, quick=options.quick)
+        except KeyboardInterrupt:
+            results.notes.append("the run was interrupted; what it had measured stands above")
+        what = ", ".join(figures) if options.results else "the run"
+        results.machine[f"load average before and after {what}"] = f"{before} and {load_average()}"
     return results
+
+
+def _measured_anew(path: Path, results: Results, figures: list[str]) -> Results:
+    """Earlier results, without those of *figures*; both runs must have measured the same gateway and targets."""
+    earlier = Results.load(path)
+    fixed = ("CPU", "gateway", "Python")
+    if earlier.targets != results.targets or any(
+        earlier.machine[key] != results.machine[key] for key in fixed
+    ):
+        raise SystemExit(f"error: {path} is of another machine, another gateway or other targets")
+    earlier.forget(figures)
+    return earlier
+
+
+def _results(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Results:
+    if options.results and not options.figures:
+        return Results.load(options.results)
+    return _run(parser, options)
 
 
 def main() -> int:
@@ -103,12 +132,11 @@ def main() -> int:
     if not sys.platform.startswith("linux"):
         parser.error("the benchmark needs Linux: it pins processes to cores and reads /proc")
     try:
-        results = Results.load(options.results) if options.results else _run(parser, options)
+        results = _results(parser, options)
     except MissingProgramError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(table(results))
-    print(f"\n{more}" if (more := details(results)) else "")
+    print(table(results), noise(results), details(results), sep="\n\n", end="\n\n")
     print("\n".join(f"{name}: {value}" for name, value in results.machine.items()))
     print("\n".join(f"failed: {note}" for note in results.notes))
     if options.json:

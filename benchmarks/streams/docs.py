@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from .charts import bars, curves
 from .figures.growth import STREAMS, key
 from .stage import DIRECT, GATEWAY
-from .table import details, table
+from .table import details, noise, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +42,11 @@ def _text(results: Results) -> str:
     machine = [f"- {name}: {value}" for name, value in results.machine.items()]
     more = details(results)
     parts = [
-        f"Medians of {results.rounds} rounds, ± half their range; a ratio is the median of the rounds' ratios.",
+        f"Medians of {results.rounds} rounds or more, ± half their range, or with the range itself where that is wider; "
+        "a ratio is the median of the rounds' ratios.",
         "\n".join(machine),
         table(results),
+        noise(results),
         "![Unpaced tokens a second, beside peers](performance/throughput.svg)",
         "![CPU time a token over the number of streams](performance/growth.svg)",
         f"Hostile text, kind by kind:\n\n{more}" if more else "",

@@ -24,13 +24,17 @@ class Summary:
     """Rounds of one quantity on one target."""
 
     median: float
-    spread: float
-    """Half of the range of the values, as a share of the median."""
+    least: float
+    most: float
 
     @classmethod
     def of(cls, values: list[float]) -> Summary:
-        median = statistics.median(values)
-        return cls(median, (max(values) - min(values)) / 2 / abs(median) if median else 0.0)
+        return cls(statistics.median(values), min(values), max(values))
+
+    @property
+    def spread(self) -> float:
+        """Half of the range of the values, as a share of the median."""
+        return (self.most - self.least) / 2 / abs(self.median) if self.median else 0.0
 
 
 @dataclass(slots=True)
@@ -57,6 +61,12 @@ class Results:
             rounds = self.values.setdefault(figure, {}).setdefault(quantity.key, {}).setdefault(target, [])
             rounds += [None] * (at - len(rounds))
             rounds.append(values.get(quantity.key))
+
+    def forget(self, figures: list[str]) -> None:
+        """Forget the values of *figures*, which are measured anew."""
+        for figure in figures:
+            self.values.pop(figure, None)
+        self.notes = [note for note in self.notes if note.split(",")[0] not in figures]
 
     def rounds_of(self, figure: str, quantity: str, target: str) -> list[float | None]:
         return self.values.get(figure, {}).get(quantity, {}).get(target, [])

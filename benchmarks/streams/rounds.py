@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["measure"]
 
 
-def measure(stage: Stage, results: Results, figures: Sequence[str], *, quick: bool) -> None:
+def measure(stage: Stage, results: Results, figures: Sequence[str], rounds: int, *, quick: bool) -> None:
     """Measure *figures* and note the values in *results*; what fails is noted there and goes on."""
     for key in figures:
         figure = FIGURES[key]
         targets = _targets(figure, results)
         began = time.monotonic()
-        for at in range(results.rounds):
+        for at in range(rounds):
             turn = at % len(targets)
             for target in targets[turn:] + targets[:turn]:
-                _progress(f"{key:4}round {at + 1} of {results.rounds}: {target}")
+                _progress(f"{key:4}round {at + 1} of {rounds}: {target}")
                 _one(stage, results, figure, target, at, quick=quick)
         _progress(f"{key:4}{figure.title}: {time.monotonic() - began:.0f} s\n")
 

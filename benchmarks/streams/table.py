@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .figures import FIGURES
 from .results import verdict
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from .figures import Bar, Figure, Quantity
     from .results import Results, Summary
 
-__all__ = ["details", "number", "table"]
+__all__ = ["details", "noise", "number", "table"]
+
+_QUIET_GAP: Final = 5.0
+"""Milliseconds."""
 
 
 def number(value: float) -> str:
@@ -30,7 +33,7 @@ def table(results: Results) -> str:
     """A row for each quantity: medians with their spread on every target, the ratio, the bar."""
     head = ["", *results.targets, "ratio", "bar", "reached"]
     rows = [head, ["-"] * len(head)]
-    for key in results.values:
+    for key in (key for key in FIGURES if key in results.values):
         figure = FIGURES[key]
         rows.append([f"**{key}** {figure.title}", *[""] * (len(head) - 1)])
         rows += [_row(results, figure, quantity) for quantity in figure.quantities if not quantity.detail]
@@ -46,6 +49,18 @@ def details(results: Results) -> str:
             if quantity.detail and found is not None:
                 rows.append([f"{key} {_title(quantity)}", _cell(found)])
     return _aligned(rows) if len(rows) > 2 else ""
+
+
+def noise(results: Results) -> str:
+    """Whether the machine was quiet enough for bars in milliseconds: nginx shows it, which adds next to none."""
+    found = results.summary("P3", "gap", "nginx")
+    if found is None:
+        return "Whether bars in ms count is not known: nginx was not measured at P3."
+    verb = "count" if found.median <= _QUIET_GAP else "do not count"
+    return (
+        f"Bars in ms {verb} in this run: nginx's own gap at P3 is {number(found.median)} ms at p99, and they count "
+        f"up to {_QUIET_GAP:g} ms. Where they do not, read the gateway's figure beside nginx's."
+    )
 
 
 def _row(results: Results, figure: Figure, quantity: Quantity) -> list[str]:
@@ -68,7 +83,11 @@ def _cell(found: Summary | None) -> str:
 
 
 def _spread(found: Summary) -> str:
-    return f" ±{100 * found.spread:.0f} %" if found.spread else ""
+    if found.least == found.most:
+        return ""
+    if found.spread > 1:
+        return f" ({number(found.least)} to {number(found.most)})"
+    return f" ±{100 * found.spread:.0f} %"
 
 
 def _ratio(results: Results, figure: Figure, quantity: Quantity) -> str:

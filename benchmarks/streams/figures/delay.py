@@ -39,13 +39,13 @@ _REASONING: Final = {
 
 def _delay(stage: Stage, target: str, *, quick: bool) -> dict[str, float]:
     """Milliseconds that a mode adds to the median time between the token's departure and its arrival."""
-    requests = 6 if quick else 25
+    requests, gap, warmup = (4, 5, 1) if quick else (25, 20, 2)
     values: dict[str, float] = {}
     for reasoning, answer in _REASONING.items():
         times = {}
         for mode, (summary, path) in _MODES.items():
             server = stage.variant(target, mode, _SUMMARY.format(mode=summary, path=path))
-            load = Load(answer=answer, requests=requests, tokens=1, gap_ms=20, warmup=2)
+            load = Load(answer=answer, requests=requests, tokens=1, gap_ms=gap, warmup=warmup)
             times[mode] = stage.load.run(server, load).ms("latency")
         values |= {f"{reasoning}_{mode}": times[mode] - times[_OFF] for mode in _MODES if mode != _OFF}
         values[f"{reasoning}_{_OFF}"] = times[_OFF]
