@@ -1,4 +1,4 @@
-"""The benchmark's own programs: they compile, and what the upstream sends is what the load generator counts."""
+"""The benchmark's own programs compile, and count what they send; its results add up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Benchmark of streams: the gateway beside other gateways, under the same load, in the same run.
+"""Benchmark of streams: loads the gateway and other gateways alike, in one run.
 
 ``./run bench`` measures everything, ``./run bench p3`` one figure, ``./run bench --quick`` a selection.
 """

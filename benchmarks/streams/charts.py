@@ -1,4 +1,4 @@
-"""Charts of results, as SVG that is written by hand: bars beside peers, and a curve over streams."""
+"""Charts of results: draw bars and curves as SVG."""
 
 from __future__ import annotations
 

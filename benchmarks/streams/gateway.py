@@ -1,4 +1,4 @@
-"""Gateway of this repository as the benchmark starts it: everything on, as a server in use has it."""
+"""Gateway of this repository: starts with everything on, as in use."""
 
 from __future__ import annotations
 

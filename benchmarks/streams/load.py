@@ -1,4 +1,4 @@
-"""Runs of the load generator: what is asked, and what the run and the process under load showed."""
+"""Runs of the load generator: send a load and measure the process under it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_FAILURE: Final = 500
 
 
 class RunFailedError(Exception):
-    """A run had answers that failed or were not complete, so that its figures mean nothing."""
+    """A run had answers that failed or were not complete: its figures mean nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Tick:
 
 @dataclass(slots=True)
 class Measurement:
-    """A run: its ticks, its end as the load generator reports it, and what the process used."""
+    """A run's measurement: holds its ticks, its end, and what the process used."""
 
     before: Usage
     after: Usage = field(default_factory=lambda: Usage(0, 0))

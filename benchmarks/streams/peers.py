@@ -63,7 +63,10 @@ _ROUTER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A gateway to compare with. ``{words}`` in its command and its file are filled in when it is started."""
+    """Gateway to compare with, and how it is started.
+
+    ``{words}`` in its command and its file are filled in then.
+    """
 
     name: str
     command: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Processes of the benchmark: pinned to a core, watched through /proc, ended by the one that started them."""
+"""Processes of the benchmark: run on one core and are watched through /proc."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _SECONDS: Final = 120
 
 
 class MissingProgramError(Exception):
-    """Something that the benchmark cannot do without is not installed; its text says how to get it."""
+    """A program that the benchmark needs is missing; the text explains how to get it."""
 
 
 def compiler() -> str | None:

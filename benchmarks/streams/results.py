@@ -1,4 +1,4 @@
-"""Results of a run: every value of every round, as they are kept in a JSON file."""
+"""Results of a run: hold every value of every round, and save them as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rounds of a run: every figure on every target in turn, again and again, so that noise meets all alike."""
+"""Rounds of a run: measure every figure on every target in turn.
+
+The targets take turns, and begin with another one each round, so that noise meets all of them alike.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers under load: started on their core in front of the upstream, waited for, and ended."""
+"""Servers under load: start on their core, answer, and are ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LAST_LINES: Final = 2000
 
 
 class NotStartedError(Exception):
-    """A server that ended, or that did not answer in time; its text has the end of the server's log."""
+    """A server ended, or did not answer in time; the text ends with its log."""
 
 
 @dataclass(frozen=True, slots=True)

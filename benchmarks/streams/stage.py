@@ -1,4 +1,4 @@
-"""Stage of a run: the upstream, the load generator, and the servers that are measured, each on its core."""
+"""Stage of a run: keeps the upstream, the load generator and the measured servers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SECONDS: Final = 4 * 3600
 
 
 class Stage:
-    """Servers by name, each started when it is first asked for and kept until the end.
+    """Servers by name: each starts when first asked for, and runs until the end.
 
     *trees* are other checkouts of the gateway, by the name that they have in the results.
     """

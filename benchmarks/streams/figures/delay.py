@@ -1,4 +1,4 @@
-"""Delay of the output by summaries: the first output token with them, against the same without (P8)."""
+"""Delay of the output by summaries (P8): compares the first token with and without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of the benchmark: what each measures, in which unit, and which bar it has to reach."""
+"""Figures of the benchmark: name what is measured, its unit and its bar."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Bar", "Figure", "Measure", "Quantity"]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What the gateway has to reach, and what lies beyond; of its value, or of its ratio to a peer's."""
+    """Bar that the gateway has to reach, by its value or its ratio to a peer's."""
 
     limit: float
     beyond: float | None = None
@@ -40,6 +40,8 @@ class Quantity:
 
 
 class Measure(Protocol):
+    """Function that measures one round of a figure."""
+
     def __call__(self, stage: Stage, target: str, *, quick: bool) -> dict[str, float]:
         """One round on *target*: values by the key of their quantity."""
 

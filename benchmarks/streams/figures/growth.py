@@ -1,4 +1,7 @@
-"""Growth: CPU time a token at the same total rate, over more and more streams (P6)."""
+"""Growth (P6): measures CPU time a token over more and more streams.
+
+The total rate stays the same.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Hostile text: a MiB of one kind as reasoning or as answer; who waits for it, and how its cost grows (P10)."""
+"""Hostile text (P10): measures who waits for a MiB of one kind.
+
+It comes as reasoning or as answer; how the time grows with the text is measured as well.
+"""
 
 from __future__ import annotations
 

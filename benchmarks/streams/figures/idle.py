@@ -1,4 +1,4 @@
-"""Idle: how long the gateway takes to start, and how much memory it has before the first request (P11)."""
+"""Idle gateway (P11): measures its start, and its memory before the first request."""
 
 from __future__ import annotations
 

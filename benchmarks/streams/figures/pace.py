@@ -1,4 +1,7 @@
-"""Paced streams: a hundred (P3), a single one (P4), a thousand (P5), and one beside unpaced ones (P9)."""
+"""Paced streams: measure a hundred, one, a thousand, and one beside unpaced ones.
+
+These are the figures P3, P4, P5 and P9.
+"""
 
 from __future__ import annotations
 

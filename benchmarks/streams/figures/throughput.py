@@ -1,4 +1,4 @@
-"""Throughput: unpaced streams without and with reasoning (P1, P2), whole answers (P7)."""
+"""Throughput: measures unpaced streams (P1, P2) and whole answers (P7)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHOLE_TOKENS: Final = 20
 
 
 class _Unpaced:
-    """Measures answers of 300 tokens, 32 at a time, of which the first *think* are reasoning.
+    """Unpaced streams: measures 32 answers at a time of 300 tokens, some of reasoning.
 
     All streams run in step, so a run has a multiple of 32 answers, as many as its seconds allow: the target's
     speed is known from the round before, and in the first one from 32 answers that are not counted.

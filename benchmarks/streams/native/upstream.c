@@ -13,7 +13,7 @@ static const char HELP[] =
     "usage: upstream --port PORT [--seconds SECONDS]\n\n"
     "An OpenAI-style chat API for benchmarks. It listens on 127.0.0.1 alone, serves at most 4096 connections, and\n"
     "ends after SECONDS (1 to 86400, by default 3600) or with the process that started it.\n\n"
-    "A request says what is to be answered by \"bench:key=value,key=value;\" anywhere in its body:\n"
+    "A request states what is to be answered by \"bench:key=value,key=value;\" anywhere in its body:\n"
     "  think=N     pieces of reasoning, between <think> and </think>; field=1: in reasoning_content instead\n"
     "  body=N      pieces of answer after it\n"
     "  tokens=N    tokens of answer after those, each with its number and the instant at which it was written\n"
@@ -22,7 +22,7 @@ static const char HELP[] =
     "  pace_us=N   microseconds between two pieces; 0: as fast as they are taken\n"
     "  first_us=N  microseconds before the first one\n"
     "Without them it is 12 tokens. A path with /hang/ in it is never answered, one with /fail/ by status 500, one\n"
-    "with /brief/ by six words, whatever the request says.\n";
+    "with /brief/ by six words, whatever the request states.\n";
 
 enum { EVENTS_A_ROUND = 512 };
 
