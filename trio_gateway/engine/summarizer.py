@@ -20,8 +20,8 @@ import structlog
 import trio
 
 from ..core.events import Batch, Ping, ReasoningLine
+from ..core.recent_text import RecentText
 from ..core.summary import SIZES, ReasoningSummary
-from ..core.summary.recent import RecentText
 from ..core.summary.request import MAX_REQUEST
 from .slices import in_slices
 from .summary_model import Question, hang_up

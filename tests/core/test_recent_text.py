@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.summary.recent import RecentText
+from trio_gateway.core.recent_text import RecentText
 
 adding = st.tuples(st.just("add"), st.text("abcdef", max_size=30))
 taking = st.tuples(st.sampled_from(["take", "keep"]), st.integers(0, 30))
@@ -33,6 +33,7 @@ def test_it_keeps_the_end_in_order(limit: int, steps: list[tuple[str, str | int]
                 recent.clear()
                 kept, torn = "", False
         assert len(recent) == len(kept)
+    assert recent.text() == kept
     assert recent.take(limit) == kept
 
 

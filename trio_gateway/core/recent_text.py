@@ -55,6 +55,12 @@ class RecentText:
             self._size -= len(piece)
         return "".join(taken)
 
+    def text(self) -> str:
+        """All there is; it stays."""
+        self.keep(self._limit)
+        self._pieces = deque(["".join(self._pieces)])
+        return self._pieces[0]
+
     def keep(self, size: int) -> None:
         """Drop all but the last *size* characters."""
         while self._size > size:
