@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
+from .byte_budget import ByteBudget
 from .events import Event, Finish, OutputDelta, OutputExtra, ReasoningDelta, Retraction, Usage
 from .learning import Evidence
-from .reasoning import Output, Piece, Promotion, Reasoning, ReasoningSplitter, ToolCall
+from .reasoning import KEPT, Output, Piece, Promotion, Reasoning, ReasoningSplitter, ToolCall
 
 if TYPE_CHECKING:
     from .chunks import ChoiceDelta, Chunk
@@ -43,6 +44,7 @@ class AnswerReader:
         self._expected = choices
         self._whole = whole
         self._call_prefix = call_prefix
+        self._kept = ByteBudget(KEPT)
         self._choices: dict[int, _Choice] = {}
         self.reasoning_seen = False
         self.output_seen = False
@@ -97,6 +99,7 @@ class AnswerReader:
             starts_in_reasoning=self._starts_in_reasoning,
             presumed=self._presumed,
             whole=self._whole,
+            room=self._kept.hold(),
         )
         return _Choice(index, splitter, f"{self._call_prefix}{index}_")
 
