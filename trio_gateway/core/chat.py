@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import UNSET, Struct
 
+from .breaker import RequestIdentity
 from .errors import RequestError, clean_text, error_for, refusal
 from .messages import check_messages, clean_history
 from .strict_json import StrictJSONError, dumps, parse
@@ -83,6 +84,8 @@ class ChatRequest(Struct, frozen=True):
     thinking: bool | None = None
     """Whether the request switches thinking on or off; None: not said. Off wins where it says both."""
     options: GatewayOptions = GatewayOptions()
+    identity: RequestIdentity = RequestIdentity()
+    """Who sent it, and a digest of its body; empty for a request of the gateway's own."""
 
 
 def parse_chat_request(body: str | bytes, *, max_messages: int = 2048, max_depth: int = 64) -> ChatRequest:

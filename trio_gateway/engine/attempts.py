@@ -158,28 +158,27 @@ class Attempts:
             spoke=heard,
         )
         try:
-            name = self._upstream_model(lease)
-            reader = self._reader(lease, name)
-            fault = await exchange.run(reader, self._body(lease, name), self._authorization)
+            reader = self._reader(lease)
+            fault = await exchange.run(reader, self._body(lease), self._authorization)
         finally:
             exchange.release()
         if fault is None:
-            self._learn(lease, name, reader.evidence)
+            self._learn(lease, reader.evidence)
         return fault
 
-    def _reader(self, lease: Lease, name: str) -> AnswerReader:
+    def _reader(self, lease: Lease) -> AnswerReader:
         return AnswerReader(
             self._model,
-            starts_in_reasoning=self._starts_in_reasoning(lease, name),
+            starts_in_reasoning=self._starts_in_reasoning(lease),
             choices=self._request.n,
             whole=self._gathered,
             call_prefix=f"call_{self._report.request_id}_",
         )
 
-    def _body(self, lease: Lease, name: str) -> bytes:
+    def _body(self, lease: Lease) -> bytes:
         return upstream_body(
             self._request,
-            model=name,
+            model=lease.model,
             ask_usage=lease.config.ask_usage,
             keep_reasoning=self._model.keep_reasoning,
             thinking_switch=self._model.thinking_switch,
@@ -187,27 +186,18 @@ class Attempts:
             markers=self._model.markers,
         )
 
-    def _starts_in_reasoning(self, lease: Lease, name: str) -> bool:
+    def _starts_in_reasoning(self, lease: Lease) -> bool:
         thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
-        learned = self._memory.starts(lease.name, name)
+        learned = self._memory.starts(lease.name, lease.model)
         if learned is None or thinking is False:
             return starts_in_reasoning(self._model, thinking=thinking)
         return learned
 
-    def _learn(self, lease: Lease, name: str, evidence: Evidence) -> None:
+    def _learn(self, lease: Lease, evidence: Evidence) -> None:
         if evidence.promoted:
             self._metrics.promotions.inc()
-        if self._memory.note(lease.name, name, evidence):
-            starts = self._memory.starts(lease.name, name)
-            log.info("start_learned", upstream=lease.name, model=name, starts_in_reasoning=starts)
-
-    def _upstream_model(self, lease: Lease) -> str:
-        asked = self._request.model
-        if self._model.upstream_model:
-            return self._model.upstream_model
-        # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
-        if asked == "default" and len(lease.listed) == 1:
-            return lease.listed[0]
-        return asked
+        if self._memory.note(lease.name, lease.model, evidence):
+            starts = self._memory.starts(lease.name, lease.model)
+            log.info("start_learned", upstream=lease.name, model=lease.model, starts_in_reasoning=starts)

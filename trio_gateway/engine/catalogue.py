@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import trio
 
+from ..core.breaker import PauseCause
 from ..core.config.settings import resolve_model
 from ..core.families import family_of
 from .upstream import UpstreamFailure
@@ -28,6 +29,8 @@ _FRESH = 60.0
 _RETRY = 2.0
 # Seconds an upstream has to send its list.
 _PATIENCE = 10.0
+# Seconds between two lists at least, however often it is in doubt whether the key is good.
+_SOONEST = 0.5
 # Models taken from one upstream: they become labels of metrics, which must stay few.
 _MOST = 500
 
@@ -51,17 +54,34 @@ class Catalogue:
     async def _follow(self, backend: Backend) -> None:
         retry = _RETRY
         while True:
-            try:
-                with trio.fail_after(_PATIENCE):
-                    backend.traffic.models = tuple(await backend.upstream.list_models())[:_MOST]
-            except (UpstreamFailure, trio.TooSlowError) as error:
-                # Nobody sees this: what it listed before stays, and chat requests find out for themselves.
-                log.debug("models_not_listed", upstream=backend.name, reason=str(error))
-                await trio.sleep(retry)
-                retry = min(retry * 2, _FRESH)
-            else:
+            if await self._list(backend):
                 retry = _RETRY
-                await trio.sleep(_FRESH)
+                await self._rest(backend, _FRESH)
+            else:
+                await self._rest(backend, retry)
+                retry = min(retry * 2, _FRESH)
+
+    async def _list(self, backend: Backend) -> bool:
+        """Ask for the list once; whether it came. What was listed before stays where it did not."""
+        try:
+            with trio.fail_after(_PATIENCE):
+                models = await backend.upstream.list_models()
+        except (UpstreamFailure, trio.TooSlowError) as error:
+            # No client waits for this: chat requests find out for themselves.
+            log.debug("models_not_listed", upstream=backend.name, reason=str(error))
+            if isinstance(error, UpstreamFailure) and error.fault.pauses is PauseCause.KEY:
+                backend.refuse_key()
+            return False
+        backend.traffic.models = tuple(models)[:_MOST]
+        backend.traffic.has_listed = True
+        return True
+
+    async def _rest(self, backend: Backend, seconds: float) -> None:
+        """Wait for *seconds*, or until a 401 makes the key doubtful: the list shows whether it is good."""
+        await trio.sleep(_SOONEST)
+        with trio.move_on_after(seconds - _SOONEST):
+            await backend.traffic.list_wanted.wait()
+        backend.traffic.list_wanted = trio.Event()
 
     def entries(self) -> list[dict[str, Any]]:
         """The objects of ``GET /v1/models``: configured ones first, each id once."""

@@ -13,6 +13,7 @@ from ..core.errors import error_for
 from ..core.events import ReasoningDelta
 from ..core.faults import Fault, Replay, fault_of_transport
 from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
+from ..core.strict_json import dumps
 from .upstream import UpstreamAnswer, UpstreamFailure
 
 if TYPE_CHECKING:
@@ -93,14 +94,14 @@ class Exchange:
             return None
         if fault is None:
             fault = self._why_cancelled()
-        self._lease.fail(fault, slow=self._is_slow())
+        self._lease.fail(fault)
         if self._outlet.begun and self._outlet.committed:
             await self._outlet.send(self._reader.end())
         return fault
 
     def release(self) -> None:
         """Settle neutral if nothing was settled: the client left, or the gateway stops."""
-        self._lease.release(slow=self._is_slow())
+        self._lease.release()
 
     async def _converse(self, body: bytes, authorization: str | None) -> None:
         async with self._lease.upstream.open_completion(body, authorization=authorization) as answer:
@@ -208,7 +209,7 @@ class Exchange:
         await self._finish()
 
     async def _finish(self) -> None:
-        self._lease.succeed(slow=self._is_slow())
+        self._lease.succeed()
         self._report.outcome = "ok"
         self._told_done = True
         await self._outlet.finish()
@@ -218,8 +219,9 @@ class Exchange:
         return min(by, self._lease.deadline, self._deadline)
 
     def _why_cancelled(self) -> Fault:
-        if self._lease.swept:
-            error = error_for("circuit_open", "The upstream failed meanwhile.", retry_after=1.0)
+        if self._lease.swept is not None:
+            message = f"Upstream {dumps(self._lease.name)} is paused {self._lease.swept}."
+            error = error_for("circuit_open", message, retry_after=1.0)
             return Fault(error, Outcome.NEUTRAL, Replay.NEXT)
         if trio.current_time() >= self._deadline:
             return fault_of_transport(
@@ -230,10 +232,6 @@ class Exchange:
         if self._first_event_at is None:
             return fault_of_transport("first_event_timeout", "The upstream did not begin to answer in time.")
         return fault_of_transport("idle_timeout", "The upstream fell silent.")
-
-    def _is_slow(self) -> bool:
-        heard_at = self._first_event_at if self._first_event_at is not None else trio.current_time()
-        return heard_at - self._started_at > self._lease.config.breaker.slow_after
 
 
 def _decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:

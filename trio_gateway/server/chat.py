@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
 import trio
+from msgspec.structs import replace
 from quart import Request, Response, g
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
@@ -24,6 +25,7 @@ from ..core.strict_json import dumps
 from ..engine.report import Report
 from .asgi import CLEANUP
 from .errors import error_response
+from .identity import identify, peer_address
 from .sse_body import SSEBody
 
 if TYPE_CHECKING:
@@ -147,10 +149,18 @@ async def _read(request: Request, path_format: Format | None) -> ChatRequest:
     chosen = path_format or asked
     if chosen is not None:
         g.stream_format = chosen
-    chat = parse_chat_request(await request.get_data(as_text=False))
+    chat = await _read_body(request)
     if chosen is None and chat.options.format is not None:
         g.stream_format = chat.options.format
     return chat
+
+
+async def _read_body(request: Request) -> ChatRequest:
+    body = await request.get_data(as_text=False)
+    chat = parse_chat_request(body)
+    address = peer_address(request.scope["client"])
+    identity = await identify(g.client, address, body, request.headers.get("Authorization"))
+    return replace(chat, identity=identity)
 
 
 def header_format(headers: Headers) -> Format | None:

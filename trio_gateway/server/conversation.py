@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from ..core.chat import parse_chat_request
 from ..core.encoder import error_object
@@ -21,6 +22,7 @@ from ..core.strict_json import dumps
 from ..engine.report import Report
 from .chat import make_encoder
 from .dialogue import FAULT, RESTART, REVOKED, Act, Close, Dialogue
+from .identity import identify
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -50,9 +52,9 @@ class Wire(Protocol):
 class Conversation:
     """All requests of one socket, and their answers.
 
-    *client*: who opened it. *socket_id*: requests are named after it, with a number. *fixed_format*: the
-    format of every answer; None: each request may choose. *authorization*: what an ``Authorization`` header
-    of the client's would say.
+    *client*: who opened it, from *address*. *socket_id*: requests are named after it, with a number.
+    *fixed_format*: the format of every answer; None: each request may choose. *authorization*: the value that
+    an ``Authorization`` header of the client's would have.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Conversation:
         wire: Wire,
         client: Client,
         *,
+        address: str,
         socket_id: str,
         fixed_format: Format | None,
         authorization: str | None,
@@ -68,6 +71,7 @@ class Conversation:
         self._gateway = gateway
         self._wire = wire
         self._client = client
+        self._address = address
         self._socket_id = socket_id
         self._fixed_format = fixed_format
         self._authorization = authorization
@@ -146,7 +150,7 @@ class Conversation:
         with self._reported() as report:
             async with self._floor:
                 try:
-                    chat = parse_chat_request(body)
+                    chat = await self._read(body)
                     report.read(chat)
                     admission = self._gateway.admit(chat, self._client)
                 except RequestError as refused:
@@ -155,6 +159,11 @@ class Conversation:
                 else:
                     with closing(admission):
                         await self._stream(chat, admission, report, scope)
+
+    async def _read(self, body: str | bytes) -> ChatRequest:
+        chat = parse_chat_request(body)
+        identity = await identify(self._client, self._address, body, self._authorization)
+        return replace(chat, identity=identity)
 
     async def _stream(
         self, chat: ChatRequest, admission: Admission, report: Report, scope: trio.CancelScope

@@ -16,6 +16,7 @@ from ..core.access import key_protocols, shown_key
 from ..core.errors import RequestError, error_for
 from .chat import header_format
 from .conversation import Conversation
+from .identity import peer_address
 from .origins import may_speak
 from .rfc6455 import SEND_TEXTS
 
@@ -101,6 +102,7 @@ async def talk(
         gateway,
         cast("dict[str, Wire]", websocket.scope)[_WIRE],
         client,
+        address=peer_address(websocket.scope["client"]),
         socket_id=request_id,
         fixed_format=fixed_format,
         authorization=_authorization(websocket),
