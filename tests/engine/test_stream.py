@@ -30,6 +30,7 @@ from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
 from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.admission import Admission, Route
 from trio_gateway.engine.backends import Backend
+from trio_gateway.engine.bodies import Bodies
 from trio_gateway.engine.clients import Clients
 from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics
@@ -140,6 +141,7 @@ class World:
                 ServerConfig(),
                 SummaryConfig(**summary),  # type: ignore[arg-type]
                 self.metrics,
+                Bodies(ServerConfig().max_bodies),
                 summary_model=model,
                 running=self.running,
             )

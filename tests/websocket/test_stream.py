@@ -184,7 +184,8 @@ BAD: dict[str, tuple[str, int, str | None]] = {
     "some other type": ('{"type": "ping"}', 400, None),
     "a doubled key": ('{"messages": [], "messages": []}', 400, "invalid_json"),
     "depth": ("[" * 100_000, 400, "invalid_json"),
-    "half a character": ('{"messages": [{"role": "user", "content": "\\ud800"}]}', 400, "invalid_json"),
+    "too many values": ('{"x": [' + "1," * 100_000 + "1]}", 400, "too_many_values"),
+    "large, and no JSON": ('{"x": "' + "y" * 300_000 + '", "z": NaN}', 400, "invalid_json"),
     "another host": (json.dumps(chat(base_url="http://evil")), 400, None),
     "no such model": (json.dumps(chat(model="none")), 404, "model_not_found"),
 }

@@ -59,6 +59,10 @@ class Fault(Struct, frozen=True):
             self.cause or error.error_class.replace("_", " "),
         )
 
+    def redacted(self, secrets: Sequence[str]) -> Fault:
+        """The same fault, its error without *secrets*."""
+        return replace(self, error=self.error.redacted(secrets))
+
 
 _SIZE = frozenset({413, 414, 431})
 _TIMEOUTS = frozenset({408, 425})
@@ -120,9 +124,11 @@ def fault_of_error(
     *own_key*: the key was the gateway's, so a refusal of it is no concern of the client's.
     """
     status = told.status or _STATUS_OF_NAME.get(told.code or "") or _STATUS_OF_NAME.get(told.type or "")
-    report = _Report(told, status, clean_text(redact(told.message, secrets)), own_key, retry_after)
+    message = clean_text(redact(told.message, secrets))  # before the cut, which could halve a key
+    report = _Report(told, status, message, own_key, retry_after)
     fault = _of_request(report) or _of_limit(report) or _of_upstream(report)
-    return replace(fault, cause=f"status {status}" if status else "an error in the answer")
+    cause = f"status {status}" if status else "an error in the answer"
+    return replace(fault, cause=cause).redacted(secrets)
 
 
 class _Report(NamedTuple):

@@ -90,8 +90,8 @@ class Route:
         return None
 
     def _ask(self, backend: Backend, *, extra: bool) -> Lease | Turned:
-        call = backend.identify(self._identity, self._model_id, self._upstream_model)
-        return backend.admit(call, extra=extra)
+        model = backend.upstream_name(self._model_id, self._upstream_model)
+        return backend.admit(backend.identify(self._identity, model), extra=extra)
 
 
 def _backoff(tries: int) -> float:

@@ -10,15 +10,17 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import structlog
 import trio
 
 from ..core.answer import AnswerReader
-from ..core.chat import NO_THINKING, ChatRequest, upstream_body
+from ..core.chat import NO_THINKING, ChatRequest, upstream_fields
+from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.faults import Fault, Replay
+from ..core.learning import Start, StartQuery, may_learn_start
 from ..core.reasoning import starts_in_reasoning
 from ..core.runaway import ReasoningLimit
 from .exchange import Exchange
@@ -68,6 +70,7 @@ class Attempts:
         self._outlet = outlet
         self._report = report
         self._metrics = shared.metrics
+        self._bodies = shared.bodies
         self._memory = shared.memory
         self._deadline = admission.admitted_at + shared.server.request_timeout
         self._gathered = gathered
@@ -147,36 +150,42 @@ class Attempts:
             self._outlet.hear()
             spoke()
 
+        query = self._start_query(lease)
+        start = self._memory.start(query)
+        # Text that is only presumed to be reasoning may be the answer, to which no limit applies.
+        limited = self._model if start is not Start.PRESUMED else ModelConfig()
         exchange = Exchange(
             lease,
             self._outlet,
             report=self._report,
             metrics=self._metrics,
-            limit=ReasoningLimit(self._model),
+            limit=ReasoningLimit(limited),
             on_runaway=_ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO,
             deadline=self._deadline,
             spoke=heard,
         )
         try:
-            reader = self._reader(lease)
-            fault = await exchange.run(reader, self._body(lease), self._authorization)
+            reader = self._reader(start)
+            body = await self._bodies.encode(self._request, partial(self._fields, lease))
+            fault = await exchange.run(reader, body, self._authorization)
         finally:
             exchange.release()
         if fault is None:
-            self._learn(lease, reader.evidence)
+            self._learn(lease, query, reader.evidence)
         return fault
 
-    def _reader(self, lease: Lease) -> AnswerReader:
+    def _reader(self, start: Start) -> AnswerReader:
         return AnswerReader(
             self._model,
-            starts_in_reasoning=self._starts_in_reasoning(lease),
+            starts_in_reasoning=start is Start.REASONING,
+            presumed=start is Start.PRESUMED,
             choices=self._request.n,
             whole=self._gathered,
             call_prefix=f"call_{self._report.request_id}_",
         )
 
-    def _body(self, lease: Lease) -> bytes:
-        return upstream_body(
+    def _fields(self, lease: Lease) -> dict[str, Any]:
+        return upstream_fields(
             self._request,
             model=lease.model,
             ask_usage=lease.config.ask_usage,
@@ -186,18 +195,28 @@ class Attempts:
             markers=self._model.markers,
         )
 
-    def _starts_in_reasoning(self, lease: Lease) -> bool:
+    def _start_query(self, lease: Lease) -> StartQuery:
         thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
-        learned = self._memory.starts(lease.name, lease.model)
-        if learned is None or thinking is False:
-            return starts_in_reasoning(self._model, thinking=thinking)
-        return learned
+        # A repeat without thinking is not the request that the client sent, plain as that may be.
+        plain = self._request.plain and self._thinks
+        return StartQuery(
+            upstream=lease.config.url,
+            model=lease.model,
+            asked=self._request.model,
+            declared=starts_in_reasoning(self._model, thinking=thinking),
+            learnable=may_learn_start(self._request.model, self._model),
+            continued=self._request.continued,
+            digest=self._request.digest if plain else None,
+        )
 
-    def _learn(self, lease: Lease, evidence: Evidence) -> None:
+    def _learn(self, lease: Lease, query: StartQuery, evidence: Evidence) -> None:
+        where = {"upstream": lease.name, "model": query.model}
         if evidence.promoted:
             self._metrics.promotions.inc()
-        if self._memory.note(lease.name, lease.model, evidence):
-            starts = self._memory.starts(lease.name, lease.model)
-            log.info("start_learned", upstream=lease.name, model=lease.model, starts_in_reasoning=starts)
+        if self._memory.note(query, evidence):
+            starts = self._memory.starts(query.upstream, query.model)
+            log.info("start_learned", **where, starts_in_reasoning=starts)
+        if (hint := self._memory.hint(query, evidence)) is not None:
+            log.warning("start_hint", **where, hint=hint)

@@ -76,17 +76,19 @@ class Backend:
             return admitted
         return Lease(self.traffic, admitted, config=self.config, upstream=self.upstream, extra=extra)
 
-    def identify(self, identity: RequestIdentity, model_id: str, upstream_model: str) -> CallIdentity:
-        """The call that a request for *model_id* makes here.
-
-        *upstream_model*: what the configuration calls the model upstream; empty: nothing.
-        """
-        name = upstream_model or model_id
+    def upstream_name(self, model_id: str, configured: str) -> str:
+        """What the model asked for by *model_id* is called here. *configured*: its ``upstream_model``."""
+        if configured:
+            return configured
         # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
-        if name == "default" and not upstream_model and len(self.traffic.models) == 1:
-            name = self.traffic.models[0]
+        if model_id == "default" and len(self.traffic.models) == 1:
+            return self.traffic.models[0]
+        return model_id
+
+    def identify(self, identity: RequestIdentity, model: str) -> CallIdentity:
+        """The call that a request makes here, for the *model* of that name."""
         key = identity.credential if self.config.pass_through_key else b""
-        return CallIdentity(name, identity.client, identity.digest, key)
+        return CallIdentity(model, identity.client, identity.digest, key)
 
     def refuse_key(self) -> None:
         """The list of models was refused with 401."""

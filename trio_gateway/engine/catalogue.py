@@ -11,6 +11,7 @@ import trio
 from ..core.breaker import PauseCause
 from ..core.config.settings import resolve_model
 from ..core.families import family_of
+from ..core.learning import may_learn_start
 from .upstream import UpstreamFailure
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ class Catalogue:
         self._config = config
         self._memory = memory
         self._models = config.models
-        self._backends = backends
+        self._backends = {backend.name: backend for backend in backends}
         self._created = int(time.time())
 
     async def run(self) -> None:
         """Keep the upstreams' lists fresh, until cancelled."""
         async with trio.open_nursery() as nursery:
-            for backend in self._backends:
+            for backend in self._backends.values():
                 nursery.start_soon(self._follow, backend)
 
     async def _follow(self, backend: Backend) -> None:
@@ -89,7 +90,7 @@ class Catalogue:
         for name, model in self._models.items():
             if not model.match:  # with a pattern, the entry's name is a label, not an id
                 entries[name] = self._entry(name, model.upstreams[0], model)
-        for backend in self._backends:
+        for backend in self._backends.values():
             for name in backend.traffic.models:
                 entries.setdefault(
                     name,
@@ -103,11 +104,11 @@ class Catalogue:
 
     def label(self, model_id: str) -> str:
         """*model_id* where it is known, else ``other``: clients must not invent labels of metrics."""
-        listed = any(model_id in backend.traffic.models for backend in self._backends)
+        listed = any(model_id in backend.traffic.models for backend in self._backends.values())
         return model_id if listed or model_id in self._models else "other"
 
     def _entry(self, model_id: str, owner: str, model: ModelConfig) -> dict[str, Any]:
-        learned = self._memory.starts(owner, model.upstream_model or model_id)
+        learned = self._learned_start(model_id, owner, model)
         return {
             "id": model_id,
             "object": "model",
@@ -122,3 +123,10 @@ class Catalogue:
                 "starts_in_reasoning": model.starts_in_reasoning if learned is None else learned,
             },
         }
+
+    def _learned_start(self, model_id: str, owner: str, model: ModelConfig) -> bool | None:
+        """Whether plain requests for the model are taken to start in reasoning; None: as declared."""
+        backend = self._backends[owner]
+        name = backend.upstream_name(model_id, model.upstream_model)
+        learned = self._memory.starts(backend.config.url, name)
+        return None if learned and not may_learn_start(model_id, model) else learned

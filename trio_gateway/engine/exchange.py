@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..core.answer import AnswerReader
     from ..core.events import Event
     from ..core.runaway import ReasoningLimit
+    from .bodies import Payload
     from .lease import Lease
     from .metrics import Metrics
     from .outlet import Outlet
@@ -70,7 +71,9 @@ class Exchange:
         self._first_event_at: float | None = None
         self._told_done = False
 
-    async def run(self, reader: AnswerReader, body: bytes, authorization: str | None) -> Fault | None:
+    async def run(
+        self, reader: AnswerReader, body: bytes | Payload, authorization: str | None
+    ) -> Fault | None:
         """Post *body*, and let *reader* read the answer.
 
         None when the client has the whole answer; otherwise what went wrong.
@@ -103,7 +106,7 @@ class Exchange:
         """Settle neutral if nothing was settled: the client left, or the gateway stops."""
         self._lease.release()
 
-    async def _converse(self, body: bytes, authorization: str | None) -> None:
+    async def _converse(self, body: bytes | Payload, authorization: str | None) -> None:
         async with self._lease.upstream.open_completion(body, authorization=authorization) as answer:
             if answer.streamed:
                 await self._read_stream(answer)

@@ -16,8 +16,9 @@ from ..core.learning import StartMemory
 from ..version import __version__
 from .admission import Admission, Route
 from .backends import Backend
+from .bodies import Bodies
 from .catalogue import Catalogue
-from .clients import Client, Clients
+from .clients import Clients
 from .metrics import Metrics
 from .shared import Running, Shared
 from .stream import EventStream, open_stream
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..core.chat import ChatRequest
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
+    from .charge import Charge
     from .report import Report
 
 __all__ = ["Gateway"]
@@ -49,7 +51,8 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.clients = Clients(settings.client_keys)
-        self.metrics = Metrics(self._snapshots)
+        self.bodies = Bodies(settings.config.server.max_bodies)
+        self.metrics = Metrics(self._snapshots, lambda: self.bodies.budget.taken)
         self.backends: dict[str, Backend] = {}
         self.active = 0
         self.draining = False
@@ -88,14 +91,18 @@ class Gateway:
     def _adopt(self, settings: Settings) -> None:
         """Make *settings* those that requests begin under."""
         self.config = settings.config
+        self.bodies.budget.limit = settings.config.server.max_bodies
         self.backends = {
             name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
             for name, config in settings.config.upstreams.items()
         }
+        if self._memory.enabled is not self.config.server.learn_start:
+            self._memory = StartMemory(enabled=self.config.server.learn_start)
         self._shared = Shared(
             server=self.config.server,
             summary=self.config.summary,
             metrics=self.metrics,
+            bodies=self.bodies,
             summary_model=self._summary_model(settings),
             memory=self._memory,
             running=self._running,
@@ -125,8 +132,8 @@ class Gateway:
         self.draining = True
         self._drain.set()
 
-    def admit(self, request: ChatRequest, client: Client) -> Admission:
-        """A place for *request* of *client*, decided at once.
+    def admit(self, request: ChatRequest, charge: Charge) -> Admission:
+        """A place for *request*, decided at once; *charge* is its client's, whose limits hold.
 
         Raises:
             RequestError: it cannot be served: 401 (the key is not good any more), 404 (no such model), 429 or
@@ -136,7 +143,7 @@ class Gateway:
             raise RequestError(SHUTTING_DOWN)
         if self.active >= self.config.server.max_streams:
             raise RequestError(error_for("overloaded", "The gateway is busy.", retry_after=1.0))
-        client.check(request.model)
+        charge.check(request.model)
         model = self._model(request.model)
         route = Route(
             [self.backends[name] for name in model.upstreams],
@@ -147,8 +154,8 @@ class Gateway:
         first = route.first()
         if isinstance(first, ApiError):
             raise RequestError(first)
-        self._enter(client)
-        return Admission(model, route, first, partial(self._leave, client))
+        self._enter(charge)
+        return Admission(model, route, first, partial(self._leave, charge))
 
     def open_stream(
         self,
@@ -217,13 +224,13 @@ class Gateway:
         now = trio.current_time()
         return {name: backend.breaker.snapshot(now) for name, backend in self.backends.items()}
 
-    def _enter(self, client: Client) -> None:
-        client.begin()
+    def _enter(self, charge: Charge) -> None:
+        charge.begin()
         self.active += 1
         self.metrics.active_streams.set(self.active)
 
-    def _leave(self, client: Client) -> None:
-        client.end()
+    def _leave(self, charge: Charge) -> None:
+        charge.end()
         self.active -= 1
         self.metrics.active_streams.set(self.active)
 

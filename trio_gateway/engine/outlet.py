@@ -21,6 +21,8 @@ from ..core.events import (
 from ..core.phases import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.errors import ApiError
     from .metrics import Metrics
     from .prompter import Prompter
@@ -31,9 +33,13 @@ __all__ = ["Opening", "Outlet"]
 
 
 class Opening:
-    """How an answer begins, for clients whose status line depends on it."""
+    """How an answer begins, for clients whose status line depends on it.
 
-    def __init__(self) -> None:
+    *on_commit* is called when the client has seen something that binds us, so that no other attempt follows.
+    """
+
+    def __init__(self, on_commit: Callable[[], None]) -> None:
+        self.commit = on_commit
         self.decided = trio.Event()
         """The upstream has begun to answer, or no upstream ever will."""
         self.failed = False
@@ -109,12 +115,12 @@ class Outlet:
                     if self._summarised in {None, event.index}:
                         self._summarised = event.index
                         self._summarizer.feed(event.text)
-                    self._report.characters += len(event.text)
+                    self._report.charge.add_output(event.text)
                     thoughts.append(event)
                 case Usage(usage):
-                    self._report.usage = usage
+                    self._report.count_usage(usage)
                 case OutputDelta(text=text):
-                    self._report.count_piece(len(text))
+                    self._report.count_piece(text)
                     output.append(event)
                 case OutputExtra():
                     self._report.count_piece()
@@ -126,7 +132,7 @@ class Outlet:
                     output.append(event)
         self._undelivered += output
         if thoughts and self._thoughts_send is not None:
-            self.committed = not self._gathered
+            self._commit()
             await self._thoughts_send.send(thoughts)
         if output:
             self._begin()
@@ -134,6 +140,7 @@ class Outlet:
 
     async def finish(self) -> None:
         """The answer is complete: token counts, if there are any, and the end."""
+        self._report.settle()  # before its last event: the client's next request may follow at once
         usage = [Usage(self._report.usage)] if self._report.usage else []
         await self._end([*usage, Done()])
 
@@ -145,6 +152,7 @@ class Outlet:
         elif not self._ended:
             self._opening.fail()
             self._report.outcome, self._report.error_class = "error", error.error_class
+            self._report.settle()
             await self._end([Failure(error, self._report.phase), Done()])
 
     def close(self) -> None:
@@ -155,6 +163,7 @@ class Outlet:
     async def restart(self) -> None:
         """Another attempt begins; its reasoning starts anew."""
         self._summarizer.restart()
+        self._report.restart()
         self._undelivered = []
         self._finished = 0
         self._summarised = None
@@ -178,8 +187,13 @@ class Outlet:
     def _begin(self) -> None:
         if not self.begun:
             self.begun = True
-            self.committed = not self._gathered
+            self._commit()
             self._end_summaries()
+
+    def _commit(self) -> None:
+        if not (self._gathered or self.committed):
+            self.committed = True
+            self._opening.commit()
 
     def _end_summaries(self) -> None:
         self._prompter.hurry()

@@ -43,6 +43,7 @@ class Prompter:
                 if self._messages is not None:
                     try:
                         line = await self._line(self._messages, nursery)
+                        self._messages = None  # a large request is not kept for the rest of its answer
                     except Exception:
                         # A bug in the summary. The answer matters more: the client merely misses this phase.
                         log.exception("summary_failed")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import structlog
 import trio
 
-from ..core.messages import text_length
+from ..core.errors import CODES
 from ..core.phases import Phase
+from ..core.usage import TokenCounts, read_usage
+from .charge import Charge
 
 if TYPE_CHECKING:
     from ..core.chat import ChatRequest
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Report"]
 
-# OpenAI's rule of thumb for English; other languages have fewer.
-_CHARACTERS_A_TOKEN = 4
+# Statuses of refusals that are about the moment, not about the request: it does not count.
+_LATER: Final = frozenset({429, 503})
 
 log = structlog.get_logger("trio_gateway.request")
 
@@ -27,7 +29,7 @@ class Report:
     """Filled in as the request goes on. Instants are Trio's clock; no text of the client's is kept."""
 
     def __init__(self, client: Client, *, request_id: str, accepted_at: float) -> None:
-        self._client = client
+        self.charge = Charge(client)
         self.request_id = request_id
         self.model = ""
         self.accepted_at = accepted_at
@@ -37,16 +39,16 @@ class Report:
         """What it is until something else is known: an answer nobody waited for."""
         self.error_class: str | None = None
         self.usage: dict[str, Any] = {}
+        """As the upstream gave it, if it can be believed."""
+        self._counts = TokenCounts()
+        self._unbelievable: str | None = None
         self.pieces = 0
         """Pieces of final output that were given to the client."""
-        self.characters = 0
-        """Of the prompt, and of reasoning and output as far as they have come."""
         self._reached = {Phase.PROMPT_SUMMARY: accepted_at}
 
     def read(self, request: ChatRequest) -> None:
         """The request is one that can be understood."""
         self.model = request.model
-        self.characters = text_length(request.messages)
 
     @property
     def phase(self) -> Phase:
@@ -58,9 +60,22 @@ class Report:
         if phase not in self._reached:
             self._reached[phase] = trio.current_time()
 
-    def count_piece(self, characters: int = 0) -> None:
+    def count_usage(self, usage: dict[str, Any]) -> None:
+        """The upstream has counted tokens; numbers that cannot be such are ignored, which is counted."""
+        counts = read_usage(usage)
+        if counts is None:
+            self._unbelievable = self.upstream or ""
+        else:
+            self.usage, self._counts = usage, counts
+
+    def restart(self) -> None:
+        """Another attempt begins: what the one before it has cost is not the client's."""
+        self.usage, self._counts = {}, TokenCounts()
+        self.charge.restart()
+
+    def count_piece(self, text: str = "") -> None:
         """One more piece of final output."""
-        self.characters += characters
+        self.charge.add_output(text)
         if not self.pieces:
             self.reach(Phase.FINAL_OUTPUT)
         self.pieces += 1
@@ -68,11 +83,17 @@ class Report:
     def refuse(self, error_class: str | None) -> None:
         """The request was turned away before anything was asked of an upstream."""
         self.outcome, self.error_class = "refused", error_class
+        status, _ = CODES.get(error_class, (None, ""))
+        if status in _LATER:
+            self.charge.withdraw()
+
+    def settle(self) -> None:
+        """The answer is over: its client's limits get what it has cost. Later calls change nothing."""
+        self.charge.settle(self._counts)
 
     def close(self, metrics: Metrics, *, model_label: str) -> None:
         """Write the log line and count, for the client's limits too."""
-        if self.outcome != "refused":
-            self._client.spend(self._cost())
+        self.settle()
         ended_at = trio.current_time()
         metrics.requests.labels(model_label, self.outcome).inc()
         if self.outcome == "cancelled":
@@ -95,23 +116,19 @@ class Report:
             attempts=self.attempts,
             outcome=self.outcome,
             error_class=self.error_class,
-            key_id=self._client.key.id or None,
+            key_id=self.charge.client.key.id or None,
             duration_s=round(ended_at - self.accepted_at, 4),
             **{f"{phase}_s": round(seconds, 4) for phase, seconds in spans.items()},
         )
 
-    def _cost(self) -> int:
-        """Tokens, as the upstream has told; where it has not, or the client left before, an estimate."""
-        told = self.usage.get("total_tokens")
-        return told if isinstance(told, int) and told >= 0 else self.characters // _CHARACTERS_A_TOKEN
-
     def _count_tokens(self, metrics: Metrics, model_label: str) -> None:
-        details = self.usage.get("completion_tokens_details")
-        counts = {
-            "input": self.usage.get("prompt_tokens"),
-            "output": self.usage.get("completion_tokens"),
-            "reasoning": details.get("reasoning_tokens") if isinstance(details, dict) else None,
-        }
-        for kind, count in counts.items():
-            if isinstance(count, int) and count > 0:
+        if self._unbelievable is not None:
+            metrics.usage_ignored.labels(self._unbelievable).inc()
+        counts = self._counts
+        for kind, count in (
+            ("input", counts.input),
+            ("output", counts.output),
+            ("reasoning", counts.reasoning),
+        ):
+            if count:
                 metrics.tokens.labels(model_label, kind).inc(count)

@@ -118,7 +118,7 @@ async def open_stream(
     output_send, output_receive = trio.open_memory_channel[Batch](_OUTPUT_BUFFER)
     prompter = _prompter(request, shared)
     summarizer = _summarizer(request, shared)
-    opening = Opening()
+    opening = Opening(request.release)
     outlet = Outlet(
         output_send,
         thoughts_send.clone() if request.options.shows_reasoning else None,

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 from quart import Request, Response, g
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
-from ..core.chat import ChatRequest, parse_chat_request
+from ..core.access import body_owner
+from ..core.chat import ChatRequest
 from ..core.completion import CompletionBuilder
 from ..core.encoder import ENCODERS, ChunkHead, Encoder, Format
 from ..core.errors import RequestError, refusal
@@ -25,10 +26,11 @@ from ..core.strict_json import dumps
 from ..engine.report import Report
 from .asgi import CLEANUP
 from .errors import error_response
-from .identity import identify, peer_address
+from .identity import identify
 from .sse_body import SSEBody
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from typing import TypeAlias
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from ..engine.gateway import Gateway
     from ..engine.stream import EventStream
+    from .incoming import IncomingBody
 
     Stream: TypeAlias = AbstractAsyncContextManager[EventStream]
 
@@ -63,9 +66,11 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
     cleanup.append(lambda: report.close(gateway.metrics, model_label=gateway.catalogue.label(report.model)))
     g.stream_format = path_format or gateway.config.server.stream_format
     try:
-        chat = await _read(request, path_format)
+        report.charge.arrive()
+        chat = await _read(gateway, request, path_format)
         report.read(chat)
-        admission = gateway.admit(chat, g.client)
+        await report.charge.weigh(chat)
+        admission = gateway.admit(chat, report.charge)
     except RequestError as error:
         report.refuse(error.error.code)
         raise
@@ -82,15 +87,15 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
         gathered=not streamed,
     )
     if streamed and g.stream_format == "phases":
-        response = _stream_response(stream, chat)
+        response = _stream_response(gateway, stream, chat)
     else:
-        response = await (_begun(stream, chat) if streamed else _gathered(stream, chat))
+        response = await (_begun(gateway, stream, chat) if streamed else _gathered(stream, chat))
         response.headers["X-Gateway-Attempts"] = str(report.attempts)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
 
 
-async def _begun(stream: Stream, chat: ChatRequest) -> Response:
+async def _begun(gateway: Gateway, stream: Stream, chat: ChatRequest) -> Response:
     """A stream once its upstream has begun to answer, or the error it failed with before."""
     # The view has to return before the body is sent, and a nursery cannot stay open over that: so the stream
     # lives in a task beside the view's. Both are children of the request's own nursery, which is cancelled
@@ -100,7 +105,7 @@ async def _begun(stream: Stream, chat: ChatRequest) -> Response:
     failure = await events.opened()
     if failure is not None:
         return error_response(failure.error)
-    return _stream_response(nullcontext(events), chat)
+    return _stream_response(gateway, nullcontext(events), chat)
 
 
 async def _hold_open(stream: Stream, *, task_status: trio.TaskStatus[EventStream]) -> None:
@@ -119,9 +124,10 @@ async def _gathered(stream: Stream, chat: ChatRequest) -> Response:
     return Response(dumps(builder.completion()), content_type="application/json")
 
 
-def _stream_response(stream: Stream, chat: ChatRequest) -> Response:
+def _stream_response(gateway: Gateway, stream: Stream, chat: ChatRequest) -> Response:
     encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
-    return Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
+    body = SSEBody(stream, encoder, gateway.bodies.threads)
+    return Response(body, headers=_STREAM_HEADERS)
 
 
 def make_encoder(format: Format, chat: ChatRequest | None, *, request_id: str) -> Encoder:  # noqa: A002
@@ -139,7 +145,7 @@ def _head(chat: ChatRequest) -> ChunkHead:
     return ChunkHead(id=f"chatcmpl-{secrets.token_hex(12)}", created=int(time.time()), model=chat.model)
 
 
-async def _read(request: Request, path_format: Format | None) -> ChatRequest:
+async def _read(gateway: Gateway, request: Request, path_format: Format | None) -> ChatRequest:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity" or not _is_json(
         request.mimetype
     ):
@@ -149,18 +155,28 @@ async def _read(request: Request, path_format: Format | None) -> ChatRequest:
     chosen = path_format or asked
     if chosen is not None:
         g.stream_format = chosen
-    chat = await _read_body(request)
+    chat = await _read_body(gateway, request)
     if chosen is None and chat.options.format is not None:
         g.stream_format = chat.options.format
     return chat
 
 
-async def _read_body(request: Request) -> ChatRequest:
-    body = await request.get_data(as_text=False)
-    chat = parse_chat_request(body)
-    address = peer_address(request.scope["client"])
-    identity = await identify(g.client, address, body, request.headers.get("Authorization"))
-    return replace(chat, identity=identity)
+async def _read_body(gateway: Gateway, request: Request) -> ChatRequest:
+    body = cast("IncomingBody", request.body)
+    hold = gateway.bodies.budget.hold(_owner(request), body.announced)
+    cast("dict[str, list[Callable[[], object]]]", request.scope)[CLEANUP].append(hold.release)
+    chat = await gateway.bodies.read(await body.read(hold))
+    identity = identify(g.client, _peer(request), chat.digest, request.headers.get("Authorization"))
+    return replace(chat, hold=hold, identity=identity)
+
+
+def _owner(request: Request) -> str | None:
+    return body_owner(g.client.key.id, _peer(request))
+
+
+def _peer(request: Request) -> str | None:
+    peer = request.scope["client"]
+    return None if peer is None else peer[0]
 
 
 def header_format(headers: Headers) -> Format | None:

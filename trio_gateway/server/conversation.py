@@ -1,38 +1,42 @@
 """The conversation on one WebSocket: one request after the other, and the stream that answers each.
 
-One task receives for as long as the socket lives: what is not received stands in hypercorn's queue of ten,
-and behind it the news that the client has left. Another waits for the gateway to stop, and each answer has
+One task takes the messages for as long as the socket lives: what is not taken stands in the mailbox, and when
+that is full the socket is not read any more. Another waits for the gateway to stop, and each answer has
 a task of its own. What to do with a message is decided in :mod:`trio_gateway.server.dialogue`.
 """
 
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import trio
 from msgspec.structs import replace
 
-from ..core.chat import parse_chat_request
+from ..core.access import body_owner
+from ..core.batch_slices import slices
 from ..core.encoder import error_object
-from ..core.errors import ApiError, RequestError, error_for
+from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ..core.events import Done, Failure
 from ..core.strict_json import dumps
 from ..engine.report import Report
 from .chat import make_encoder
-from .dialogue import FAULT, RESTART, REVOKED, Act, Close, Dialogue
+from .dialogue import FAULT, IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
 from .identity import identify
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    from ..core.batch_slices import Slice
     from ..core.chat import ChatRequest
-    from ..core.encoder import Encoder, Format
+    from ..core.encoder import Encoder, Format, Frame
     from ..core.events import Batch
     from ..engine.admission import Admission
     from ..engine.clients import Client
     from ..engine.gateway import Gateway
+    from .mailbox import Mailbox, Message
 
 __all__ = ["Conversation", "Wire"]
 
@@ -42,8 +46,9 @@ log = structlog.get_logger("trio_gateway.server")
 class Wire(Protocol):
     """The messages of a socket."""
 
-    async def receive(self) -> str | bytes | None:
-        """The next message; None when the client is gone."""
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where the client's messages come from."""
 
     async def send(self, texts: Iterable[str]) -> None:
         """Send messages, all of them or none."""
@@ -52,7 +57,7 @@ class Wire(Protocol):
 class Conversation:
     """All requests of one socket, and their answers.
 
-    *client*: who opened it, from *address*. *socket_id*: requests are named after it, with a number.
+    *client*: who opened it, from the address *peer*. *socket_id*: requests are named after it, with a number.
     *fixed_format*: the format of every answer; None: each request may choose. *authorization*: the value that
     an ``Authorization`` header of the client's would have.
     """
@@ -63,15 +68,17 @@ class Conversation:
         wire: Wire,
         client: Client,
         *,
-        address: str,
+        peer: str | None,
         socket_id: str,
         fixed_format: Format | None,
         authorization: str | None,
     ) -> None:
         self._gateway = gateway
         self._wire = wire
+        self._mailbox = wire.mailbox
+        self._mailbox.open_hold = partial(gateway.bodies.budget.hold, body_owner(client.key.id, peer))
         self._client = client
-        self._address = address
+        self._peer = peer
         self._socket_id = socket_id
         self._fixed_format = fixed_format
         self._authorization = authorization
@@ -94,24 +101,32 @@ class Conversation:
             # A bug of ours, wherever it is: the log gets the traceback, the client a close frame.
             log.exception("socket_failed", request_id=self._socket_id)
             self._end = FAULT
+        finally:
+            self._mailbox.close()
         return self._end
 
     async def _listen(self, nursery: trio.Nursery) -> None:
         """Take the client's messages until it leaves."""
         scope = trio.CancelScope()
-        while (message := await self._wire.receive()) is not None:
-            match self._dialogue.receive(message, trio.current_time()):
+        while (message := await self._mailbox.get()) is not None:
+            step = self._dialogue.receive(message, trio.current_time())
+            self._mailbox.is_busy = self._dialogue.is_busy
+            match step:
                 case Act.ANSWER:
                     scope = trio.CancelScope()
                     nursery.start_soon(self._answer, message, scope)
+                    continue  # it keeps its place in the ledger
                 case Act.CANCEL:
                     scope.cancel()
                 case Act.REFUSE:
                     await self._refuse()
+                case Act.FAIL:
+                    await self._fail_unread(message)
                 case Act.IGNORE:
                     pass
                 case Close() as end:
                     self._finish(end)
+            message.release()
 
     async def _stop_after(self, happened: Callable[[], Awaitable[None]], end: Close) -> None:
         await happened()
@@ -138,21 +153,30 @@ class Conversation:
     async def _refuse(self) -> None:
         """Turn a request away while another one's answer is running, which goes on."""
         with self._reported() as report:
-            error = error_for("request_in_progress", "The answer to the request before this one is running.")
-            report.refuse(error.code)
-            told = error_object(Failure(error, report.phase), report.request_id)
-            await self._wire.send([_text("error", dumps({"error": told}))])
+            report.refuse(IN_PROGRESS.code)
+            error = error_object(Failure(IN_PROGRESS, report.phase), report.request_id)
+            await self._wire.send([_text("error", dumps({"error": error}))])
 
-    async def _answer(self, body: str | bytes, scope: trio.CancelScope) -> None:
+    async def _fail_unread(self, message: Message) -> None:
+        """Answer a request that has not been kept with the error that says why."""
+        with self._reported() as report:
+            async with self._floor:
+                error = _counted(report, message.error or INTERNAL_ERROR)
+                report.refuse(error.code)
+                await self._fail(self._encoder(None, report), error, report)
+
+    async def _answer(self, message: Message, scope: trio.CancelScope) -> None:
         """Answer one request. *scope*: cancelled when the client does not want the answer any more."""
         chat = None
         # After its last frame an answer may take a moment to be cleared away: only then is its place free.
-        with self._reported() as report:
+        with self._reported() as report, released(message):
             async with self._floor:
                 try:
-                    chat = await self._read(body)
+                    report.charge.arrive()
+                    chat = await self._read(message)
                     report.read(chat)
-                    admission = self._gateway.admit(chat, self._client)
+                    await report.charge.weigh(chat)
+                    admission = self._gateway.admit(chat, report.charge)
                 except RequestError as refused:
                     report.refuse(refused.error.code)
                     await self._fail(self._encoder(chat, report), refused.error, report)
@@ -160,10 +184,10 @@ class Conversation:
                     with closing(admission):
                         await self._stream(chat, admission, report, scope)
 
-    async def _read(self, body: str | bytes) -> ChatRequest:
-        chat = parse_chat_request(body)
-        identity = await identify(self._client, self._address, body, self._authorization)
-        return replace(chat, identity=identity)
+    async def _read(self, message: Message) -> ChatRequest:
+        chat = await self._gateway.bodies.read(message.take())
+        identity = identify(self._client, self._peer, chat.digest, self._authorization)
+        return replace(chat, hold=message.hold, identity=identity)
 
     async def _stream(
         self, chat: ChatRequest, admission: Admission, report: Report, scope: trio.CancelScope
@@ -197,11 +221,43 @@ class Conversation:
         if isinstance(batch[-1], Done):  # the client may ask again when it reads this
             codes = [event.error.code for event in batch if isinstance(event, Failure)]
             end = self._dialogue.finish(*codes)
+            self._mailbox.is_busy = False
+        # A batch is sent whole, as an answer that is cut off inside of one would have no end.
+        with trio.CancelScope(shield=True):
+            for part in slices(batch):
+                await self._send(await self._encoded(encoder, part))
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._finish(end)
+
+    async def _encoded(self, encoder: Encoder, part: Slice) -> list[Frame]:
+        if part.is_heavy:
+            threads = self._gateway.bodies.threads
+            return await trio.to_thread.run_sync(encoder.encode, part.events, limiter=threads)
+        return encoder.encode(part.events)
+
+    async def _send(self, frames: list[Frame]) -> None:
         # Pings of the protocol do what SSE's comments do.
-        texts = [_text(event, data) for event, data in encoder.encode(batch) if event != ":"]
+        texts = [_text(event, data) for event, data in frames if event != ":"]
         if texts:
             await self._wire.send(texts)
-        self._finish(end)
+
+
+@contextmanager
+def released(message: Message) -> Iterator[None]:
+    """Release *message* at the end, however that comes."""
+    try:
+        yield
+    finally:
+        message.release()
+
+
+def _counted(report: Report, error: ApiError) -> ApiError:
+    """The error of a message that was not kept, which counts as a request; or that there is none left."""
+    try:
+        report.charge.arrive()
+    except RequestError as refused:
+        return refused.error
+    return error
 
 
 def _text(event: str, data: str) -> str:
