@@ -13,8 +13,7 @@ import trio
 
 from mock_llm import load_traces
 from trio_gateway.core.chat import ChatRequest, parse_chat_request
-from trio_gateway.core.chunks import InbandError
-from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
+from trio_gateway.core.config import BreakerConfig, ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
 from trio_gateway.core.events import (
     Batch,
@@ -33,6 +32,7 @@ from trio_gateway.engine.admission import Admission, Route
 from trio_gateway.engine.backends import Backend
 from trio_gateway.engine.bodies import Bodies
 from trio_gateway.engine.clients import Clients
+from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.report import Report
 from trio_gateway.engine.shared import Running, Shared
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
+    from trio_gateway.core.chunks import InbandError
     from trio_gateway.engine.summary_model import SummaryModel
 
 Step: TypeAlias = bytes | float | Exception | trio.Event
@@ -378,14 +379,18 @@ async def test_cancelled_at_every_point_nothing_is_left(autojump_clock: MockCloc
 
 
 async def test_a_trip_moves_those_who_wait_to_the_next_upstream(autojump_clock: MockClock) -> None:
-    world = World(FakeUpstream([float("inf")]), FakeUpstream([SPEAK, FINISH + DONE]))
+    world = World(
+        FakeUpstream([float("inf")]),
+        FakeUpstream([SPEAK, FINISH + DONE]),
+        breaker=BreakerConfig(consecutive=1),
+    )
     told: Batch = []
 
     async def trip() -> None:
         await trio.sleep(1.0)
-        backend = world.backends[0]
-        permit = backend.admit()
-        backend.fail(permit, fault_of_error(InbandError("x", status=401), own_key=True), slow=False)  # type: ignore[arg-type]
+        lease = world.backends[0].admit()
+        assert isinstance(lease, Lease)
+        lease.fail(fault_of_transport("upstream_unreachable", "x"))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trip)
@@ -398,8 +403,12 @@ async def test_a_trip_moves_those_who_wait_to_the_next_upstream(autojump_clock: 
 
 
 async def test_a_probe_is_decided_by_its_first_event_or_its_own_timeout(autojump_clock: MockClock) -> None:
-    fails = UpstreamFailure(fault_of_error(InbandError("x", status=401), own_key=True))
-    world = World(FakeUpstream([fails], [float("inf")], [SPEAK, 30.0, FINISH + DONE]), max_attempts=1)
+    fails = UpstreamFailure(fault_of_transport("upstream_unreachable", "x"))
+    world = World(
+        FakeUpstream([fails], [float("inf")], [SPEAK, 30.0, FINISH + DONE]),
+        max_attempts=1,
+        breaker=BreakerConfig(consecutive=1),
+    )
     breaker = world.backends[0].breaker
 
     async def again() -> str | None:
@@ -410,7 +419,7 @@ async def test_a_probe_is_decided_by_its_first_event_or_its_own_timeout(autojump
         return told[-2][1].error.code if isinstance(told[-2][1], Failure) else None
 
     spent: list[float] = []
-    assert [await again() for _ in range(3)] == ["upstream_auth", "first_event_timeout", None]
+    assert [await again() for _ in range(3)] == ["upstream_unreachable", "first_event_timeout", None]
     assert spent == [0.0, 15.0, 30.0]
     assert breaker.snapshot(trio.current_time()).state == "closed"
 

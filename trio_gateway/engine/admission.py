@@ -6,19 +6,20 @@ import random
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec import Struct
 
-from ..core.breaker import Permit, Refusal
-from ..core.errors import ApiError, error_for
+from ..core.breaker import Refusal, RequestIdentity
 from ..core.faults import Fault, Replay
+from ..core.unavailable import unavailable
+from .lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.config import ModelConfig
+    from ..core.errors import ApiError
     from .backends import Backend, Turned
 
-__all__ = ["Admission", "Route", "Try"]
+__all__ = ["Admission", "Route"]
 
 # Seconds. Full jitter over a doubling span keeps many clients of one failing upstream from returning
 # together (the usual scheme of cloud clients); the span starts short, as someone is waiting.
@@ -28,27 +29,31 @@ _BACKOFF_CAP = 2.0
 _LONGEST_PAUSE = 5.0
 
 
-class Try(Struct, frozen=True):
-    """One attempt that may be made now."""
-
-    backend: Backend
-    permit: Permit
-    extra: bool = False
-    """It counts against the backend's budget for repeats and hedges, and is given back with ``refund``."""
-
-
 class Route:
-    """The upstreams of a model in order, each for as many attempts as it allows."""
+    """The upstreams of a model in order, each for as many attempts as it allows.
 
-    def __init__(self, backends: list[Backend]) -> None:
+    *model_id*: as the request has it. *upstream_model*: what the configuration calls it upstream; or empty.
+    """
+
+    def __init__(
+        self,
+        backends: list[Backend],
+        identity: RequestIdentity = RequestIdentity(),  # noqa: B008  (it is frozen)
+        *,
+        model_id: str = "default",
+        upstream_model: str = "",
+    ) -> None:
         self._backends = backends
+        self._identity = identity
+        self._model_id = model_id
+        self._upstream_model = upstream_model
         self._position = 0
         self._tries = 0
 
-    def first(self) -> Try | ApiError:
+    def first(self) -> Lease | ApiError:
         """The first attempt, on the first upstream that admits it; an error if none does."""
-        turned: list[Turned] = []
-        return self._enter(0, turned) or _why_not(turned)
+        refusals: list[tuple[str, Refusal | None]] = []
+        return self._enter(0, refusals) or unavailable(refusals)
 
     def pause(self, fault: Fault, time_left: float) -> float | None:
         """Seconds until the same upstream may be asked once more; None: better not at all."""
@@ -58,62 +63,56 @@ class Route:
             return None
         return pause if pause <= _LONGEST_PAUSE and pause < time_left else None
 
-    def again(self) -> Try | None:
+    def again(self) -> Lease | None:
         """One more attempt on the same upstream, if it and the budget for repeats allow it."""
         backend = self._backends[self._position]
-        admitted = backend.admit(extra=True)
-        if not isinstance(admitted, Permit):
+        admitted = self._ask(backend, extra=True)
+        if not isinstance(admitted, Lease):
             return None
         self._tries += 1
-        return Try(backend, admitted, extra=True)
+        return admitted
 
-    def next(self, *, extra: bool = False) -> Try | None:
+    def next(self, *, extra: bool = False) -> Lease | None:
         """The first attempt on the next upstream that admits it. *extra*: beside one that still runs."""
         return self._enter(self._position + 1, [], extra=extra)
 
-    def _enter(self, start: int, turned: list[Turned], *, extra: bool = False) -> Try | None:
-        """The first attempt on the first upstream from *start* on that admits it; *turned* gets why not."""
+    def _enter(
+        self, start: int, refusals: list[tuple[str, Refusal | None]], *, extra: bool = False
+    ) -> Lease | None:
+        """The first attempt on the first upstream from *start* on that admits it; *refusals* gets why not."""
         for position in range(start, len(self._backends)):
             backend = self._backends[position]
-            admitted = backend.admit(extra=extra)
-            if isinstance(admitted, Permit):
+            admitted = self._ask(backend, extra=extra)
+            if isinstance(admitted, Lease):
                 self._position, self._tries = position, 1
-                return Try(backend, admitted, extra=extra)
-            turned.append(admitted)
+                return admitted
+            refusals.append((backend.name, admitted if isinstance(admitted, Refusal) else None))
         return None
+
+    def _ask(self, backend: Backend, *, extra: bool) -> Lease | Turned:
+        model = backend.upstream_name(self._model_id, self._upstream_model)
+        return backend.admit(backend.identify(self._identity, model), extra=extra)
 
 
 def _backoff(tries: int) -> float:
     return random.uniform(0.0, min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0**tries))  # noqa: S311  (no secret)
 
 
-def _why_not(turned: list[Turned]) -> ApiError:
-    """One answer for a request that no upstream admits: the one that promises the soonest return."""
-    refusals = [each for each in turned if isinstance(each, Refusal)]
-    if len(refusals) < len(turned):
-        return error_for("overloaded", "Every upstream of this model is busy.", retry_after=1.0)
-    soonest = min(refusals, key=lambda refusal: refusal.retry_after)
-    wait = max(1.0, soonest.retry_after)
-    if all(refusal.throttled for refusal in refusals):
-        return error_for("rate_limit_exceeded", "The upstream asked for a pause.", retry_after=wait)
-    return error_for("circuit_open", "The model's upstreams fail at present.", retry_after=wait)
-
-
 class Admission:
-    """A place among the running streams and the permit of the first attempt.
+    """A place among the running streams and the lease of the first attempt.
 
-    Close it whatever happens: closing again, or after the stream has taken the permit, does nothing more.
+    Close it whatever happens: closing again, or after the stream has taken the lease, does nothing more.
     """
 
-    def __init__(self, model: ModelConfig, route: Route, first: Try, leave: Callable[[], None]) -> None:
+    def __init__(self, model: ModelConfig, route: Route, first: Lease, leave: Callable[[], None]) -> None:
         self.model = model
         self.route = route
         self.admitted_at = trio.current_time()
-        self._first: Try | None = first
+        self._first: Lease | None = first
         self._leave: Callable[[], None] | None = leave
 
-    def take(self) -> Try:
-        """The first attempt, whose permit the caller now has to settle."""
+    def take(self) -> Lease:
+        """The lease of the first attempt, which the caller now has to give back."""
         if self._first is None:
             raise RuntimeError("an admission is for one answer")
         first, self._first = self._first, None
@@ -122,7 +121,7 @@ class Admission:
     def close(self) -> None:
         """Give back what is still held."""
         if self._first is not None:
-            self._first.backend.release(self._first.permit)
+            self._first.release()
             self._first = None
         if self._leave is not None:
             self._leave()

@@ -23,7 +23,6 @@ from ..core.faults import Fault, Replay
 from ..core.learning import Start, StartQuery, may_learn_start
 from ..core.reasoning import starts_in_reasoning
 from ..core.runaway import ReasoningLimit
-from .catalogue import upstream_name
 from .exchange import Exchange
 from .race import Race
 
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.learning import Evidence
-    from .admission import Admission, Try
-    from .backends import Backend
+    from .admission import Admission
+    from .lease import Lease
     from .outlet import Outlet
     from .report import Report
     from .shared import Shared
@@ -82,7 +81,7 @@ class Attempts:
         """The gateway stops: end the answer now, honestly."""
         self._scope.cancel()
 
-    async def run(self, first: Try) -> None:
+    async def run(self, first: Lease) -> None:
         """Bring the outlet to its end, with the answer or with an error, and close it."""
         with closing(self._outlet):
             fault: Fault | None = Fault(SHUTTING_DOWN)
@@ -96,23 +95,23 @@ class Attempts:
             if fault is not None:
                 await self._outlet.fail(fault.error)
 
-    async def _run(self, first: Try) -> Fault | None:
-        attempt: Try | None = first
+    async def _run(self, first: Lease) -> Fault | None:
+        lease: Lease | None = first
         fault: Fault | None = None
-        while attempt is not None:
-            fault = await self._race(attempt) if self._model.hedge_after else await self._attempt(attempt)
+        while lease is not None:
+            fault = await self._race(lease) if self._model.hedge_after else await self._attempt(lease)
             if fault is None or self._outlet.committed:
                 return fault
             phase = self._report.phase
             await self._outlet.restart()
-            # A permit that is given here is in safe hands before the next moment this can be cancelled.
-            attempt = await self._following(fault)
-            if attempt is not None:
+            # A lease that is given here is in safe hands before the next moment this can be cancelled.
+            lease = await self._following(fault)
+            if lease is not None:
                 self._metrics.failovers.labels(phase).inc()
         return fault
 
-    async def _following(self, fault: Fault) -> Try | None:
-        """The attempt that follows a failed one, or None when there is no other."""
+    async def _following(self, fault: Fault) -> Lease | None:
+        """The lease of the attempt that follows a failed one, or None when there is no other."""
         match fault.replay:
             case Replay.NO:
                 return None
@@ -129,7 +128,7 @@ class Attempts:
             case _:
                 assert_never(fault.replay)
 
-    async def _race(self, first: Try) -> Fault | None:
+    async def _race(self, first: Lease) -> Fault | None:
         """Run *first*; if its upstream is silent for too long, also one on the next, until either speaks."""
         race = Race()
         async with trio.open_nursery() as nursery:
@@ -140,25 +139,23 @@ class Attempts:
                 nursery.start_soon(race.run, partial(self._attempt, hedge))
         return race.fault
 
-    async def _attempt(self, attempt: Try, spoke: Callable[[], None] = _nothing) -> Fault | None:
+    async def _attempt(self, lease: Lease, spoke: Callable[[], None] = _nothing) -> Fault | None:
         """Make one attempt; *spoke* is called at the first event of its upstream."""
-        backend = attempt.backend
-        self._report.upstream = backend.name
+        self._report.upstream = lease.name
         self._report.attempts += 1
-        self._metrics.attempts.labels(backend.name).inc()
+        self._metrics.attempts.labels(lease.name).inc()
 
         def heard() -> None:
-            self._report.upstream = backend.name
+            self._report.upstream = lease.name
             self._outlet.hear()
             spoke()
 
-        name = upstream_name(self._request.model, self._model, backend)
-        query = self._start_query(backend, name)
+        query = self._start_query(lease)
         start = self._memory.start(query)
         # Text that is only presumed to be reasoning may be the answer, to which no limit applies.
         limited = self._model if start is not Start.PRESUMED else ModelConfig()
         exchange = Exchange(
-            attempt,
+            lease,
             self._outlet,
             report=self._report,
             metrics=self._metrics,
@@ -169,14 +166,12 @@ class Attempts:
         )
         try:
             reader = self._reader(start)
-            body = await self._bodies.encode(self._request, partial(self._fields, backend, name))
+            body = await self._bodies.encode(self._request, partial(self._fields, lease))
             fault = await exchange.run(reader, body, self._authorization)
         finally:
             exchange.release()
-            if attempt.extra:
-                backend.refund()
         if fault is None:
-            self._learn(backend, query, reader.evidence)
+            self._learn(lease, query, reader.evidence)
         return fault
 
     def _reader(self, start: Start) -> AnswerReader:
@@ -189,26 +184,26 @@ class Attempts:
             call_prefix=f"call_{self._report.request_id}_",
         )
 
-    def _fields(self, backend: Backend, name: str) -> dict[str, Any]:
+    def _fields(self, lease: Lease) -> dict[str, Any]:
         return upstream_fields(
             self._request,
-            model=name,
-            ask_usage=backend.config.ask_usage,
+            model=lease.model,
+            ask_usage=lease.config.ask_usage,
             keep_reasoning=self._model.keep_reasoning,
             thinking_switch=self._model.thinking_switch,
             thinks=self._thinks,
             markers=self._model.markers,
         )
 
-    def _start_query(self, backend: Backend, name: str) -> StartQuery:
+    def _start_query(self, lease: Lease) -> StartQuery:
         thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
         # A repeat without thinking is not the request that the client sent, plain as that may be.
         plain = self._request.plain and self._thinks
         return StartQuery(
-            upstream=backend.config.url,
-            model=name,
+            upstream=lease.config.url,
+            model=lease.model,
             asked=self._request.model,
             declared=starts_in_reasoning(self._model, thinking=thinking),
             learnable=may_learn_start(self._request.model, self._model),
@@ -216,8 +211,8 @@ class Attempts:
             digest=self._request.digest if plain else None,
         )
 
-    def _learn(self, backend: Backend, query: StartQuery, evidence: Evidence) -> None:
-        where = {"upstream": backend.name, "model": query.model}
+    def _learn(self, lease: Lease, query: StartQuery, evidence: Evidence) -> None:
+        where = {"upstream": lease.name, "model": query.model}
         if evidence.promoted:
             self._metrics.promotions.inc()
         if self._memory.note(query, evidence):

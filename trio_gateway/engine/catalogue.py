@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import trio
 
+from ..core.breaker import PauseCause
 from ..core.config.settings import resolve_model
 from ..core.families import family_of
 from ..core.learning import may_learn_start
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..core.learning import StartMemory
     from .backends import Backend
 
-__all__ = ["Catalogue", "upstream_name"]
+__all__ = ["Catalogue"]
 
 log = structlog.get_logger("trio_gateway.upstream")
 
@@ -29,6 +30,8 @@ _FRESH = 60.0
 _RETRY = 2.0
 # Seconds an upstream has to send its list.
 _PATIENCE = 10.0
+# Seconds between two lists at least, however often it is in doubt whether the key is good.
+_SOONEST = 0.5
 # Models taken from one upstream: they become labels of metrics, which must stay few.
 _MOST = 500
 
@@ -52,17 +55,34 @@ class Catalogue:
     async def _follow(self, backend: Backend) -> None:
         retry = _RETRY
         while True:
-            try:
-                with trio.fail_after(_PATIENCE):
-                    backend.traffic.models = tuple(await backend.upstream.list_models())[:_MOST]
-            except (UpstreamFailure, trio.TooSlowError) as error:
-                # Nobody sees this: what it listed before stays, and chat requests find out for themselves.
-                log.debug("models_not_listed", upstream=backend.name, reason=str(error))
-                await trio.sleep(retry)
-                retry = min(retry * 2, _FRESH)
-            else:
+            if await self._list(backend):
                 retry = _RETRY
-                await trio.sleep(_FRESH)
+                await self._rest(backend, _FRESH)
+            else:
+                await self._rest(backend, retry)
+                retry = min(retry * 2, _FRESH)
+
+    async def _list(self, backend: Backend) -> bool:
+        """Ask for the list once; whether it came. What was listed before stays where it did not."""
+        try:
+            with trio.fail_after(_PATIENCE):
+                models = await backend.upstream.list_models()
+        except (UpstreamFailure, trio.TooSlowError) as error:
+            # No client waits for this: chat requests find out for themselves.
+            log.debug("models_not_listed", upstream=backend.name, reason=str(error))
+            if isinstance(error, UpstreamFailure) and error.fault.pauses is PauseCause.KEY:
+                backend.refuse_key()
+            return False
+        backend.traffic.models = tuple(models)[:_MOST]
+        backend.traffic.has_listed = True
+        return True
+
+    async def _rest(self, backend: Backend, seconds: float) -> None:
+        """Wait for *seconds*, or until a 401 makes the key doubtful: the list shows whether it is good."""
+        await trio.sleep(_SOONEST)
+        with trio.move_on_after(seconds - _SOONEST):
+            await backend.traffic.list_wanted.wait()
+        backend.traffic.list_wanted = trio.Event()
 
     def entries(self) -> list[dict[str, Any]]:
         """The objects of ``GET /v1/models``: configured ones first, each id once."""
@@ -107,15 +127,6 @@ class Catalogue:
     def _learned_start(self, model_id: str, owner: str, model: ModelConfig) -> bool | None:
         """Whether plain requests for the model are taken to start in reasoning; None: as declared."""
         backend = self._backends[owner]
-        learned = self._memory.starts(backend.config.url, upstream_name(model_id, model, backend))
+        name = backend.upstream_name(model_id, model.upstream_model)
+        learned = self._memory.starts(backend.config.url, name)
         return None if learned and not may_learn_start(model_id, model) else learned
-
-
-def upstream_name(asked: str, model: ModelConfig, backend: Backend) -> str:
-    """What *model*, asked for by the id *asked*, is called on the upstream of *backend*."""
-    if model.upstream_model:
-        return model.upstream_model
-    # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
-    if asked == "default" and len(backend.traffic.models) == 1:
-        return backend.traffic.models[0]
-    return asked

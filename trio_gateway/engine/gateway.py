@@ -145,7 +145,12 @@ class Gateway:
             raise RequestError(error_for("overloaded", "The gateway is busy.", retry_after=1.0))
         charge.check(request.model)
         model = self._model(request.model)
-        route = Route([self.backends[name] for name in model.upstreams])
+        route = Route(
+            [self.backends[name] for name in model.upstreams],
+            request.identity,
+            model_id=request.model,
+            upstream_model=model.upstream_model,
+        )
         first = route.first()
         if isinstance(first, ApiError):
             raise RequestError(first)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import trio
+from msgspec.structs import replace
 
 from ..core.access import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
@@ -57,9 +58,9 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
         self.fault = fault
 
     @classmethod
-    def of(cls, code: str, message: str) -> UpstreamFailure:
-        """A fault of the connection or of the stream's form."""
-        return cls(fault_of_transport(code, message))
+    def of(cls, code: str, message: str, *, cause: str = "") -> UpstreamFailure:
+        """A fault of the connection or of the stream's form; *cause*: in a few words."""
+        return cls(fault_of_transport(code, message, cause=cause))
 
     def redacted(self, secrets: Sequence[str]) -> UpstreamFailure:
         """The same failure, its error without *secrets*."""
@@ -164,7 +165,8 @@ class Upstream:
         if authorization is not None:
             headers["Authorization"] = authorization
         async with self._in_use():
-            response = await self._send("POST", "/chat/completions", headers=headers, content=body)
+            with _unanswered():
+                response = await self._send("POST", "/chat/completions", headers=headers, content=body)
             try:
                 if isinstance(body, Payload):
                     body.drop()
@@ -226,7 +228,11 @@ class Upstream:
             return await self._client.send(request({"trace": _Connects().trace}), stream=True)
 
     async def _refusal(self, response: httpx.Response) -> Fault:
-        told = describe_http_error(response.status_code, await _read(response, _MAX_ERROR_BODY))
+        try:
+            body = await _read(response, _MAX_ERROR_BODY)
+        except UpstreamFailure:  # the status alone says enough
+            body = b""
+        told = describe_http_error(response.status_code, body)
         return fault_of_error(
             told, own_key=self._own_key, retry_after=_pause(response.headers), secrets=self._secrets
         )
@@ -344,7 +350,10 @@ def _faults_named() -> Iterator[None]:
     except httpx.ConnectError as error:
         if _caused_by(error, ssl.SSLError):
             raise UpstreamFailure.of("upstream_tls", "No secure connection to the upstream.") from error
-        raise UpstreamFailure.of("upstream_unreachable", "The upstream could not be reached.") from error
+        cause = "connection refused" if _caused_by(error, ConnectionRefusedError) else ""
+        raise UpstreamFailure.of(
+            "upstream_unreachable", "The upstream could not be reached.", cause=cause
+        ) from error
     except httpx.DecodingError as error:
         raise UpstreamFailure.of(
             "bad_content_encoding", "The upstream's body cannot be decompressed."
@@ -353,6 +362,18 @@ def _faults_named() -> Iterator[None]:
         raise _protocol_failure(str(error)) from error
     except httpx.NetworkError as error:
         raise UpstreamFailure.of("upstream_closed", "The upstream closed the connection.") from error
+
+
+@contextmanager
+def _unanswered() -> Iterator[None]:
+    """Mark the loss of a connection before the first byte of an answer: it is due to no request."""
+    try:
+        yield
+    except UpstreamFailure as failure:
+        fault = failure.fault
+        raise UpstreamFailure(
+            replace(fault, unanswered=fault.unanswered or fault.error.code == "upstream_closed")
+        ) from failure
 
 
 def _protocol_failure(text: str) -> UpstreamFailure:
@@ -366,5 +387,7 @@ def _protocol_failure(text: str) -> UpstreamFailure:
 
 def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
     while error is not None and not isinstance(error, kind):
+        if isinstance(error, BaseExceptionGroup):  # one for each address of the host
+            return all(_caused_by(each, kind) for each in error.exceptions)
         error = error.__cause__ or error.__context__
     return error is not None

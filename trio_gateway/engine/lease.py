@@ -1,0 +1,152 @@
+"""Lease: the permission for one call of an upstream, given back once, whatever way the call ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from ..core.breaker import NEUTRAL, SUCCESS, CircuitBreaker, PauseCause, Permit, State
+
+if TYPE_CHECKING:
+    from ..core.breaker import PauseBegun, Verdict
+    from ..core.config import UpstreamConfig
+    from ..core.faults import Fault
+    from .metrics import Metrics
+    from .upstream import Upstream
+
+__all__ = ["Lease", "Traffic"]
+
+log = structlog.get_logger("trio_gateway.upstream")
+
+
+class Traffic:
+    """The calls of one upstream that run, and its breaker; a reload of the configuration keeps both."""
+
+    def __init__(self, name: str, breaker: CircuitBreaker, metrics: Metrics) -> None:
+        self.name = name
+        self.breaker = breaker
+        self.metrics = metrics
+        self.models: tuple[str, ...] = ()
+        """Ids of the models the upstream lists, as it last answered."""
+        self.has_listed = False
+        """The key in use has opened the list of models."""
+        self.list_wanted = trio.Event()
+        """A call was refused with 401: the list of models shows whether the key is good."""
+        self.load = 0
+        self.extra = 0
+        """How many of the calls are repeats or hedges."""
+        self.waiting: set[Lease] = set()
+        self.flowing: set[Lease] = set()
+
+    def report_changes(self, *, sweep_flowing: bool) -> None:
+        """Log what the breaker did, and where it opened cancel the calls that have no first event yet.
+
+        *sweep_flowing*: those that have one as well.
+        """
+        for change in self.breaker.drain_events():
+            log.warning(
+                "breaker_changed", upstream=self.name, old=change.old, new=change.new, reason=change.reason
+            )
+            if change.new is State.OPEN:
+                self._sweep(self.waiting | (self.flowing if sweep_flowing else set()), self.breaker.why)
+        for pause in self.breaker.drain_pauses():
+            self._report_pause(pause)
+
+    def _report_pause(self, pause: PauseBegun) -> None:
+        log.warning(
+            "model_paused",
+            upstream=self.name,
+            model=pause.model,
+            reason=pause.cause,
+            seconds=round(pause.seconds, 3),
+        )
+        match pause.cause:
+            case PauseCause.KEY:
+                self.list_wanted.set()
+            case PauseCause.FAILING:
+                self._sweep({lease for lease in self.waiting if lease.model == pause.model}, pause.why)
+            case PauseCause.RATE | PauseCause.QUOTA:
+                pass  # a call that got through before the limit may still be answered
+
+    def _sweep(self, leases: set[Lease], why: str) -> None:
+        for lease in leases:
+            lease.sweep(why)
+
+
+class Lease:
+    """One call that may be made now. Make it within ``scope``; then ``succeed``, ``fail`` or ``release``.
+
+    The first of these three counts; a later one does nothing, so ``release`` is safe in any ``finally``.
+    ``scope`` carries the deadlines of the call, and a trip of the breaker cancels it.
+    """
+
+    def __init__(
+        self, traffic: Traffic, permit: Permit, *, config: UpstreamConfig, upstream: Upstream, extra: bool
+    ) -> None:
+        self.name = traffic.name
+        """The configured name of the upstream."""
+        self.model = permit.call.model
+        """The upstream's id of the model to ask for."""
+        self.config = config
+        self.upstream = upstream
+        self.scope = trio.CancelScope()
+        self.swept: str | None = None
+        """The upstream was paused meanwhile, and why; nothing is known of this call itself."""
+        self.extra = extra
+        """A repeat or a hedge, which counts against the budget for those."""
+        self._traffic = traffic
+        self._permit = permit
+        traffic.load += 1
+        traffic.extra += extra
+        traffic.waiting.add(self)
+
+    @property
+    def deadline(self) -> float:
+        """Instant by which a probe must have its first event; infinity for every other call."""
+        return self._permit.deadline
+
+    def confirm(self) -> None:
+        """The first valid event came: it decides a probe, and a trip lets the call finish from now on.
+
+        Later events change nothing.
+        """
+        if self not in self._traffic.waiting:  # confirmed already, or over
+            return
+        self._traffic.waiting.discard(self)
+        self._traffic.flowing.add(self)
+        self._permit = self._traffic.breaker.confirm(self._permit, trio.current_time())
+        self._report_changes()
+
+    def succeed(self) -> None:
+        """The answer came to its end."""
+        self._settle(SUCCESS)
+
+    def fail(self, fault: Fault) -> None:
+        """The call failed. If this trips the breaker, calls that wait for a first event are cancelled."""
+        if not self._permit.settled:
+            self._traffic.metrics.upstream_errors.labels(self.name, fault.error.error_class).inc()
+            self._settle(fault.verdict)
+
+    def release(self) -> None:
+        """The call is over without a verdict: its client left, or the gateway ended it."""
+        self._settle(NEUTRAL)
+
+    def sweep(self, why: str) -> None:
+        """End the call because its upstream, or its model there, is paused. *why*: the end of a sentence."""
+        self.swept = why
+        self.scope.cancel()
+
+    def _settle(self, verdict: Verdict) -> None:
+        if self._permit.settled:
+            return
+        self._traffic.load -= 1
+        self._traffic.extra -= self.extra
+        self._traffic.waiting.discard(self)  # a trip must not cancel its own cause
+        self._traffic.flowing.discard(self)
+        self._traffic.breaker.settle(self._permit, verdict, trio.current_time())
+        self._report_changes()
+
+    def _report_changes(self) -> None:
+        self._traffic.report_changes(sweep_flowing=self.config.breaker.on_trip == "all")
