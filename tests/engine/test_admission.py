@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 
-from trio_gateway.core.breaker import Permit
 from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import BreakerConfig, ModelConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
 from trio_gateway.core.faults import Fault, Replay, fault_of_error, fault_of_transport
-from trio_gateway.engine.admission import Admission, Route, Try
+from trio_gateway.engine.admission import Admission, Route
 from trio_gateway.engine.backends import Backend, Crowded
+from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -35,24 +35,24 @@ def backend(name: str = "a", **config: int) -> Backend:
     return Backend(name, upstream, cast("Upstream", None), Metrics(dict))
 
 
-def start(route: Route) -> Try:
+def start(route: Route) -> Lease:
     first = route.first()
-    assert isinstance(first, Try)
+    assert isinstance(first, Lease)
     return first
 
 
-def fail(attempt: Try, fault: Fault) -> None:
-    attempt.backend.fail(attempt.permit, fault, slow=False)
+def fail(lease: Lease, fault: Fault) -> None:
+    lease.fail(fault, slow=False)
 
 
-def follow(route: Route, attempt: Try, fault: Fault) -> str | None:
-    """The name of the upstream that is tried after *attempt* failed so."""
-    fail(attempt, fault)
+def follow(route: Route, lease: Lease, fault: Fault) -> str | None:
+    """The name of the upstream that is tried after the attempt of *lease* failed so."""
+    fail(lease, fault)
     following = after(route, fault)
-    return None if following is None else following.backend.name
+    return None if following is None else following.name
 
 
-def after(route: Route, fault: Fault) -> Try | None:
+def after(route: Route, fault: Fault) -> Lease | None:
     """The attempt that follows, the pause before it left out."""
     if fault.replay is Replay.NO:
         return None
@@ -61,12 +61,12 @@ def after(route: Route, fault: Fault) -> Try | None:
 
 async def test_each_upstream_has_its_tries_then_the_next_has_its_own() -> None:
     route = Route([backend("a"), backend("b", max_attempts=1), backend("c")])
-    attempt: Try | None = start(route)
+    lease: Lease | None = start(route)
     names = []
-    while attempt is not None:
-        names.append(attempt.backend.name)
-        fail(attempt, CUT)
-        attempt = after(route, CUT)
+    while lease is not None:
+        names.append(lease.name)
+        fail(lease, CUT)
+        lease = after(route, CUT)
     assert names == ["a", "a", "b", "c", "c"]
 
 
@@ -103,7 +103,7 @@ async def test_another_try_waits_a_little_and_the_next_upstream_does_not() -> No
     assert route.pause(CUT, math.inf) is None
     other = route.next()
     assert other is not None
-    assert (other.backend.name, other.extra) == ("b", False)
+    assert (other.name, other.extra) == ("b", False)
 
 
 async def test_repeats_and_hedges_share_a_budget_of_three_or_a_fifth() -> None:
@@ -119,8 +119,8 @@ async def test_repeats_and_hedges_share_a_budget_of_three_or_a_fifth() -> None:
     assert routes[3].again() is not None
     assert routes[4].again() is None
     assert repeats[0] is not None
-    a.release(repeats[0].permit)
-    a.refund()
+    repeats[0].release()
+    repeats[0].release()
     assert routes[4].again() is not None
     # A hedge counts where it runs; going on to the next upstream counts nowhere.
     assert [route.next(extra=True) is not None for route in routes[5:9]] == [True, True, True, False]
@@ -130,11 +130,11 @@ async def test_repeats_and_hedges_share_a_budget_of_three_or_a_fifth() -> None:
 async def test_an_upstream_that_does_not_admit_is_passed_over() -> None:
     a, b, c = backend("a"), backend("b", max_concurrency=1), backend("c")
     fail(start(Route([a])), REFUSED)
-    assert isinstance(b.admit(), Permit)
+    assert isinstance(b.admit(), Lease)
     assert isinstance(b.admit(), Crowded)
     route = Route([a, b, c])
     first = start(route)
-    assert first.backend.name == "c"
+    assert first.name == "c"
     assert follow(route, first, REFUSED) is None
 
 
@@ -179,13 +179,13 @@ async def test_an_admission_gives_back_what_nobody_took() -> None:
         unused.take()
 
 
-async def test_a_permit_that_was_taken_is_the_takers() -> None:
+async def test_a_lease_that_was_taken_is_the_takers() -> None:
     upstream = backend()
     route = Route([upstream])
     admission = Admission(ModelConfig(), route, start(route), lambda: None)
     taken = admission.take()
     admission.close()
     assert upstream.breaker.snapshot(0.0).in_flight == 1
-    upstream.release(taken.permit)
-    upstream.release(taken.permit)
+    taken.release()
+    taken.release()
     assert (upstream.breaker.snapshot(0.0).in_flight, upstream.can_admit()) == (0, True)

@@ -32,6 +32,7 @@ from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.admission import Admission, Route
 from trio_gateway.engine.backends import Backend
 from trio_gateway.engine.clients import Clients
+from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.report import Report
 from trio_gateway.engine.shared import Running, Shared
@@ -381,9 +382,9 @@ async def test_a_trip_moves_those_who_wait_to_the_next_upstream(autojump_clock: 
 
     async def trip() -> None:
         await trio.sleep(1.0)
-        backend = world.backends[0]
-        permit = backend.admit()
-        backend.fail(permit, fault_of_error(InbandError("x", status=401), own_key=True), slow=False)  # type: ignore[arg-type]
+        lease = world.backends[0].admit()
+        assert isinstance(lease, Lease)
+        lease.fail(fault_of_error(InbandError("x", status=401), own_key=True), slow=False)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trip)

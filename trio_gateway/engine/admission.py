@@ -6,11 +6,11 @@ import random
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec import Struct
 
-from ..core.breaker import Permit, Refusal
+from ..core.breaker import Refusal
 from ..core.errors import ApiError, error_for
 from ..core.faults import Fault, Replay
+from .lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..core.config import ModelConfig
     from .backends import Backend, Turned
 
-__all__ = ["Admission", "Route", "Try"]
+__all__ = ["Admission", "Route"]
 
 # Seconds. Full jitter over a doubling span keeps many clients of one failing upstream from returning
 # together (the usual scheme of cloud clients); the span starts short, as someone is waiting.
@@ -26,15 +26,6 @@ _BACKOFF_BASE = 0.25
 _BACKOFF_CAP = 2.0
 # Nobody is kept waiting longer than this for one upstream to be ready again: better another, or an error.
 _LONGEST_PAUSE = 5.0
-
-
-class Try(Struct, frozen=True):
-    """One attempt that may be made now."""
-
-    backend: Backend
-    permit: Permit
-    extra: bool = False
-    """It counts against the backend's budget for repeats and hedges, and is given back with ``refund``."""
 
 
 class Route:
@@ -45,7 +36,7 @@ class Route:
         self._position = 0
         self._tries = 0
 
-    def first(self) -> Try | ApiError:
+    def first(self) -> Lease | ApiError:
         """The first attempt, on the first upstream that admits it; an error if none does."""
         turned: list[Turned] = []
         return self._enter(0, turned) or _why_not(turned)
@@ -58,27 +49,27 @@ class Route:
             return None
         return pause if pause <= _LONGEST_PAUSE and pause < time_left else None
 
-    def again(self) -> Try | None:
+    def again(self) -> Lease | None:
         """One more attempt on the same upstream, if it and the budget for repeats allow it."""
         backend = self._backends[self._position]
         admitted = backend.admit(extra=True)
-        if not isinstance(admitted, Permit):
+        if not isinstance(admitted, Lease):
             return None
         self._tries += 1
-        return Try(backend, admitted, extra=True)
+        return admitted
 
-    def next(self, *, extra: bool = False) -> Try | None:
+    def next(self, *, extra: bool = False) -> Lease | None:
         """The first attempt on the next upstream that admits it. *extra*: beside one that still runs."""
         return self._enter(self._position + 1, [], extra=extra)
 
-    def _enter(self, start: int, turned: list[Turned], *, extra: bool = False) -> Try | None:
+    def _enter(self, start: int, turned: list[Turned], *, extra: bool = False) -> Lease | None:
         """The first attempt on the first upstream from *start* on that admits it; *turned* gets why not."""
         for position in range(start, len(self._backends)):
             backend = self._backends[position]
             admitted = backend.admit(extra=extra)
-            if isinstance(admitted, Permit):
+            if isinstance(admitted, Lease):
                 self._position, self._tries = position, 1
-                return Try(backend, admitted, extra=extra)
+                return admitted
             turned.append(admitted)
         return None
 
@@ -100,20 +91,20 @@ def _why_not(turned: list[Turned]) -> ApiError:
 
 
 class Admission:
-    """A place among the running streams and the permit of the first attempt.
+    """A place among the running streams and the lease of the first attempt.
 
-    Close it whatever happens: closing again, or after the stream has taken the permit, does nothing more.
+    Close it whatever happens: closing again, or after the stream has taken the lease, does nothing more.
     """
 
-    def __init__(self, model: ModelConfig, route: Route, first: Try, leave: Callable[[], None]) -> None:
+    def __init__(self, model: ModelConfig, route: Route, first: Lease, leave: Callable[[], None]) -> None:
         self.model = model
         self.route = route
         self.admitted_at = trio.current_time()
-        self._first: Try | None = first
+        self._first: Lease | None = first
         self._leave: Callable[[], None] | None = leave
 
-    def take(self) -> Try:
-        """The first attempt, whose permit the caller now has to settle."""
+    def take(self) -> Lease:
+        """The lease of the first attempt, which the caller now has to give back."""
         if self._first is None:
             raise RuntimeError("an admission is for one answer")
         first, self._first = self._first, None
@@ -122,7 +113,7 @@ class Admission:
     def close(self) -> None:
         """Give back what is still held."""
         if self._first is not None:
-            self._first.backend.release(self._first.permit)
+            self._first.release()
             self._first = None
         if self._leave is not None:
             self._leave()

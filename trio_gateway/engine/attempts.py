@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.learning import Evidence
-    from .admission import Admission, Try
-    from .backends import Backend
+    from .admission import Admission
+    from .lease import Lease
     from .outlet import Outlet
     from .report import Report
     from .shared import Shared
@@ -78,7 +78,7 @@ class Attempts:
         """The gateway stops: end the answer now, honestly."""
         self._scope.cancel()
 
-    async def run(self, first: Try) -> None:
+    async def run(self, first: Lease) -> None:
         """Bring the outlet to its end, with the answer or with an error, and close it."""
         with closing(self._outlet):
             fault: Fault | None = Fault(SHUTTING_DOWN)
@@ -92,23 +92,23 @@ class Attempts:
             if fault is not None:
                 await self._outlet.fail(fault.error)
 
-    async def _run(self, first: Try) -> Fault | None:
-        attempt: Try | None = first
+    async def _run(self, first: Lease) -> Fault | None:
+        lease: Lease | None = first
         fault: Fault | None = None
-        while attempt is not None:
-            fault = await self._race(attempt) if self._model.hedge_after else await self._attempt(attempt)
+        while lease is not None:
+            fault = await self._race(lease) if self._model.hedge_after else await self._attempt(lease)
             if fault is None or self._outlet.committed:
                 return fault
             phase = self._report.phase
             await self._outlet.restart()
-            # A permit that is given here is in safe hands before the next moment this can be cancelled.
-            attempt = await self._following(fault)
-            if attempt is not None:
+            # A lease that is given here is in safe hands before the next moment this can be cancelled.
+            lease = await self._following(fault)
+            if lease is not None:
                 self._metrics.failovers.labels(phase).inc()
         return fault
 
-    async def _following(self, fault: Fault) -> Try | None:
-        """The attempt that follows a failed one, or None when there is no other."""
+    async def _following(self, fault: Fault) -> Lease | None:
+        """The lease of the attempt that follows a failed one, or None when there is no other."""
         match fault.replay:
             case Replay.NO:
                 return None
@@ -125,7 +125,7 @@ class Attempts:
             case _:
                 assert_never(fault.replay)
 
-    async def _race(self, first: Try) -> Fault | None:
+    async def _race(self, first: Lease) -> Fault | None:
         """Run *first*; if its upstream is silent for too long, also one on the next, until either speaks."""
         race = Race()
         async with trio.open_nursery() as nursery:
@@ -136,20 +136,19 @@ class Attempts:
                 nursery.start_soon(race.run, partial(self._attempt, hedge))
         return race.fault
 
-    async def _attempt(self, attempt: Try, spoke: Callable[[], None] = _nothing) -> Fault | None:
+    async def _attempt(self, lease: Lease, spoke: Callable[[], None] = _nothing) -> Fault | None:
         """Make one attempt; *spoke* is called at the first event of its upstream."""
-        backend = attempt.backend
-        self._report.upstream = backend.name
+        self._report.upstream = lease.name
         self._report.attempts += 1
-        self._metrics.attempts.labels(backend.name).inc()
+        self._metrics.attempts.labels(lease.name).inc()
 
         def heard() -> None:
-            self._report.upstream = backend.name
+            self._report.upstream = lease.name
             self._outlet.hear()
             spoke()
 
         exchange = Exchange(
-            attempt,
+            lease,
             self._outlet,
             report=self._report,
             metrics=self._metrics,
@@ -159,58 +158,56 @@ class Attempts:
             spoke=heard,
         )
         try:
-            name = self._upstream_model(backend)
-            reader = self._reader(backend, name)
-            fault = await exchange.run(reader, self._body(backend, name), self._authorization)
+            name = self._upstream_model(lease)
+            reader = self._reader(lease, name)
+            fault = await exchange.run(reader, self._body(lease, name), self._authorization)
         finally:
             exchange.release()
-            if attempt.extra:
-                backend.refund()
         if fault is None:
-            self._learn(backend, name, reader.evidence)
+            self._learn(lease, name, reader.evidence)
         return fault
 
-    def _reader(self, backend: Backend, name: str) -> AnswerReader:
+    def _reader(self, lease: Lease, name: str) -> AnswerReader:
         return AnswerReader(
             self._model,
-            starts_in_reasoning=self._starts_in_reasoning(backend, name),
+            starts_in_reasoning=self._starts_in_reasoning(lease, name),
             choices=self._request.n,
             whole=self._gathered,
             call_prefix=f"call_{self._report.request_id}_",
         )
 
-    def _body(self, backend: Backend, name: str) -> bytes:
+    def _body(self, lease: Lease, name: str) -> bytes:
         return upstream_body(
             self._request,
             model=name,
-            ask_usage=backend.config.ask_usage,
+            ask_usage=lease.config.ask_usage,
             keep_reasoning=self._model.keep_reasoning,
             thinking_switch=self._model.thinking_switch,
             thinks=self._thinks,
             markers=self._model.markers,
         )
 
-    def _starts_in_reasoning(self, backend: Backend, name: str) -> bool:
+    def _starts_in_reasoning(self, lease: Lease, name: str) -> bool:
         thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
-        learned = self._memory.starts(backend.name, name)
+        learned = self._memory.starts(lease.name, name)
         if learned is None or thinking is False:
             return starts_in_reasoning(self._model, thinking=thinking)
         return learned
 
-    def _learn(self, backend: Backend, name: str, evidence: Evidence) -> None:
+    def _learn(self, lease: Lease, name: str, evidence: Evidence) -> None:
         if evidence.promoted:
             self._metrics.promotions.inc()
-        if self._memory.note(backend.name, name, evidence):
-            starts = self._memory.starts(backend.name, name)
-            log.info("start_learned", upstream=backend.name, model=name, starts_in_reasoning=starts)
+        if self._memory.note(lease.name, name, evidence):
+            starts = self._memory.starts(lease.name, name)
+            log.info("start_learned", upstream=lease.name, model=name, starts_in_reasoning=starts)
 
-    def _upstream_model(self, backend: Backend) -> str:
+    def _upstream_model(self, lease: Lease) -> str:
         asked = self._request.model
         if self._model.upstream_model:
             return self._model.upstream_model
         # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
-        if asked == "default" and len(backend.traffic.models) == 1:
-            return backend.traffic.models[0]
+        if asked == "default" and len(lease.listed) == 1:
+            return lease.listed[0]
         return asked

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from ..core.answer import AnswerReader
     from ..core.events import Event
     from ..core.runaway import ReasoningLimit
-    from .admission import Try
-    from .backends import Flight
+    from .lease import Lease
     from .metrics import Metrics
     from .outlet import Outlet
     from .report import Report
@@ -38,7 +37,7 @@ _MAX_WHOLE_ANSWER = 8 * 1024 * 1024
 
 
 class Exchange:
-    """Runs one attempt. Its permit is settled when ``run`` returns, and by ``release`` at the latest.
+    """Runs one attempt. Its lease is given back when ``run`` returns, and by ``release`` at the latest.
 
     *limit* is how much its model may think, *on_runaway* what follows when it thinks more; *deadline* the
     instant by which the whole request must be over. *spoke* is called at the first event.
@@ -48,7 +47,7 @@ class Exchange:
 
     def __init__(
         self,
-        attempt: Try,
+        lease: Lease,
         outlet: Outlet,
         *,
         report: Report,
@@ -58,8 +57,7 @@ class Exchange:
         deadline: float,
         spoke: Callable[[], None],
     ) -> None:
-        self._backend = attempt.backend
-        self._permit = attempt.permit
+        self._lease = lease
         self._outlet = outlet
         self._report = report
         self._metrics = metrics
@@ -79,9 +77,10 @@ class Exchange:
         self._reader = reader
         self._started_at = trio.current_time()
         fault: Fault | None = None
-        with self._backend.flight(self._first_event_deadline()) as flight:
+        self._lease.scope.deadline = self._first_event_deadline()
+        with self._lease.scope:
             try:
-                await self._converse(flight, body, authorization)
+                await self._converse(body, authorization)
             except UpstreamFailure as failure:
                 fault = failure.fault
         if self._told_done:
@@ -89,57 +88,57 @@ class Exchange:
             return None
         if self._reader.finished:
             # Every choice is complete: whatever became of the connection after that changes nothing.
-            self._metrics.missing_done.labels(self._backend.name).inc()
+            self._metrics.missing_done.labels(self._lease.name).inc()
             await self._finish()
             return None
         if fault is None:
-            fault = self._why_cancelled(flight)
-        self._backend.fail(self._permit, fault, slow=self._is_slow())
+            fault = self._why_cancelled()
+        self._lease.fail(fault, slow=self._is_slow())
         if self._outlet.begun and self._outlet.committed:
             await self._outlet.send(self._reader.end())
         return fault
 
     def release(self) -> None:
         """Settle neutral if nothing was settled: the client left, or the gateway stops."""
-        self._backend.release(self._permit, slow=self._is_slow())
+        self._lease.release(slow=self._is_slow())
 
-    async def _converse(self, flight: Flight, body: bytes, authorization: str | None) -> None:
-        async with self._backend.upstream.open_completion(body, authorization=authorization) as answer:
+    async def _converse(self, body: bytes, authorization: str | None) -> None:
+        async with self._lease.upstream.open_completion(body, authorization=authorization) as answer:
             if answer.streamed:
-                await self._read_stream(flight, answer)
+                await self._read_stream(answer)
             else:
-                await self._read_whole(flight, answer)
-            flight.scope.deadline = trio.current_time() + _BODY_GRACE
+                await self._read_whole(answer)
+            self._lease.scope.deadline = trio.current_time() + _BODY_GRACE
             while await answer.receive():
                 pass
 
-    async def _read_stream(self, flight: Flight, answer: UpstreamAnswer) -> None:
+    async def _read_stream(self, answer: UpstreamAnswer) -> None:
         decoder = SSEDecoder()
         try:
-            await self._decode_stream(flight, answer, decoder)
+            await self._decode_stream(answer, decoder)
         finally:
             if decoder.replaced:
-                self._metrics.invalid_utf8.labels(self._backend.name).inc(decoder.replaced)
+                self._metrics.invalid_utf8.labels(self._lease.name).inc(decoder.replaced)
 
-    async def _decode_stream(self, flight: Flight, answer: UpstreamAnswer, decoder: SSEDecoder) -> None:
+    async def _decode_stream(self, answer: UpstreamAnswer, decoder: SSEDecoder) -> None:
         while chunk := await answer.receive():
-            if await self._take(flight, _decoded(decoder, chunk)):
+            if await self._take(_decoded(decoder, chunk)):
                 return
         # The standard drops an event that the end of the stream has cut off. One that is evidently whole
         # and the last is taken all the same: some servers forget the blank line after it.
         rest = [event for event in _decoded(decoder) if _is_final(event)]
-        if not await self._take(flight, rest) and not self._reader.finished:
+        if not await self._take(rest) and not self._reader.finished:
             raise UpstreamFailure.of("truncated", "The upstream's answer ended before it was complete.")
 
-    async def _read_whole(self, flight: Flight, answer: UpstreamAnswer) -> None:
+    async def _read_whole(self, answer: UpstreamAnswer) -> None:
         whole = bytearray()
         while chunk := await answer.receive():
             whole += chunk
             if len(whole) > _MAX_WHOLE_ANSWER:
                 raise UpstreamFailure.of("upstream_protocol", "The upstream's answer is too large.")
-        await self._take(flight, [SSEEvent(data=whole.decode("utf-8", "replace")), SSEEvent(data=DONE)])
+        await self._take([SSEEvent(data=whole.decode("utf-8", "replace")), SSEEvent(data=DONE)])
 
-    async def _take(self, flight: Flight, events: list[SSEEvent]) -> bool:
+    async def _take(self, events: list[SSEEvent]) -> bool:
         """Pass on what *events* bring; true when one of them was the end of the answer."""
         # Another attempt that runs beside this one may have spoken first; then nothing of this one counts.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -151,13 +150,13 @@ class Exchange:
                 done = True
                 break
             try:
-                told += self._read(event, flight)
+                told += self._read(event)
             except UpstreamFailure as error:
                 failure = error  # what came before it still counts
                 break
         if told:
             # While the client is slow to take this, the upstream is not the one who is silent.
-            flight.scope.deadline = self._deadline
+            self._lease.scope.deadline = self._deadline
             await self._outlet.send(told)
         if failure is not None:
             raise failure
@@ -165,9 +164,9 @@ class Exchange:
             await self._end()
         elif events:
             self._check_limit(told)
-            pause = _DONE_GRACE if self._reader.finished else self._backend.config.idle_timeout
+            pause = _DONE_GRACE if self._reader.finished else self._lease.config.idle_timeout
             by = min(trio.current_time() + pause, self._deadline)
-            flight.scope.deadline = by if self._reader.output_seen else min(by, self._limit.deadline)
+            self._lease.scope.deadline = by if self._reader.output_seen else min(by, self._limit.deadline)
         return done
 
     def _check_limit(self, told: list[Event]) -> None:
@@ -184,7 +183,7 @@ class Exchange:
         # The upstream does its work; it is the model that does not come to an end.
         return Fault(error_for("reasoning_limit", why), Outcome.NEUTRAL, self._on_runaway)
 
-    def _read(self, event: SSEEvent, flight: Flight) -> list[Event]:
+    def _read(self, event: SSEEvent) -> list[Event]:
         try:
             told = read_event(event)
         except ProtocolError as error:
@@ -194,11 +193,10 @@ class Exchange:
         if told is None:
             return []
         if isinstance(told, InbandError):
-            raise UpstreamFailure(self._backend.upstream.fault_in_stream(told))
+            raise UpstreamFailure(self._lease.upstream.fault_in_stream(told))
         if self._first_event_at is None:
             self._first_event_at = trio.current_time()
-            self._permit = self._backend.confirm(self._permit)
-            self._backend.flows(flight)
+            self._lease.confirm()
             self._spoke()
         return self._reader.read(told)
 
@@ -210,17 +208,17 @@ class Exchange:
         await self._finish()
 
     async def _finish(self) -> None:
-        self._backend.succeed(self._permit, slow=self._is_slow())
+        self._lease.succeed(slow=self._is_slow())
         self._report.outcome = "ok"
         self._told_done = True
         await self._outlet.finish()
 
     def _first_event_deadline(self) -> float:
-        by = self._started_at + self._backend.config.first_event_timeout
-        return min(by, self._backend.probe_deadline(self._permit), self._deadline)
+        by = self._started_at + self._lease.config.first_event_timeout
+        return min(by, self._lease.deadline, self._deadline)
 
-    def _why_cancelled(self, flight: Flight) -> Fault:
-        if flight.swept:
+    def _why_cancelled(self) -> Fault:
+        if self._lease.swept:
             error = error_for("circuit_open", "The upstream failed meanwhile.", retry_after=1.0)
             return Fault(error, Outcome.NEUTRAL, Replay.NEXT)
         if trio.current_time() >= self._deadline:
@@ -235,7 +233,7 @@ class Exchange:
 
     def _is_slow(self) -> bool:
         heard_at = self._first_event_at if self._first_event_at is not None else trio.current_time()
-        return heard_at - self._started_at > self._backend.config.breaker.slow_after
+        return heard_at - self._started_at > self._lease.config.breaker.slow_after
 
 
 def _decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:

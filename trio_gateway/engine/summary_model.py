@@ -12,7 +12,6 @@ import structlog
 import trio
 
 from ..core.answer import AnswerReader
-from ..core.breaker import Permit
 from ..core.chunks import InbandError, ProtocolError, read_event
 from ..core.events import OutputDelta
 from ..core.families import family_of
@@ -20,6 +19,7 @@ from ..core.faults import fault_of_transport
 from ..core.reasoning import starts_in_reasoning
 from ..core.sse import DONE, LineTooLongError, SSEDecoder
 from ..core.summary.request import MAX_TEXT, summary_body, summary_line
+from .lease import Lease
 from .upstream import UpstreamFailure
 
 if TYPE_CHECKING:
@@ -90,35 +90,36 @@ class SummaryModel:
         It has until the summary's timeout or interval, whichever is less. The caller may cancel it any time.
         """
         said, instead = "", "refused"
-        permit = self._backend.admit()
-        if isinstance(permit, Permit):
+        lease = self._backend.admit()
+        if isinstance(lease, Lease):
             try:
-                said, instead = await self._attempt(permit, kind, text)
+                said, instead = await self._attempt(lease, kind, text)
             finally:
-                self._backend.release(permit)
+                lease.release()
         line = summary_line(said, width)
         if line is None:
             self._metrics.summary_fallback.labels(instead).inc()
         return line
 
     async def _attempt(
-        self, permit: Permit, kind: Literal["prompt", "reasoning"], text: str
+        self, lease: Lease, kind: Literal["prompt", "reasoning"], text: str
     ) -> tuple[str, str]:
         """What the model said, and what it is that it may be of no use."""
         said, fault = "", None
         patience = min(self._config.timeout, self._config.interval)
-        with self._backend.flight(trio.current_time() + patience) as flight:
+        lease.scope.deadline = trio.current_time() + patience
+        with lease.scope:
             try:
                 said = await self._ask(kind, text)
             except UpstreamFailure as failure:
                 fault = failure.fault
-        if flight.scope.cancelled_caught:
+        if lease.scope.cancelled_caught:
             fault = fault_of_transport("first_event_timeout", "The summarising model was late.")
         if fault is None:
-            self._backend.succeed(permit, slow=False)
+            lease.succeed(slow=False)
             return said, "useless"
-        self._backend.fail(permit, fault, slow=False)
-        return "", "late" if flight.scope.cancelled_caught else "failed"
+        lease.fail(fault, slow=False)
+        return "", "late" if lease.scope.cancelled_caught else "failed"
 
     async def _ask(self, kind: Literal["prompt", "reasoning"], text: str) -> str:
         config = self._config
