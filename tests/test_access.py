@@ -14,9 +14,9 @@ import trio
 from structlog.testing import capture_logs
 from werkzeug.datastructures import Headers
 
-from mock_llm import Options
 from trio_gateway.core.config import ServerConfig
 from trio_gateway.core.errors import RequestError
+from trio_gateway.mock import Options
 from trio_gateway.server.access import PUBLIC, admit_client
 
 from .support import (

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from mock_llm import Options, Trace
+from trio_gateway.mock import Options, Trace
 from trio_gateway.terminal.text import clean, parse_markdown
 
 from .client.scripted import CLIENT, GOOD, answer_bytes, child_env, cut_after, streaming

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import trio
 
-from mock_llm import Options
+from trio_gateway.mock import Options
 
 from .support import (
     DONE,

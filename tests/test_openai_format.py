@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from mock_llm import Options
 from trio_gateway.core.phases import Phase, PhaseOrder
+from trio_gateway.mock import Options
 
 from .support import (
     DONE,

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import trio
 
-from mock_llm import Options
+from trio_gateway.mock import Options
 
 from .support import chat, open_mock, open_pair
 from .test_process import running

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from mock_llm import Options
+from trio_gateway.mock import Options
 
 from .support import (
     HEAD,

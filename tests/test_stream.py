@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mock_llm import Options, load_traces
+from trio_gateway.mock import Options, load_traces
 
 from .support import (
     DONE,

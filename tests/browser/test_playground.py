@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mock_llm import Options
+from trio_gateway.mock import Options
 
 from ..support import (
     HEAD,

@@ -18,7 +18,7 @@ from quart import request as quart_request
 
 pytest.importorskip("openai", reason="the extra `compat` is not installed")
 
-from mock_llm import ChatRequest, Message, compose, create_mock
+from trio_gateway.mock import ChatRequest, Message, compose, create_mock
 
 from ..support import FAST, Json, open_gateway, settings, upstream_toml
 from .drivers import PROMPT, TOOL_RESULT, Seen
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from mock_llm import Reply
+    from trio_gateway.mock import Reply
 
 pytestmark = pytest.mark.compat
 

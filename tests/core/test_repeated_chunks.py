@@ -38,7 +38,11 @@ def test_a_repeated_event_reads_as_the_strict_parser_reads_it(key: str, text: st
     shapes = learned(event({key: "first"}))
     for ascii_only in (True, False):
         data = json.dumps({key: text}, ensure_ascii=ascii_only)
-        again = SSEEvent(data=event({key: "first"}).data.replace(json.dumps({key: "first"}, separators=(",", ":")), data.replace('": "', '":"')))
+        again = SSEEvent(
+            data=event({key: "first"}).data.replace(
+                json.dumps({key: "first"}, separators=(",", ":")), data.replace('": "', '":"')
+            )
+        )
         chunk = shapes.recognise(again)
         assert chunk is None or chunk == parse_chunk(again.data)
 
@@ -58,7 +62,9 @@ def test_no_middle_is_taken_that_the_strict_parser_refuses_or_reads_otherwise(mi
 
 
 REFUSED_SHAPES = {
-    "two choices": SSEEvent(data='{"choices":[{"delta":{"content":"a"}},{"index":1,"delta":{"content":"a"}}]}'),
+    "two choices": SSEEvent(
+        data='{"choices":[{"delta":{"content":"a"}},{"index":1,"delta":{"content":"a"}}]}'
+    ),
     "usage": event({"content": "a"}, usage={"total_tokens": 1}),
     "finish": SSEEvent(data='{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}'),
     "log probabilities": SSEEvent(data='{"choices":[{"delta":{"content":"a"},"logprobs":{"content":[]}}]}'),

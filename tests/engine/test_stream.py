@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import pytest
 import trio
 
-from mock_llm import load_traces
 from trio_gateway.core.chat import ChatRequest, parse_chat_request
 from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
@@ -38,6 +37,7 @@ from trio_gateway.engine.report import Report
 from trio_gateway.engine.shared import Running, Shared
 from trio_gateway.engine.stream import EventStream, open_stream
 from trio_gateway.engine.upstream import Upstream, UpstreamAnswer, UpstreamFailure
+from trio_gateway.mock import load_traces
 
 from ..support import DONE, chat, sse_chunk
 

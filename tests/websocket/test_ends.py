@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from mock_llm import Options
+from trio_gateway.mock import Options
 
 from ..server.hypercorn_harness import bare_hypercorn
 from ..support import (

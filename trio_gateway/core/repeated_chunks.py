@@ -4,11 +4,11 @@ An upstream writes almost every event of a stream with the same bytes around one
 
     {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"…"}}]}
 
-Parsing such an event strictly takes about 10 µs, comparing it with an earlier one less than one. The recogniser
-keeps what stands before and after the text of an event that was parsed strictly. An event that begins and ends
-with the same characters, and has nothing but the inside of one JSON string between them, has the same structure:
-the checks for duplicate keys, numbers and depth hold for it as they did for the first one.
-"""
+Parsing such an event strictly takes about 10 µs, comparing it with an earlier one less than one. The
+recogniser keeps what stands before and after the text of an event that was parsed strictly. An event that
+begins and ends with the same characters, and has nothing but the inside of one JSON string between them, has
+the same structure: the checks for duplicate keys, numbers and depth hold for it as they did for the first
+one."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def _shape_of(event: SSEEvent, chunk: Chunk) -> _Shape | None:
     data = event.data
     for key in _TEXT_KEYS if choice.reasoning else _TEXT_KEYS[:1]:
         at = data.find(f'"{key}"')
-        # A key that stands twice may be another object's: a quote inside a string would be escaped, so that what
-        # is found is a key or a value of its own.
+        # A key that stands twice may be another object's. A quote inside a string would be escaped, so what is
+        # found is a key or a value of its own.
         if at < 0 or data.find(f'"{key}"', at + 1) >= 0:
             continue
         start = data.find('"', at + len(key) + 2) + 1
