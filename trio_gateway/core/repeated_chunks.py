@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["RepeatedChunks"]
 
 _MOST_SHAPES: Final = 4
-"""Shapes kept for one stream: an answer has one for reasoning and one for output, of each of a few choices."""
+"""Shapes kept for one stream: one for reasoning and one for output, of each of a few choices."""
 _LONGEST_SHAPE: Final = 4096
 """Characters around the text; events with more in them are parsed each time."""
 _TEXT_KEYS: Final = ("content", "reasoning_content", "reasoning")
@@ -99,8 +99,8 @@ def _shape_of(event: SSEEvent, chunk: Chunk) -> _Shape | None:
     data = event.data
     for key in _TEXT_KEYS if choice.reasoning else _TEXT_KEYS[:1]:
         at = data.find(f'"{key}"')
-        # A key that stands twice may be another object's. A quote inside a string would be escaped, so what is
-        # found is a key or a value of its own.
+        # A key that stands twice may be another object's. A quote inside a string would be escaped, so what
+        # is found is a key or a value of its own.
         if at < 0 or data.find(f'"{key}"', at + 1) >= 0:
             continue
         start = data.find('"', at + len(key) + 2) + 1
