@@ -12,7 +12,7 @@ one."""
 
 from __future__ import annotations
 
-from json.decoder import scanstring
+from json import JSONDecoder
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -29,6 +29,7 @@ _MOST_SHAPES: Final = 4
 _LONGEST_SHAPE: Final = 4096
 """Characters around the text; events with more in them are parsed each time."""
 _TEXT_KEYS: Final = ("content", "reasoning_content", "reasoning")
+_STRICT: Final = JSONDecoder()
 _SURROGATE_ESCAPES: Final = ("\\ud", "\\uD")
 
 
@@ -80,10 +81,10 @@ def _inside(data: str, start: int, end: int) -> str:
     if any(escape in raw for escape in _SURROGATE_ESCAPES):
         return ""  # half of a pair, perhaps, which the strict parser replaces
     try:
-        text, stop = scanstring(raw + '"', 0)
+        text, stop = _STRICT.raw_decode(f'"{raw}"')
     except ValueError:  # a control character or an unknown escape, which the strict parser refuses
         return ""
-    return text if stop == len(raw) + 1 else ""
+    return str(text) if stop == len(raw) + 2 else ""
 
 
 def _shape_of(event: SSEEvent, chunk: Chunk) -> _Shape | None:
@@ -106,7 +107,7 @@ def _shape_of(event: SSEEvent, chunk: Chunk) -> _Shape | None:
         start = data.find('"', at + len(key) + 2) + 1
         if data[at + len(key) + 2 : start - 1].strip() != ":":
             continue
-        found, stop = scanstring(data, start)
+        found, stop = _STRICT.raw_decode(data, start - 1)
         if found == text and len(data) - (stop - start) <= _LONGEST_SHAPE:
             return _Shape(data[:start], data[stop - 1 :], choice.index, bool(choice.reasoning))
     return None
