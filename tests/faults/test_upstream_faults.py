@@ -1,4 +1,5 @@
-"""Every row of the table, over real sockets: what the client gets, what the breaker makes of it, what is tried."""
+"""Every row of the table, over real sockets: what the client gets, what the breaker makes of it, what is
+tried."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ def trusting(certificates: Certificates | None, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another try on the same upstream comes at once, where the upstream has not asked for a pause."""
-    monkeypatch.setattr("trio_gateway.engine.admission._BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("trio_gateway.engine.route._BACKOFF_BASE", 0.0)
 
 
 def rows(table: dict[str, Any]) -> Callable[..., Any]:

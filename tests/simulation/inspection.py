@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import trio
 
-    from trio_gateway.engine.backends import Backend
+    from trio_gateway.engine.backend import Backend
     from trio_gateway.server.app import GatewayApp
 
     from .network import Network
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check_connections", "check_gateway", "check_requests", "check_sockets", "tasks_of"]
 
-# Seconds (virtual: nothing is computed in them) in which a request's end must have reached everything of it.
+# Seconds (virtual: nothing is computed in them) in which a request's end must have reached everything of
+# it.
 _AT_ONCE = 0.05
-# The lists of models are asked for in the background, so what this task does at a given moment is no matter.
+# The lists of models are asked for in the background, so what this task does at a given moment is no
+# matter.
 _BACKGROUND = "Catalogue._follow"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..core.config import GatewayConfig, ModelConfig
     from ..core.learning import StartMemory
-    from .backends import Backend
+    from .backend import Backend
 
 __all__ = ["Catalogue"]
 

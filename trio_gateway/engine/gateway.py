@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,14 +14,14 @@ from ..core.config.settings import Settings, resolve_model
 from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
 from ..core.learning import StartMemory
 from ..version import __version__
-from .admission import Admission, Route
-from .backends import Backend
+from .backend import Backend
+from .call import Call
 from .catalogue import Catalogue
-from .clients import Client, Clients
+from .clients import Clients
 from .metrics import Metrics
-from .shared import Running, Shared
-from .stream import EventStream, open_stream
-from .summary_model import SummaryModel
+from .route import Route
+from .services import Running, Services
+from .summaries.summary_model import SummaryModel
 from .upstream import Upstream
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from ..core.chat import ChatRequest
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
-    from .report import Report
+    from .clients import Client
+    from .request_record import RequestRecord
 
 __all__ = ["Gateway"]
 
@@ -45,7 +46,7 @@ class Gateway:
 
     config: GatewayConfig
     catalogue: Catalogue
-    _shared: Shared
+    _services: Services
 
     def __init__(self, settings: Settings) -> None:
         self.clients = Clients(settings.client_keys)
@@ -92,7 +93,7 @@ class Gateway:
             name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
             for name, config in settings.config.upstreams.items()
         }
-        self._shared = Shared(
+        self._services = Services(
             server=self.config.server,
             summary=self.config.summary,
             metrics=self.metrics,
@@ -125,8 +126,18 @@ class Gateway:
         self.draining = True
         self._drain.set()
 
-    def admit(self, request: ChatRequest, client: Client) -> Admission:
-        """A place for *request* of *client*, decided at once.
+    def admit(
+        self,
+        request: ChatRequest,
+        record: RequestRecord,
+        *,
+        authorization: str | None = None,
+        buffered: bool = False,
+    ) -> Call:
+        """Admit *request* of ``record.client``, or refuse it: decided at once.
+
+        *authorization* is the client's own header value. *buffered*: the client gets the answer when it is
+        whole.
 
         Raises:
             RequestError: it cannot be served: 401 (the key is not good any more), 404 (no such model), 429 or
@@ -136,36 +147,24 @@ class Gateway:
             raise RequestError(SHUTTING_DOWN)
         if self.active >= self.config.server.max_streams:
             raise RequestError(error_for("overloaded", "The gateway is busy.", retry_after=1.0))
-        client.check(request.model)
+        record.client.check(request.model)
         model = self._model(request.model)
         route = Route([self.backends[name] for name in model.upstreams])
         first = route.first()
         if isinstance(first, ApiError):
             raise RequestError(first)
-        self._enter(client)
-        return Admission(model, route, first, partial(self._leave, client))
-
-    def open_stream(
-        self,
-        request: ChatRequest,
-        admission: Admission,
-        *,
-        authorization: str | None,
-        report: Report,
-        gathered: bool,
-    ) -> AbstractAsyncContextManager[EventStream]:
-        """The answer to an admitted request.
-
-        *authorization* is the client's own header value. *gathered*: nobody sees the answer before it is
-        whole.
-        """
-        return open_stream(
-            request,
-            admission,
-            self._shared,
+        self._enter(record.client)
+        return Call(
+            request=request,
+            record=record,
+            services=self._services,
+            model=model,
+            route=route,
+            deadline=trio.current_time() + self.config.server.request_timeout,
             authorization=authorization,
-            report=report,
-            gathered=gathered,
+            buffered=buffered,
+            first_lease=first,
+            leave=partial(self._leave, record.client),
         )
 
     @property

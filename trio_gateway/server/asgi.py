@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     from quart.wrappers import Request
     from quart.wrappers.request import Body
 
-__all__ = ["CLEANUP", "HTTPConnection", "Lifespan"]
+__all__ = ["CLEANUP", "SEND_BODY", "HTTPConnection", "Lifespan"]
 
 CLEANUP: Final = "gateway.cleanup"
 """Key of the ASGI scope: the callables that :class:`HTTPConnection` calls when the request is over."""
+
+SEND_BODY: Final = "gateway.send_body"
+"""Key of the ASGI scope: an async callable that sends bytes of the answer's body, which more may follow."""
 
 
 class HTTPConnection(TrioASGIHTTPConnection):
@@ -47,12 +50,13 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     What must happen at the end of a request whatever becomes of it, even when the client leaves after the
     view has returned and before the body has begun, goes as a callable without arguments into the list
-    ``request.scope.setdefault(CLEANUP, [])``. Each is called once, the last one first, in the request's own
-    task, after its handler has ended; one that raises does not keep the others from their turn.
+    ``request.scope.setdefault(CLEANUP, [])``. Each is called once, the last one first, in the request's
+    own task, after its handler has ended; one that raises does not keep the others from their turn.
     """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         exchange = _Exchange(receive, send, self.app.config["MAX_CONTENT_LENGTH"])
+        self.scope[SEND_BODY] = exchange.send_body  # type: ignore[typeddict-unknown-key]
         try:
             await super().__call__(exchange.receive, exchange.send)
         finally:
@@ -118,6 +122,9 @@ class _Exchange:
         if self._too_large:
             message["more_body"] = False
         return message
+
+    async def send_body(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "http.response.start" and message["status"] == 413:

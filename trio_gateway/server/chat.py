@@ -1,8 +1,8 @@
 """Chat completions: a request is read and admitted; then its answer is streamed or gathered.
 
-A stream of the format ``phases`` has its status line at once: the first thing it says is the gateway's own.
-In the format ``openai`` the line waits for the upstream's first event, so that a request that fails before it
-gets the status of its failure, and what its client does about that status works.
+A stream of the format ``phases`` has its status line at once: the first thing it says is the gateway's
+own. In the format ``openai`` the line waits for the upstream's first event, so that a request that fails
+before it gets the status of its failure, and what its client does about that status works.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from quart import Request, Response, g
+from quart import Request, Response, g, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 from ..core.chat import ChatRequest, parse_chat_request
@@ -21,8 +21,9 @@ from ..core.completion import CompletionBuilder
 from ..core.encoder import ENCODERS, ChunkHead, Encoder, Format
 from ..core.errors import RequestError, refusal
 from ..core.strict_json import dumps
-from ..engine.report import Report
-from .asgi import CLEANUP
+from ..engine.request_record import RequestRecord
+from ..engine.stream import open_stream
+from .asgi import CLEANUP, SEND_BODY
 from .errors import error_response
 from .sse_body import SSEBody
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from werkzeug.datastructures import Headers
 
+    from ..engine.call import Call
     from ..engine.gateway import Gateway
     from ..engine.stream import EventStream
 
@@ -49,77 +51,81 @@ _STREAM_HEADERS = {
 async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format | None = None) -> Response:
     """Answer one chat request; whatever way it ends, it is counted and logged once.
 
-    *path_format*: the format that the request's path stands for, if it does for one. The format it comes to
-    is left in ``g.stream_format``, for the header that every answer bears.
+    *path_format*: the format that the request's path stands for, if it does for one. The format it comes
+    to is left in ``g.stream_format``, for the header that every answer bears.
 
     Raises:
         RequestError, HTTPException: the request is refused.
     """
-    report = Report(g.client, request_id=g.request_id, accepted_at=trio.current_time())
+    record = RequestRecord(g.client, request_id=g.request_id, accepted_at=trio.current_time())
     # Done when the request is over, even if the client leaves before its answer has begun.
     cleanup = request.scope.setdefault(CLEANUP, [])  # type: ignore[typeddict-item]
-    cleanup.append(lambda: report.close(gateway.metrics, model_label=gateway.catalogue.label(report.model)))
+    cleanup.append(lambda: record.close(gateway.metrics, model_label=gateway.catalogue.label(record.model)))
     g.stream_format = path_format or gateway.config.server.stream_format
     try:
         chat = await _read(request, path_format)
-        report.read(chat)
-        admission = gateway.admit(chat, g.client)
+        record.note_request(chat)
+        streamed = _wants_stream(chat, request)
+        authorization = request.headers.get("Authorization")
+        call = gateway.admit(chat, record, authorization=authorization, buffered=not streamed)
     except RequestError as error:
-        report.refuse(error.error.code)
+        record.refuse(error.error.code)
         raise
     except HTTPException as error:
-        report.refuse(_code(error))
+        record.refuse(_code(error))
         raise
-    cleanup.append(admission.close)
-    streamed = _wants_stream(chat, request)
-    stream = gateway.open_stream(
-        chat,
-        admission,
-        authorization=request.headers.get("Authorization"),
-        report=report,
-        gathered=not streamed,
-    )
+    cleanup.append(call.close)
     if streamed and g.stream_format == "phases":
-        response = _stream_response(stream, chat)
+        response = _stream_response(open_stream(call), chat)
     else:
-        response = await (_begun(stream, chat) if streamed else _gathered(stream, chat))
-        response.headers["X-Gateway-Attempts"] = str(report.attempts)
+        response = await (_begun(call) if streamed else _buffered(call))
+        response.headers["X-Gateway-Attempts"] = str(record.attempts)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
 
 
-async def _begun(stream: Stream, chat: ChatRequest) -> Response:
+async def _begun(call: Call) -> Response:
     """A stream once its upstream has begun to answer, or the error it failed with before."""
-    # The view has to return before the body is sent, and a nursery cannot stay open over that: so the stream
-    # lives in a task beside the view's. Both are children of the request's own nursery, which is cancelled
-    # when the client leaves and when the answer is over.
+    # The view has to return before the body is sent, and a nursery cannot stay open over that: so the
+    # stream lives in a task beside the view's. Both are children of the request's own nursery, which is
+    # cancelled when the client leaves and when the answer is over.
     nursery = cast("trio.Nursery", trio.lowlevel.current_task().parent_nursery)
-    events: EventStream = await nursery.start(_hold_open, stream)
-    failure = await events.opened()
+    stream: EventStream = await nursery.start(_hold_open, call)
+    failure = await stream.opened()
     if failure is not None:
         return error_response(failure.error)
-    return _stream_response(nullcontext(events), chat)
+    return _stream_response(nullcontext(stream), call.request, ping_first=True)
 
 
-async def _hold_open(stream: Stream, *, task_status: trio.TaskStatus[EventStream]) -> None:
-    async with stream as events:
-        task_status.started(events)
+async def _hold_open(call: Call, *, task_status: trio.TaskStatus[EventStream]) -> None:
+    async with open_stream(call) as stream:
+        task_status.started(stream)
         await trio.sleep_forever()
 
 
-async def _gathered(stream: Stream, chat: ChatRequest) -> Response:
-    builder = CompletionBuilder(_head(chat), show_reasoning=chat.options.shows_reasoning)
-    async with stream as batches:
-        async for batch in batches:
-            builder.add(batch)
+async def _buffered(call: Call) -> Response:
+    builder = CompletionBuilder(_head(call.request), show_reasoning=call.request.options.shows_reasoning)
+    async with open_stream(call) as stream:
+        await stream.deliver(_Buffer(builder))
     if builder.failure is not None:
         return error_response(builder.failure.error)
     return Response(dumps(builder.completion()), content_type="application/json")
 
 
-def _stream_response(stream: Stream, chat: ChatRequest) -> Response:
+class _Buffer:
+    """A sink that gathers the whole answer."""
+
+    def __init__(self, builder: CompletionBuilder) -> None:
+        self.write = builder.add
+
+    async def flush(self) -> None:
+        """Nothing waits."""
+
+
+def _stream_response(stream: Stream, chat: ChatRequest, *, ping_first: bool = False) -> Response:
     encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
-    return Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
+    send = cast("dict[str, Any]", request.scope)[SEND_BODY]
+    return Response(SSEBody(stream, encoder, send, ping_first=ping_first), headers=_STREAM_HEADERS)
 
 
 def make_encoder(format: Format, chat: ChatRequest | None, *, request_id: str) -> Encoder:  # noqa: A002

@@ -18,7 +18,8 @@ from ..core.encoder import error_object
 from ..core.errors import ApiError, RequestError, error_for
 from ..core.events import Done, Failure
 from ..core.strict_json import dumps
-from ..engine.report import Report
+from ..engine.request_record import RequestRecord
+from ..engine.stream import open_stream
 from .chat import make_encoder
 from .dialogue import FAULT, RESTART, REVOKED, Act, Close, Dialogue
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ..core.chat import ChatRequest
     from ..core.encoder import Encoder, Format
     from ..core.events import Batch
-    from ..engine.admission import Admission
+    from ..engine.call import Call
     from ..engine.clients import Client
     from ..engine.gateway import Gateway
 
@@ -51,8 +52,8 @@ class Conversation:
     """All requests of one socket, and their answers.
 
     *client*: who opened it. *socket_id*: requests are named after it, with a number. *fixed_format*: the
-    format of every answer; None: each request may choose. *authorization*: what an ``Authorization`` header
-    of the client's would say.
+    format of every answer; None: each request may choose. *authorization*: what an ``Authorization``
+    header of the client's would say.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Conversation:
         self._floor = trio.Lock()
         self._life = trio.CancelScope()
         self._end: Close | None = None
+        self._after_answer: Close | None = None
 
     async def run(self, draining: Callable[[], Awaitable[None]]) -> Close | None:
         """Talk until it is over. How to end the socket; None where the client has left."""
@@ -120,79 +122,97 @@ class Conversation:
             self._life.cancel()
 
     @contextmanager
-    def _reported(self) -> Iterator[Report]:
+    def _reported(self) -> Iterator[RequestRecord]:
         """One request, which is counted and logged whatever way it ends."""
         self._requests += 1
         request_id = f"{self._socket_id}-{self._requests}"
-        report = Report(self._client, request_id=request_id, accepted_at=trio.current_time())
+        record = RequestRecord(self._client, request_id=request_id, accepted_at=trio.current_time())
         try:
-            yield report
+            yield record
         finally:
-            label = self._gateway.catalogue.label(report.model)
-            report.close(self._gateway.metrics, model_label=label)
+            label = self._gateway.catalogue.label(record.model)
+            record.close(self._gateway.metrics, model_label=label)
 
     async def _refuse(self) -> None:
         """Turn a request away while another one's answer is running, which goes on."""
-        with self._reported() as report:
+        with self._reported() as record:
             error = error_for("request_in_progress", "The answer to the request before this one is running.")
-            report.refuse(error.code)
-            told = error_object(Failure(error, report.phase), report.request_id)
+            record.refuse(error.code)
+            told = error_object(Failure(error, record.phase), record.request_id)
             await self._wire.send([_text("error", dumps({"error": told}))])
 
     async def _answer(self, body: str | bytes, scope: trio.CancelScope) -> None:
         """Answer one request. *scope*: cancelled when the client does not want the answer any more."""
         chat = None
         # After its last frame an answer may take a moment to be cleared away: only then is its place free.
-        with self._reported() as report:
+        with self._reported() as record:
             async with self._floor:
                 try:
                     chat = parse_chat_request(body)
-                    report.read(chat)
-                    admission = self._gateway.admit(chat, self._client)
+                    record.note_request(chat)
+                    call = self._gateway.admit(chat, record, authorization=self._authorization)
                 except RequestError as refused:
-                    report.refuse(refused.error.code)
-                    await self._fail(self._encoder(chat, report), refused.error, report)
+                    record.refuse(refused.error.code)
+                    await self._fail(self._encoder(chat, record), refused.error, record)
                 else:
-                    with closing(admission):
-                        await self._stream(chat, admission, report, scope)
+                    with closing(call):
+                        await self._stream(call, scope)
 
-    async def _stream(
-        self, chat: ChatRequest, admission: Admission, report: Report, scope: trio.CancelScope
-    ) -> None:
-        encoder = self._encoder(chat, report)
-        stream = self._gateway.open_stream(
-            chat, admission, authorization=self._authorization, report=report, gathered=False
-        )
-        over = False
+    async def _stream(self, call: Call, scope: trio.CancelScope) -> None:
+        sink = _Sink(self, self._encoder(call.request, call.record))
         with scope:
-            async with stream as batches:
-                async for batch in batches:
-                    over = isinstance(batch[-1], Done)
-                    await self._say(encoder, batch)
-                    if scope.cancel_called:  # no wait between two batches may have noticed it
-                        break
-        if not over:
-            report.outcome, report.error_class = "cancelled", "cancelled"
-            await self._fail(encoder, error_for("cancelled", "The client took its request back."), report)
+            async with open_stream(call) as stream:
+                await stream.deliver(sink)
+        if not sink.is_over:
+            call.record.cancel()
+            error = error_for("cancelled", "The client took its request back.")
+            sink.write([Failure(error, call.record.phase), Done()])
+        await sink.flush()
 
-    def _encoder(self, chat: ChatRequest | None, report: Report) -> Encoder:
+    def _encoder(self, chat: ChatRequest | None, record: RequestRecord) -> Encoder:
         asked = chat.options.format if chat is not None else None
         chosen = self._fixed_format or asked or self._gateway.config.server.stream_format
-        return make_encoder(chosen, chat, request_id=report.request_id)
+        return make_encoder(chosen, chat, request_id=record.request_id)
 
-    async def _fail(self, encoder: Encoder, error: ApiError, report: Report) -> None:
-        await self._say(encoder, [Failure(error, report.phase), Done()])
+    async def _fail(self, encoder: Encoder, error: ApiError, record: RequestRecord) -> None:
+        sink = _Sink(self, encoder)
+        sink.write([Failure(error, record.phase), Done()])
+        await sink.flush()
 
-    async def _say(self, encoder: Encoder, batch: Batch) -> None:
-        end = None
-        if isinstance(batch[-1], Done):  # the client may ask again when it reads this
-            codes = [event.error.code for event in batch if isinstance(event, Failure)]
-            end = self._dialogue.finish(*codes)
-        # Pings of the protocol do what SSE's comments do.
-        texts = [_text(event, data) for event, data in encoder.encode(batch) if event != ":"]
-        if texts:
-            await self._wire.send(texts)
+    def finish_answer(self, *error_codes: str | None) -> None:
+        """The end of an answer is about to be sent, after which the client may ask again."""
+        self._after_answer = self._dialogue.finish(*error_codes)
+
+    async def send(self, texts: list[str]) -> None:
+        """Send frames, and end the socket where the answer that they end asks for it."""
+        await self._wire.send(texts)
+        end, self._after_answer = self._after_answer, None
         self._finish(end)
+
+
+class _Sink:
+    """Sink that writes the events of one answer as text frames of *conversation*'s socket."""
+
+    def __init__(self, conversation: Conversation, encoder: Encoder) -> None:
+        self._conversation = conversation
+        self._encoder = encoder
+        self._pending: list[str] = []
+        self._turn = trio.Lock()
+        self.is_over = False
+        """The last event was written."""
+
+    def write(self, batch: Batch) -> None:
+        if isinstance(batch[-1], Done):
+            self.is_over = True
+            self._conversation.finish_answer(*(e.error.code for e in batch if isinstance(e, Failure)))
+        # Pings of the protocol do what SSE's comments do.
+        self._pending += [_text(event, data) for event, data in self._encoder.encode(batch) if event != ":"]
+
+    async def flush(self) -> None:
+        async with self._turn:
+            while self._pending:
+                texts, self._pending = self._pending, []
+                await self._conversation.send(texts)
 
 
 def _text(event: str, data: str) -> str:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 import trio
+from trio_gateway.engine.summarizer import Summarizer
 
 from trio_gateway.core.events import Batch, Ping, ReasoningLine
 from trio_gateway.core.summary.terms import terms
-from trio_gateway.engine.summarizer import Summarizer
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -179,8 +179,8 @@ TRACES = [
 async def test_real_thinking_is_told_without_gaps(
     trace: dict[str, str], nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    """At 30 tokens a second lines are at most two intervals apart: lines, not signs of life. None is nearly
-    the same as another, and none tells the result."""
+    """At 30 tokens a second lines are at most two intervals apart: lines, not signs of life. None is
+    nearly the same as another, and none tells the result."""
     summarizer = Summarizer(interval=2.0)
     heard = Heard(summarizer, nursery)
     text = trace["reasoning"]

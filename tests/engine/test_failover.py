@@ -15,7 +15,7 @@ from trio_gateway.core.faults import fault_of_error, fault_of_transport
 from trio_gateway.engine.upstream import UpstreamFailure
 
 from ..support import DONE, sse_chunk
-from .test_stream import FINISH, MODEL, SPEAK, THINK, FakeUpstream, Step, World
+from .world import FINISH, MODEL, SPEAK, THINK, FakeUpstream, Step, World
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -50,7 +50,7 @@ async def test_the_first_to_speak_wins_and_the_other_is_closed_at_once(autojump_
     assert output(told) == "The other answer"
     assert (slow.closed_at, quick.closed_at) == ([3.0], [3.0])
     assert verdicts(world) == [(0, 0, 1), (1, 0, 0)]
-    assert (world.report.attempts, world.report.upstream) == (2, "u1")
+    assert (world.record.attempts, world.record.upstream) == (2, "u1")
 
 
 async def test_the_hedged_one_may_still_win(autojump_clock: MockClock) -> None:
@@ -61,7 +61,7 @@ async def test_the_hedged_one_may_still_win(autojump_clock: MockClock) -> None:
     assert output(told) == "The answer"
     assert second.closed_at == [3.0]
     assert verdicts(world) == [(1, 0, 0), (0, 0, 1)]
-    assert world.report.upstream == "u0"
+    assert world.record.upstream == "u0"
 
 
 async def test_both_speaking_at_one_instant_give_one_answer(autojump_clock: MockClock) -> None:
@@ -96,7 +96,7 @@ async def test_one_that_fails_leaves_it_to_the_other(autojump_clock: MockClock) 
     world.model = HEDGED
     assert output(await world.answer()) == "The other answer"
     assert verdicts(world) == [(0, 1, 0), (1, 0, 0)]
-    assert world.report.attempts == 2
+    assert world.record.attempts == 2
 
 
 async def test_where_both_fail_the_way_goes_on_behind_them(autojump_clock: MockClock) -> None:
@@ -121,7 +121,7 @@ async def test_a_hedge_needs_a_next_upstream_that_admits(autojump_clock: MockClo
     world = World(FakeUpstream([5.0, *ANSWER]))
     world.model = HEDGED
     assert output(await world.answer()) == "The answer"
-    assert world.report.attempts == 1
+    assert world.record.attempts == 1
 
 
 async def test_hedges_stop_at_the_budget(autojump_clock: MockClock) -> None:
@@ -223,7 +223,7 @@ async def test_who_cannot_stop_thinking_is_not_asked_a_third_time(autojump_clock
         MODEL, thinking_switch="enable_thinking", max_reasoning_chars=200, on_runaway="no_thinking"
     )
     assert error(await world.answer())[1] == "reasoning_limit"
-    assert world.report.attempts == 2
+    assert world.record.attempts == 2
 
 
 async def test_a_repeat_waits_without_a_permit_and_never_past_the_deadline(autojump_clock: MockClock) -> None:
@@ -233,7 +233,7 @@ async def test_a_repeat_waits_without_a_permit_and_never_past_the_deadline(autoj
         nursery.start_soon(world.answer_unchecked)
         await trio.sleep(2.0)
         assert world.backends[0].breaker.snapshot(2.0).in_flight == 0
-    assert world.report.attempts == 2
+    assert world.record.attempts == 2
     world = World(FakeUpstream([896.5, busy], ANSWER), first_event_timeout=1000.0)
     await world.answer()
-    assert world.report.attempts == 1
+    assert world.record.attempts == 1

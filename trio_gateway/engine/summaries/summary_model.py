@@ -1,7 +1,7 @@
 """A small model that writes summaries, asked while the main model thinks.
 
-It is a guest: it has a breaker, a limit and a patience of its own, and whatever becomes of it costs the main
-answer nothing. When it has nothing to offer, the caller says the extractive line instead.
+It is a guest: it has a breaker, a limit and a patience of its own, and whatever becomes of it costs the
+main answer nothing. When it has nothing to offer, the caller says the extractive line instead.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 import trio
 
-from ..core.answer import AnswerReader
-from ..core.chunks import InbandError, ProtocolError, read_event
-from ..core.events import OutputDelta
-from ..core.families import family_of
-from ..core.faults import fault_of_transport
-from ..core.reasoning import starts_in_reasoning
-from ..core.sse import DONE, LineTooLongError, SSEDecoder
-from ..core.summary.request import MAX_TEXT, summary_body, summary_line
-from .lease import Lease
-from .upstream import UpstreamFailure
+from ...core.answer import AnswerReader
+from ...core.chunks import InbandError, ProtocolError, read_event
+from ...core.events import OutputDelta
+from ...core.families import family_of
+from ...core.faults import fault_of_transport
+from ...core.reasoning import starts_in_reasoning
+from ...core.sse import DONE, LineTooLongError, SSEDecoder
+from ...core.summary.request import MAX_TEXT, summary_body, summary_line
+from ..lease import Lease
+from ..upstream import UpstreamFailure
 
 if TYPE_CHECKING:
-    from ..core.config import SummaryConfig
-    from .backends import Backend
-    from .metrics import Metrics
-    from .upstream import UpstreamAnswer
+    from ...core.config import SummaryConfig
+    from ..backend import Backend
+    from ..metrics import Metrics
+    from ..upstream import UpstreamAnswer
 
-__all__ = ["Question", "SummaryModel", "hang_up"]
+__all__ = ["Question", "SummaryModel", "cancel_soon"]
 
 log = structlog.get_logger("trio_gateway.summary")
 
-# Seconds after which a model that is still asked when the answer comes is told that it is not needed. Not at
-# once: hanging up takes a millisecond, and the answer is about to leave.
-_HANG_UP_AFTER = 0.05
+# Seconds after which a model that is still asked when the answer comes is told that it is not needed. Not
+# at once: hanging up takes a millisecond, and the answer is about to leave.
+_CANCEL_AFTER = 0.05
 
 
 class Question:
@@ -45,7 +45,7 @@ class Question:
         """Its answer; None: none, or none yet."""
         self._settled = trio.Event()
 
-    def drop(self) -> None:
+    def abandon(self) -> None:
         """The answer is no longer wanted."""
         self._settled.set()
 
@@ -54,9 +54,9 @@ class Question:
         await self._settled.wait()
 
 
-def hang_up(nursery: trio.Nursery) -> None:
+def cancel_soon(nursery: trio.Nursery) -> None:
     """End the questions that were asked in *nursery*, in a moment."""
-    nursery.cancel_scope.deadline = trio.current_time() + _HANG_UP_AFTER
+    nursery.cancel_scope.deadline = trio.current_time() + _CANCEL_AFTER
 
 
 class SummaryModel:
@@ -82,12 +82,13 @@ class SummaryModel:
             question.line = await self.line(kind, text, width=width)
         except Exception:
             log.exception("summary_failed")  # a bug of ours, which costs no more than this line
-        question.drop()
+        question.abandon()
 
     async def line(self, kind: Literal["prompt", "reasoning"], text: str, *, width: int) -> str | None:
         """A line about *text*, or None: refused, failed, late or useless, which is counted here.
 
-        It has until the summary's timeout or interval, whichever is less. The caller may cancel it any time.
+        It has until the summary's timeout or interval, whichever is less. The caller may cancel it any
+        time.
         """
         said, instead = "", "refused"
         lease = self._backend.admit()

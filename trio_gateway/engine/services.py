@@ -1,4 +1,4 @@
-"""What the streams of one gateway have in common."""
+"""Services that all requests share: configuration, metrics, the summarising model, what was learned."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from ..core.learning import StartMemory
 if TYPE_CHECKING:
     from ..core.config import ServerConfig, SummaryConfig
     from .metrics import Metrics
-    from .summary_model import SummaryModel
+    from .summaries.summary_model import SummaryModel
 
-__all__ = ["Running", "Shared"]
+__all__ = ["Running", "Services"]
 
 
 class Running(Protocol):
     """The upstream side of an open stream."""
 
     def cut(self) -> None:
-        """End it with an error, as the gateway stops."""
+        """End it with an error, because the gateway stops."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """Handed to each stream, and used by it without waiting for another."""
+class Services:
+    """Passed to each stream, which uses it without waiting for another stream."""
 
     server: ServerConfig
     summary: SummaryConfig
     metrics: Metrics
     summary_model: SummaryModel | None = None
-    """Who writes summaries where the configuration says ``"model"``."""
+    """Writes summaries where the configuration asks for ``"model"``."""
     memory: StartMemory = field(default_factory=StartMemory)
     """What was learned of models."""
     running: set[Running] = field(default_factory=set)
-    """Every open stream: a shutdown finds them here."""
+    """Every open stream, so that a shutdown finds them."""

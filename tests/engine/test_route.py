@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
+from trio_gateway.engine.backend import Backend, Crowded
 
 from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import BreakerConfig, ModelConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
 from trio_gateway.core.faults import Fault, Replay, fault_of_error, fault_of_transport
-from trio_gateway.engine.admission import Admission, Route
-from trio_gateway.engine.backends import Backend, Crowded
 from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics
+from trio_gateway.engine.route import Route
 
 if TYPE_CHECKING:
     from trio.testing import MockClock

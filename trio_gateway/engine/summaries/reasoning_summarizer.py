@@ -1,46 +1,48 @@
-"""Speaks while the model thinks: turns reasoning that is still coming into lines, at the right moments.
+"""Reasoning summarizer: emits lines about reasoning that is still coming, at the right moments.
 
-What is worth saying is decided in ``core.summary``; here is only when. The first line goes out with the
-first complete thought, further ones an interval apart, the last when the reasoning ends. Where a model
-repeats itself, or is about to tell the result, the line is late, and the summary makes do with less: while
-reasoning comes lines are seldom more than two intervals apart. Where even that fails a sign of life stands
-for the line. The task that reads the upstream never waits for any of it: ``feed`` and ``end`` are
-synchronous.
+``core.summary`` decides what a line is made of; this module decides when it is emitted. The first line
+leaves with the first complete thought, further ones an interval apart, the last when the reasoning ends.
+Where a model repeats itself, or is about to give the result, the line is late, and the summary makes do
+with less: while reasoning comes, lines are seldom more than two intervals apart. Where even that fails, a
+ping stands for the line. The task that reads the upstream never waits for any of it: ``feed`` and ``end``
+are synchronous.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
-from ..core.events import Batch, Ping, ReasoningLine
-from ..core.summary import SIZES, ReasoningSummary
-from ..core.summary.request import MAX_REQUEST
-from .summary_model import Question, hang_up
+from ...core.events import Event, Ping, ReasoningLine
+from ...core.phases import Phase
+from ...core.summary import SIZES, ReasoningSummary
+from ...core.summary.request import MAX_REQUEST
+from .summary_model import Question
 
 if TYPE_CHECKING:
-    from ..core.summary import Detail
+    from ...core.summary import Detail
+    from ..outbox import Outbox
     from .summary_model import SummaryModel
 
-__all__ = ["Summarizer"]
+__all__ = ["ReasoningSummarizer"]
 
 log = structlog.get_logger("trio_gateway.summary")
 
-# Seconds until a thought that turned out not worth a line is followed up: an interval would be felt as a gap.
+# Seconds until a thought that turned out not worth a line is followed up: an interval would be felt as a
+# gap.
 _SECOND_LOOK = 0.25
-# Intervals after which a line is late: until then something better could come, and half an interval is left
-# for what comes later.
+# Intervals after which a line is late: until then something better could come, and half an interval is
+# left for what comes later.
 _LATE = 1.5
 # Lines after which a concise summary speaks half as often.
 _LINES_A_PACE = 10
 
 
-class Summarizer:
+class ReasoningSummarizer:
     """The reasoning summary of one answer. *interval* is in seconds; a *silent* one says nothing.
 
     With a *model* each line is asked of it; what it does not give in time is said extractively.
@@ -48,12 +50,14 @@ class Summarizer:
 
     def __init__(
         self,
+        outbox: Outbox,
         *,
         interval: float,
         detail: Detail = "auto",
         silent: bool = False,
         model: SummaryModel | None = None,
     ) -> None:
+        self._outbox = outbox
         self._summary = ReasoningSummary(detail=detail)
         self._width = SIZES[detail].width
         self._model = model
@@ -63,7 +67,7 @@ class Summarizer:
         self._silent = silent
         self._interval = interval
         self._slows_down = detail == "concise"
-        self._told = 0
+        self._lines = 0
         self._sign_due = trio.current_time() + interval
         self._late_at = math.inf
         self._ready = trio.Event()
@@ -88,46 +92,53 @@ class Summarizer:
         self._take_recent()
 
     def end(self) -> None:
-        """The reasoning is over: say a last line if there is one, then close the phase."""
+        """The reasoning is over: emit a last line if there is one, and close the phase."""
+        if self._ended.is_set():
+            return
         self._ended.set()
         self._ready.set()
-        self._question.drop()
+        self._question.abandon()
+        try:
+            line = self._summary.last()
+        except Exception:
+            log.exception("summary_failed")
+            line = None
+        if line is not None:
+            self._outbox.put(Phase.REASONING_SUMMARY, [ReasoningLine(line)])
+        self._outbox.close(Phase.REASONING_SUMMARY)
 
-    async def run(self, lines_send: trio.MemorySendChannel[Batch]) -> None:
-        """Send lines until :meth:`end`; owns and closes *lines_send*, which ends the phase."""
-        async with trio.open_nursery() as nursery:
-            with lines_send:
-                try:
-                    await self._speak(lines_send, nursery)
-                except Exception:
-                    # A bug in the summary. The answer matters more: the client merely misses further lines.
-                    log.exception("summary_failed")
-            hang_up(nursery)
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Emit lines until :meth:`end`. A model that writes them is asked in *nursery*."""
+        try:
+            await self._run(nursery)
+        except Exception:
+            # A bug in the summary. The answer matters more: the client merely misses further lines.
+            log.exception("summary_failed")
 
-    async def _speak(self, lines_send: trio.MemorySendChannel[Batch], nursery: trio.Nursery) -> None:
+    async def _run(self, nursery: trio.Nursery) -> None:
         while True:
             await self._ready.wait()
             if self._ended.is_set():
-                break
+                return
             line = await self._line(nursery) if self._summary.ready or self._is_late() else None
+            if self._ended.is_set():
+                return
             self._ready = trio.Event()
             if line is not None:
-                await lines_send.send([ReasoningLine(line)])
-                self._told += 1
+                self._lines += 1
                 self._late_at = math.inf
-                self._sign_due = trio.current_time() + self._interval
+                await self._emit(ReasoningLine(line))
             elif trio.current_time() >= self._sign_due:
-                await lines_send.send([Ping()])
-                self._sign_due = trio.current_time() + self._interval
+                await self._emit(Ping())
             with trio.move_on_after(self._pause() if line is not None else min(self._interval, _SECOND_LOOK)):
                 await self._ended.wait()
-            if self._ended.is_set():
-                break
             if self._summary.ready:
                 self._ready.set()
-        if (line := self._summary.last()) is not None:
-            with suppress(trio.WouldBlock):  # it must not keep a client that lags from the answer
-                lines_send.send_nowait([ReasoningLine(line)])
+
+    async def _emit(self, event: Event) -> None:
+        self._outbox.put(Phase.REASONING_SUMMARY, [event])
+        self._sign_due = trio.current_time() + self._interval
+        await self._outbox.flush()
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
         if self._model is not None and self._summary.ready:
@@ -135,7 +146,7 @@ class Summarizer:
             question = self._question = self._model.ask(nursery, "reasoning", recent, self._width)
             await question.settled()
             if self._ended.is_set():
-                return None  # what there is to say, the last line says
+                return None  # the last line has covered it
             if question.line is not None and self._summary.accept(question.line):
                 return question.line
         return self._summary.line(late=self._is_late())
@@ -156,4 +167,4 @@ class Summarizer:
         return text
 
     def _pause(self) -> float:
-        return self._interval * (2 ** (self._told // _LINES_A_PACE) if self._slows_down else 1)
+        return self._interval * (2 ** (self._lines // _LINES_A_PACE) if self._slows_down else 1)

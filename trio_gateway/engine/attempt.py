@@ -1,4 +1,4 @@
-"""One attempt: a request to one upstream and its answer, read to its end, and a verdict on the upstream."""
+"""Attempt: one request to one upstream, its answer read to the end, and a verdict on the upstream."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..core.breaker import Outcome
-from ..core.chunks import InbandError, ProtocolError, read_event
+from ..core.chunks import Chunk, InbandError, ProtocolError, read_event
 from ..core.errors import error_for
 from ..core.events import ReasoningDelta
 from ..core.faults import Fault, Replay, fault_of_transport
+from ..core.repeated_chunks import RepeatedChunks
+from ..core.runaway import ReasoningLimit
 from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
 from .upstream import UpstreamAnswer, UpstreamFailure
 
@@ -20,13 +22,11 @@ if TYPE_CHECKING:
 
     from ..core.answer import AnswerReader
     from ..core.events import Event
-    from ..core.runaway import ReasoningLimit
+    from .call import Call
+    from .delivery import Delivery
     from .lease import Lease
-    from .metrics import Metrics
-    from .outlet import Outlet
-    from .report import Report
 
-__all__ = ["Exchange"]
+__all__ = ["Attempt"]
 
 # Seconds an upstream gets to end its body after [DONE], so that its connection can be used again.
 _BODY_GRACE = 0.1
@@ -36,40 +36,37 @@ _DONE_GRACE = 5.0
 _MAX_WHOLE_ANSWER = 8 * 1024 * 1024
 
 
-class Exchange:
-    """Runs one attempt. Its lease is given back when ``run`` returns, and by ``release`` at the latest.
+class Attempt:
+    """Runs once. Its lease is given back when ``run`` returns, and by ``release`` at the latest.
 
-    *limit* is how much its model may think, *on_runaway* what follows when it thinks more; *deadline* the
-    instant by which the whole request must be over. *spoke* is called at the first event.
+    *on_runaway* is what follows when the model thinks more than it may. *on_first_event* is called at the
+    first valid event.
     """
 
     _reader: AnswerReader
 
     def __init__(
         self,
+        call: Call,
         lease: Lease,
-        outlet: Outlet,
+        delivery: Delivery,
         *,
-        report: Report,
-        metrics: Metrics,
-        limit: ReasoningLimit,
         on_runaway: Replay,
-        deadline: float,
-        spoke: Callable[[], None],
+        on_first_event: Callable[[], None],
     ) -> None:
+        self._call = call
         self._lease = lease
-        self._outlet = outlet
-        self._report = report
-        self._metrics = metrics
-        self._limit = limit
+        self._delivery = delivery
         self._on_runaway = on_runaway
-        self._deadline = deadline
-        self._spoke = spoke
+        self._on_first_event = on_first_event
+        self._metrics = call.services.metrics
+        self._limit = ReasoningLimit(call.model)
+        self._repeated = RepeatedChunks()
         self._started_at = math.inf
         self._first_event_at: float | None = None
-        self._told_done = False
+        self._ended = False
 
-    async def run(self, reader: AnswerReader, body: bytes, authorization: str | None) -> Fault | None:
+    async def run(self, reader: AnswerReader, body: bytes) -> Fault | None:
         """Post *body*, and let *reader* read the answer.
 
         None when the client has the whole answer; otherwise what went wrong.
@@ -80,30 +77,33 @@ class Exchange:
         self._lease.scope.deadline = self._first_event_deadline()
         with self._lease.scope:
             try:
-                await self._converse(body, authorization)
+                await self._converse(body)
             except UpstreamFailure as failure:
                 fault = failure.fault
-        if self._told_done:
-            await self._outlet.finish()  # again: a trip or the deadline may have come before it was told
-            return None
-        if self._reader.finished:
-            # Every choice is complete: whatever became of the connection after that changes nothing.
-            self._metrics.missing_done.labels(self._lease.name).inc()
-            await self._finish()
-            return None
-        if fault is None:
-            fault = self._why_cancelled()
-        self._lease.fail(fault, slow=self._is_slow())
-        if self._outlet.begun and self._outlet.committed:
-            await self._outlet.send(self._reader.end())
-        return fault
+        return None if self._is_complete() else self._judge(fault)
 
     def release(self) -> None:
-        """Settle neutral if nothing was settled: the client left, or the gateway stops."""
+        """Give the lease back without a verdict, if there was none: the client left, or the gateway stops."""
         self._lease.release(slow=self._is_slow())
 
-    async def _converse(self, body: bytes, authorization: str | None) -> None:
-        async with self._lease.upstream.open_completion(body, authorization=authorization) as answer:
+    def _is_complete(self) -> bool:
+        """Every choice is complete: whatever happened to the connection after that changes nothing."""
+        if self._reader.finished and not self._ended:
+            self._metrics.missing_done.labels(self._lease.name).inc()
+            self._finish()
+        return self._ended
+
+    def _judge(self, fault: Fault | None) -> Fault:
+        """Settle a failed attempt. A client that has seen some of the answer gets the rest of what came."""
+        fault = fault or self._why_cancelled()
+        self._lease.fail(fault, slow=self._is_slow())
+        if self._delivery.begun and self._delivery.committed:
+            self._delivery.emit(self._reader.end())
+        return fault
+
+    async def _converse(self, body: bytes) -> None:
+        upstream = self._lease.upstream
+        async with upstream.open_completion(body, authorization=self._call.authorization) as answer:
             if answer.streamed:
                 await self._read_stream(answer)
             else:
@@ -139,10 +139,11 @@ class Exchange:
         await self._take([SSEEvent(data=whole.decode("utf-8", "replace")), SSEEvent(data=DONE)])
 
     async def _take(self, events: list[SSEEvent]) -> bool:
-        """Pass on what *events* bring; true when one of them was the end of the answer."""
-        # Another attempt that runs beside this one may have spoken first; then nothing of this one counts.
+        """Emit what the *events* of one read bring; true when one of them was the end of the answer."""
+        # Another attempt that runs beside this one may have had its first event before: then this one is
+        # over.
         await trio.lowlevel.checkpoint_if_cancelled()
-        told: list[Event] = []
+        gained: list[Event] = []
         failure: UpstreamFailure | None = None
         done = False
         for event in events:
@@ -150,90 +151,98 @@ class Exchange:
                 done = True
                 break
             try:
-                told += self._read(event)
+                gained += self._read(event)
             except UpstreamFailure as error:
                 failure = error  # what came before it still counts
                 break
-        if told:
-            # While the client is slow to take this, the upstream is not the one who is silent.
-            self._lease.scope.deadline = self._deadline
-            await self._outlet.send(told)
+        self._delivery.emit(gained)
+        if done:
+            self._end()
+        if gained or done:
+            # While the client is slow to take this, the upstream is not the one that is silent.
+            self._lease.scope.deadline = self._call.deadline
+            await self._delivery.flush()
         if failure is not None:
             raise failure
-        if done:
-            await self._end()
-        elif events:
-            self._check_limit(told)
-            pause = _DONE_GRACE if self._reader.finished else self._lease.config.idle_timeout
-            by = min(trio.current_time() + pause, self._deadline)
-            self._lease.scope.deadline = by if self._reader.output_seen else min(by, self._limit.deadline)
+        if events and not done:
+            self._check_limit(gained)
+            self._lease.scope.deadline = self._next_event_deadline()
         return done
 
-    def _check_limit(self, told: list[Event]) -> None:
+    def _check_limit(self, gained: list[Event]) -> None:
         if self._reader.output_seen:
             return
         now = trio.current_time()
-        for event in told:
+        for event in gained:
             if isinstance(event, ReasoningDelta):
                 self._limit.feed(event.text, now)
-        if (why := self._limit.exceeded(now)) is not None:
-            raise UpstreamFailure(self._runaway(why))
+        if (reason := self._limit.exceeded(now)) is not None:
+            raise UpstreamFailure(self._runaway(reason))
 
-    def _runaway(self, why: str) -> Fault:
+    def _runaway(self, reason: str) -> Fault:
         # The upstream does its work; it is the model that does not come to an end.
-        return Fault(error_for("reasoning_limit", why), Outcome.NEUTRAL, self._on_runaway)
+        return Fault(error_for("reasoning_limit", reason), Outcome.NEUTRAL, self._on_runaway)
 
     def _read(self, event: SSEEvent) -> list[Event]:
-        try:
-            told = read_event(event)
-        except ProtocolError as error:
-            raise UpstreamFailure.of(
-                "upstream_protocol", "The upstream sent an event that is no chunk."
-            ) from error
-        if told is None:
+        chunk = self._repeated.recognise(event) or self._parse(event)
+        if chunk is None:
             return []
-        if isinstance(told, InbandError):
-            raise UpstreamFailure(self._lease.upstream.fault_in_stream(told))
         if self._first_event_at is None:
             self._first_event_at = trio.current_time()
             self._lease.confirm()
-            self._spoke()
-        return self._reader.read(told)
+            self._on_first_event()
+        return self._reader.read(chunk)
 
-    async def _end(self) -> None:
+    def _parse(self, event: SSEEvent) -> Chunk | None:
+        try:
+            chunk = read_event(event)
+        except ProtocolError as error:
+            message = "The upstream sent an event that is no chunk."
+            raise UpstreamFailure.of("upstream_protocol", message) from error
+        if isinstance(chunk, InbandError):
+            raise UpstreamFailure(self._lease.upstream.fault_in_stream(chunk))
+        if chunk is not None:
+            self._repeated.learn(event, chunk)
+        return chunk
+
+    def _end(self) -> None:
         """[DONE] came."""
         if self._reader.empty:
             raise UpstreamFailure.of("upstream_empty", "The upstream ended its answer before it began.")
-        await self._outlet.send(self._reader.end())
-        await self._finish()
+        self._delivery.emit(self._reader.end())
+        self._finish()
 
-    async def _finish(self) -> None:
+    def _finish(self) -> None:
         self._lease.succeed(slow=self._is_slow())
-        self._report.outcome = "ok"
-        self._told_done = True
-        await self._outlet.finish()
+        self._ended = True
+        self._delivery.finish()
 
     def _first_event_deadline(self) -> float:
         by = self._started_at + self._lease.config.first_event_timeout
-        return min(by, self._lease.deadline, self._deadline)
+        return min(by, self._lease.deadline, self._call.deadline)
+
+    def _next_event_deadline(self) -> float:
+        pause = _DONE_GRACE if self._reader.finished else self._lease.config.idle_timeout
+        by = min(trio.current_time() + pause, self._call.deadline)
+        return by if self._reader.output_seen else min(by, self._limit.deadline)
 
     def _why_cancelled(self) -> Fault:
         if self._lease.swept:
             error = error_for("circuit_open", "The upstream failed meanwhile.", retry_after=1.0)
             return Fault(error, Outcome.NEUTRAL, Replay.NEXT)
-        if trio.current_time() >= self._deadline:
-            return fault_of_transport(
-                "deadline", "The answer was not complete in the time a request may take."
-            )
-        if (why := self._limit.exceeded(trio.current_time())) and not self._reader.output_seen:
-            return self._runaway(why)
+        now = trio.current_time()
+        if now >= self._call.deadline:
+            message = "The answer was not complete in the time a request may take."
+            return fault_of_transport("deadline", message)
+        if (reason := self._limit.exceeded(now)) and not self._reader.output_seen:
+            return self._runaway(reason)
         if self._first_event_at is None:
             return fault_of_transport("first_event_timeout", "The upstream did not begin to answer in time.")
         return fault_of_transport("idle_timeout", "The upstream fell silent.")
 
     def _is_slow(self) -> bool:
-        heard_at = self._first_event_at if self._first_event_at is not None else trio.current_time()
-        return heard_at - self._started_at > self._lease.config.breaker.slow_after
+        first_event_at = self._first_event_at if self._first_event_at is not None else trio.current_time()
+        return first_event_at - self._started_at > self._lease.config.breaker.slow_after
 
 
 def _decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:

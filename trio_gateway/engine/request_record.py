@@ -1,8 +1,8 @@
-"""The story of one request, told once it is over: the log line and the metrics come from here."""
+"""Record of one request: collects what happened to it, for its log line and the metrics."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import structlog
 import trio
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .clients import Client
     from .metrics import Metrics
 
-__all__ = ["Report"]
+__all__ = ["RequestOutcome", "RequestRecord"]
+
+RequestOutcome: TypeAlias = Literal["ok", "error", "cancelled", "refused"]
 
 # OpenAI's rule of thumb for English; other languages have fewer.
 _CHARACTERS_A_TOKEN = 4
@@ -23,35 +25,49 @@ _CHARACTERS_A_TOKEN = 4
 log = structlog.get_logger("trio_gateway.request")
 
 
-class Report:
-    """Filled in as the request goes on. Instants are Trio's clock; no text of the client's is kept."""
+class RequestRecord:
+    """The facts of one request. Instants are Trio's clock; no text of the client's is kept.
+
+    Its methods alone write the outcome, and the first verdict stands: an answer that is complete stays
+    complete whatever happens to its connection afterwards. Without any verdict the client left.
+    """
 
     def __init__(self, client: Client, *, request_id: str, accepted_at: float) -> None:
-        self._client = client
+        self.client = client
         self.request_id = request_id
         self.model = ""
         self.accepted_at = accepted_at
         self.upstream: str | None = None
+        """The upstream whose answer the client gets, or that was asked last."""
         self.attempts = 0
-        self.outcome: Literal["ok", "error", "cancelled", "refused"] = "cancelled"
-        """What it is until something else is known: an answer nobody waited for."""
         self.error_class: str | None = None
         self.usage: dict[str, Any] = {}
         self.pieces = 0
         """Pieces of final output that were given to the client."""
         self.characters = 0
-        """Of the prompt, and of reasoning and output as far as they have come."""
+        """Characters of the prompt, and of reasoning and output as far as they have come."""
+        self._verdict: RequestOutcome | None = None
         self._reached = {Phase.PROMPT_SUMMARY: accepted_at}
 
-    def read(self, request: ChatRequest) -> None:
-        """The request is one that can be understood."""
-        self.model = request.model
-        self.characters = text_length(request.messages)
+    @property
+    def outcome(self) -> RequestOutcome:
+        """How the request ended, or would end if it were closed now."""
+        return self._verdict or "cancelled"
 
     @property
     def phase(self) -> Phase:
-        """How far the upstream has come: its reasoning, its output, or neither."""
+        """The latest phase that the upstream has sent something of."""
         return max(self._reached, key=list(Phase).index)
+
+    def note_request(self, request: ChatRequest) -> None:
+        """The body was a valid request."""
+        self.model = request.model
+        self.characters = text_length(request.messages)
+
+    def note_attempt(self, upstream: str) -> None:
+        """An attempt at *upstream* begins."""
+        self.upstream = upstream
+        self.attempts += 1
 
     def reach(self, phase: Phase) -> None:
         """The upstream sent something of *phase*."""
@@ -59,27 +75,38 @@ class Report:
             self._reached[phase] = trio.current_time()
 
     def count_piece(self, characters: int = 0) -> None:
-        """One more piece of final output."""
+        """Count one more piece of final output."""
         self.characters += characters
         if not self.pieces:
             self.reach(Phase.FINAL_OUTPUT)
         self.pieces += 1
 
+    def succeed(self) -> None:
+        """The answer is complete."""
+        self._conclude("ok", None)
+
+    def fail(self, error_class: str) -> None:
+        """The answer ended with an error."""
+        self._conclude("error", error_class)
+
+    def cancel(self) -> None:
+        """The client took its request back."""
+        self._conclude("cancelled", "cancelled")
+
     def refuse(self, error_class: str | None) -> None:
-        """The request was turned away before anything was asked of an upstream."""
-        self.outcome, self.error_class = "refused", error_class
+        """The request was refused before any upstream was asked."""
+        self._conclude("refused", error_class)
 
     def close(self, metrics: Metrics, *, model_label: str) -> None:
         """Write the log line and count, for the client's limits too."""
         if self.outcome != "refused":
-            self._client.spend(self._cost())
+            self.client.spend(self._cost())
         ended_at = trio.current_time()
         metrics.requests.labels(model_label, self.outcome).inc()
         if self.outcome == "cancelled":
             metrics.client_disconnects.labels(self.phase).inc()
         self._count_tokens(metrics, model_label)
-        bounds = [*self._reached.values(), ended_at]
-        spans = {phase: bounds[i + 1] - bounds[i] for i, phase in enumerate(self._reached)}
+        spans = self._spans(ended_at)
         for phase, seconds in spans.items():
             metrics.phase_seconds.labels(phase).observe(seconds)
         first_output_at = self._reached.get(Phase.FINAL_OUTPUT)
@@ -95,15 +122,24 @@ class Report:
             attempts=self.attempts,
             outcome=self.outcome,
             error_class=self.error_class,
-            key_id=self._client.key.id or None,
+            key_id=self.client.key.id or None,
             duration_s=round(ended_at - self.accepted_at, 4),
             **{f"{phase}_s": round(seconds, 4) for phase, seconds in spans.items()},
         )
 
+    def _conclude(self, verdict: RequestOutcome, error_class: str | None) -> None:
+        if self._verdict is None:
+            self._verdict, self.error_class = verdict, error_class
+
+    def _spans(self, ended_at: float) -> dict[Phase, float]:
+        """Seconds spent in each phase that was reached."""
+        bounds = [*self._reached.values(), ended_at]
+        return {phase: bounds[i + 1] - bounds[i] for i, phase in enumerate(self._reached)}
+
     def _cost(self) -> int:
-        """Tokens, as the upstream has told; where it has not, or the client left before, an estimate."""
-        told = self.usage.get("total_tokens")
-        return told if isinstance(told, int) and told >= 0 else self.characters // _CHARACTERS_A_TOKEN
+        """Tokens as the upstream counted them; without a count, or if the client left before, an estimate."""
+        total = self.usage.get("total_tokens")
+        return total if isinstance(total, int) and total >= 0 else self.characters // _CHARACTERS_A_TOKEN
 
     def _count_tokens(self, metrics: Metrics, model_label: str) -> None:
         details = self.usage.get("completion_tokens_details")

@@ -1,11 +1,9 @@
-"""What a request holds before its answer begins, and the way it takes through the model's upstreams."""
+"""Route: the upstreams of one model in order, each for as many attempts as it allows."""
 
 from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING
-
-import trio
 
 from ..core.breaker import Refusal
 from ..core.errors import ApiError, error_for
@@ -13,12 +11,9 @@ from ..core.faults import Fault, Replay
 from .lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from .backend import Backend, Turned
 
-    from ..core.config import ModelConfig
-    from .backends import Backend, Turned
-
-__all__ = ["Admission", "Route"]
+__all__ = ["Route"]
 
 # Seconds. Full jitter over a doubling span keeps many clients of one failing upstream from returning
 # together (the usual scheme of cloud clients); the span starts short, as someone is waiting.
@@ -88,33 +83,3 @@ def _why_not(turned: list[Turned]) -> ApiError:
     if all(refusal.throttled for refusal in refusals):
         return error_for("rate_limit_exceeded", "The upstream asked for a pause.", retry_after=wait)
     return error_for("circuit_open", "The model's upstreams fail at present.", retry_after=wait)
-
-
-class Admission:
-    """A place among the running streams and the lease of the first attempt.
-
-    Close it whatever happens: closing again, or after the stream has taken the lease, does nothing more.
-    """
-
-    def __init__(self, model: ModelConfig, route: Route, first: Lease, leave: Callable[[], None]) -> None:
-        self.model = model
-        self.route = route
-        self.admitted_at = trio.current_time()
-        self._first: Lease | None = first
-        self._leave: Callable[[], None] | None = leave
-
-    def take(self) -> Lease:
-        """The lease of the first attempt, which the caller now has to give back."""
-        if self._first is None:
-            raise RuntimeError("an admission is for one answer")
-        first, self._first = self._first, None
-        return first
-
-    def close(self) -> None:
-        """Give back what is still held."""
-        if self._first is not None:
-            self._first.release()
-            self._first = None
-        if self._leave is not None:
-            self._leave()
-            self._leave = None

@@ -1,10 +1,10 @@
-"""Attempts side by side, of which only the first to hear from its upstream goes on.
+"""Hedge: runs attempts concurrently and cancels all but the first whose upstream responds.
 
-race = Race()
+hedge = Hedge()
 async with trio.open_nursery() as nursery:
-    nursery.start_soon(race.run, slow_attempt)
-    nursery.start_soon(race.run, other_attempt)
-return race.fault
+    nursery.start_soon(hedge.run, slow_attempt)
+    nursery.start_soon(hedge.run, other_attempt)
+return hedge.fault
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
     from ..core.faults import Fault
 
-__all__ = ["Race"]
+__all__ = ["Hedge"]
 
-Attempt: TypeAlias = "Callable[[Callable[[], None]], Awaitable[Fault | None]]"
+HedgedAttempt: TypeAlias = "Callable[[Callable[[], None]], Awaitable[Fault | None]]"
 
 
-class Race:
-    """See above. An attempt calls what it is given when its upstream speaks: that ends the others."""
+class Hedge:
+    """See above. Each attempt gets a callable, which it calls at its upstream's first event."""
 
     def __init__(self) -> None:
         self._scopes: list[trio.CancelScope] = []
         self._winner: trio.CancelScope | None = None
         self.decided = trio.Event()
-        """One has spoken, or failed before it could: there is nothing to hedge against any more."""
+        """One upstream has responded, or failed before it could: no further attempt is needed."""
         self.fault: Fault | None = None
-        """What became of the one that spoke, or else of the last one that failed. None: the whole answer."""
+        """The fault of the winner, or else of the last attempt that failed. None: the answer is whole."""
 
-    async def run(self, attempt: Attempt) -> None:
-        """Make *attempt* one of the race."""
+    async def run(self, attempt: HedgedAttempt) -> None:
+        """Make *attempt* one of those that run."""
         with trio.CancelScope() as scope:
             self._scopes.append(scope)
             fault = await attempt(lambda: self._win(scope))
             if self._winner is None and fault is not None and fault.replay is Replay.NO:
-                self._win(scope)  # the request itself is at fault: another upstream would say the same
+                self._win(scope)  # the request itself is at fault: another upstream would answer the same
             if self._winner is None or self._winner is scope:
                 self.fault = fault
                 self.decided.set()
