@@ -14,13 +14,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import trio
 from hypercorn.typing import LifespanStartupFailedEvent
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGILifespan
 
-from .http1 import INVITE
+from .http1 import BODY_WRITER, INVITE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -36,13 +36,26 @@ if TYPE_CHECKING:
     from quart.wrappers import Request
     from quart.wrappers.request import Body
 
-__all__ = ["CLEANUP", "SEND_BODY", "HTTPConnection", "Lifespan"]
+__all__ = ["BODY", "CLEANUP", "HTTPConnection", "Lifespan", "ResponseWriter"]
 
 CLEANUP: Final = "gateway.cleanup"
 """Key of the ASGI scope: the callables that :class:`HTTPConnection` calls when the request is over."""
 
-SEND_BODY: Final = "gateway.send_body"
-"""Key of the ASGI scope: an async callable that sends bytes of the answer's body, which more may follow."""
+BODY: Final = "gateway.body"
+"""Key of the ASGI scope, to the :class:`ResponseWriter` of the answer."""
+
+
+class ResponseWriter(Protocol):
+    """What writes the body of a streamed answer."""
+
+    def framed(self, data: bytes) -> bytes:
+        """*data* as it stands on the wire."""
+
+    def send_nowait(self, data: bytes) -> int:
+        """Give framed bytes to the socket as far as it has room; how many left."""
+
+    async def send_rest(self, data: bytes) -> None:
+        """Send framed bytes that did not leave, and wait until they have."""
 
 
 class HTTPConnection(TrioASGIHTTPConnection):
@@ -56,7 +69,9 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         exchange = _Exchange(receive, send, self.app.config["MAX_CONTENT_LENGTH"])
-        self.scope[SEND_BODY] = exchange.send_body  # type: ignore[typeddict-unknown-key]
+        writer = self.scope.get("state", {}).get(BODY_WRITER)
+        chunked = writer is not None and self.scope["http_version"] == "1.1"
+        self.scope[BODY] = writer if chunked else exchange  # type: ignore[typeddict-unknown-key]
         try:
             await super().__call__(exchange.receive, exchange.send)
         finally:
@@ -123,7 +138,17 @@ class _Exchange:
             message["more_body"] = False
         return message
 
-    async def send_body(self, data: bytes) -> None:
+    @staticmethod
+    def framed(data: bytes) -> bytes:
+        """*data* as it is: the server frames it."""
+        return data
+
+    def send_nowait(self, data: bytes) -> int:
+        """Nothing leaves without waiting: under TLS, and where a body is not sent in chunks."""
+        return 0
+
+    async def send_rest(self, data: bytes) -> None:
+        """Send bytes of the body, after which more may follow."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def send(self, message: ASGISendEvent) -> None:

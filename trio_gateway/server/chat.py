@@ -23,9 +23,9 @@ from ..core.errors import RequestError, refusal
 from ..core.strict_json import dumps
 from ..engine.request_record import RequestRecord
 from ..engine.stream import open_stream
-from .asgi import CLEANUP, SEND_BODY
+from .asgi import BODY, CLEANUP
 from .errors import error_response
-from .sse_body import SSEBody
+from .sse_body import SSEBody, SSESink
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -124,8 +124,8 @@ class _Buffer:
 
 def _stream_response(stream: Stream, chat: ChatRequest, *, ping_first: bool = False) -> Response:
     encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
-    send = cast("dict[str, Any]", request.scope)[SEND_BODY]
-    return Response(SSEBody(stream, encoder, send, ping_first=ping_first), headers=_STREAM_HEADERS)
+    sink = SSESink(encoder, cast("dict[str, Any]", request.scope)[BODY])
+    return Response(SSEBody(stream, sink, ping_first=ping_first), headers=_STREAM_HEADERS)
 
 
 def make_encoder(format: Format, chat: ChatRequest | None, *, request_id: str) -> Encoder:  # noqa: A002

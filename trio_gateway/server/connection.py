@@ -19,6 +19,7 @@ A client that shuts down its sending side counts as gone, as in the base.
 
 from __future__ import annotations
 
+import os
 import socket
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
@@ -71,6 +72,7 @@ class Connection(TCPServer):
         _ahead: What was read while the protocol was busy.
         _reading: Scope of the reader; its end is the connection's end.
         _writing: Scope of the last write, which nothing else cancels.
+        _plain: Descriptor of the socket, where no TLS is between it and the bytes.
         _worker: Scope of all connections; its deadline is the end of the grace that a signal leaves them.
     """
 
@@ -93,6 +95,7 @@ class Connection(TCPServer):
         self._reading = trio.CancelScope()
         self._writing = trio.CancelScope()
         self._worker = trio.CancelScope()
+        self._plain: int | None = None
 
     async def run(self) -> None:
         """Serve the client until one side ends it. Raises nothing but cancellation."""
@@ -106,6 +109,7 @@ class Connection(TCPServer):
         except* Exception as group:
             log.warning("connection_failed", error_class=", ".join(sorted(_names(group))))
         finally:
+            self._plain = None  # the kernel may give the number to another connection
             await trio.aclose_forcefully(self.stream)
 
     async def _serve(self) -> None:
@@ -124,6 +128,7 @@ class Connection(TCPServer):
                 server,
                 self.protocol_send,
             )
+            self.protocol.connect_writer(self.send_nowait, self.send_rest)
             await self.idle_task.restart(self._task_group, self._idle_timeout)
             with self._reading:
                 await self._read_data()
@@ -138,6 +143,7 @@ class Connection(TCPServer):
             with trio.fail_after(self.config.ssl_handshake_timeout):
                 await self.stream.do_handshake()
         sock = self.stream.transport_stream.socket if tls else self.stream.socket
+        self._plain = sock.fileno() if isinstance(self.stream, trio.SocketStream) else None
         client = parse_socket_addr(sock.family, sock.getpeername())
         if client is not None:
             _tune(sock, self._write_timeout)
@@ -195,6 +201,26 @@ class Connection(TCPServer):
             case _:
                 await super().protocol_send(event)
 
+    def send_nowait(self, data: bytes) -> int:
+        """Give *data* to the kernel as far as it takes it at once; the number of bytes that left.
+
+        Trio's way costs a scope, a lock and a checkpoint, about 20 µs; most writes of a stream need none of
+        them, as the socket has room. None leaves while another write is under way, under TLS, or at the end.
+        """
+        if self._plain is None or self._closing or self.send_lock.locked():
+            return 0
+        try:
+            return os.write(self._plain, data)
+        except OSError:  # no room, or the client is gone: the reader, or the slow way, finds out which
+            return 0
+
+    async def send_rest(self, data: bytes) -> None:
+        """Write *data* as any other, with the deadline of a write."""
+        if self._closing:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._write(data)
+
     async def _write(self, data: bytes) -> None:
         """Write all of *data*. If the client does not take it, close: the reader then tells the handler."""
         with trio.CancelScope(shield=True) as scope:
@@ -210,6 +236,7 @@ class Connection(TCPServer):
                 pass
         if scope.cancelled_caught:
             log.info("write_timed_out", timeout=self._write_timeout)
+        self._plain = None
         await trio.aclose_forcefully(self.stream)
 
     async def _idle_timeout(self) -> None:

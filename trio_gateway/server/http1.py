@@ -24,7 +24,7 @@ import json
 import re
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
@@ -37,11 +37,17 @@ from hypercorn.typing import ConnectionState
 
 from .rfc6455 import SEND_TEXTS, StrictWebSocket
 
-__all__ = ["INVITE", "StrictHTTP1"]
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["BODY_WRITER", "INVITE", "BodyWriter", "StrictHTTP1"]
 
 INVITE: Final = "gateway.invite"
 """Key of the ASGI scope's ``state``: an async callable without arguments that asks a client which waits for
 ``100 Continue`` to send its body. It may be called at any time, and does nothing where nobody waits."""
+
+BODY_WRITER: Final = "gateway.body_writer"
+"""Key of the ASGI scope's ``state``, to the connection's :class:`BodyWriter`."""
 
 _LAX_LINE_END = re.compile(rb"(?<!\r)\n|\n[ \t]")
 """A line feed alone, or a line that goes on in the next one."""
@@ -50,6 +56,26 @@ _TARGET = re.compile(rb"/|\*$|[\w.:-]+$|https?://[\w.:-]+/")
 """How a request target begins: a path, ``*``, an authority (CONNECT), or a URL as proxies get it."""
 
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
+
+
+class BodyWriter:
+    """Writer of a chunked response body past hypercorn's messages and h11, which cost 30 µs a write.
+
+    h11 frames the head before and the end after; a chunk between them changes nothing in its state.
+    """
+
+    def __init__(
+        self, send_nowait: Callable[[bytes], int], send_rest: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        self.send_nowait = send_nowait
+        """Gives framed bytes to the socket as far as it has room; returns how many left."""
+        self.send_rest = send_rest
+        """Sends what did not leave, and waits until it has."""
+
+    @staticmethod
+    def framed(data: bytes) -> bytes:
+        """*data* as one chunk."""
+        return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 class StrictHTTP1(H11Protocol):
@@ -62,6 +88,13 @@ class StrictHTTP1(H11Protocol):
         super().__init__(*args)
         self.connection = self._strict = _StrictConnection(self.config.h11_max_incomplete_size)
         self.connection_state = ConnectionState({**self.connection_state, INVITE: self._invite})
+
+    def connect_writer(
+        self, send_nowait: Callable[[bytes], int], send_rest: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        """Give streams a way to write to the connection directly."""
+        writer = BodyWriter(send_nowait, send_rest)
+        self.connection_state = ConnectionState({**self.connection_state, BODY_WRITER: writer})
 
     async def handle(self, event: Event) -> None:
         """Take bytes, or the news that the client is gone."""

@@ -10,36 +10,50 @@ from quart.wrappers.response import ResponseBody
 from ..core.encoder import Encoder, sse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from ..core.events import Batch
     from ..engine.stream import EventStream
+    from .asgi import ResponseWriter
 
-__all__ = ["SSEBody"]
+__all__ = ["SSEBody", "SSESink"]
 
 
-class _SSESink:
-    """Sink that writes events to the client's connection. *send* takes bytes of the body."""
+class SSESink:
+    """Sink that writes events to the client's connection, in one write for all that waits."""
 
-    def __init__(self, encoder: Encoder, send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(self, encoder: Encoder, writer: ResponseWriter) -> None:
         self._encoder = encoder
-        self._send = send
-        self._pending: list[bytes] = []
+        self._writer = writer
+        self._events: list[bytes] = []
+        self._rest = b""  # framed already
         self._turn = trio.Lock()
 
     def write(self, batch: Batch) -> None:
+        """Encode *batch*."""
         if data := sse(self._encoder.encode(batch)):
-            self._pending.append(data)
+            self._events.append(data)
 
     async def flush(self) -> None:
-        # Whoever waits here, waits for everything that was written before.
+        """Send what was written. Most often the socket has room, and nothing waits."""
+        if not self._turn.locked():
+            data = self._take()
+            self._rest = data[self._writer.send_nowait(data) :] if data else data
+            if not self._rest:
+                return
+        # Whoever comes here waits until everything that was written before has left.
         async with self._turn:
-            while self._pending:
-                data = b"".join(self._pending)
-                self._pending.clear()
-                await self._send(data)
+            while data := self._take():
+                await self._writer.send_rest(data)
+
+    def _take(self) -> bytes:
+        """All framed bytes that have not left, in their order."""
+        data, self._rest = self._rest, b""
+        if self._events:
+            data += self._writer.framed(b"".join(self._events))
+            self._events.clear()
+        return data
 
 
 class SSEBody(ResponseBody):
@@ -47,19 +61,18 @@ class SSEBody(ResponseBody):
 
     The nursery of the stream lives exactly between ``__aenter__`` and ``__aexit__``: a generator could not
     hold it, since its frames are suspended wherever the server happens to drop it. The stream writes to
-    the connection itself, through *send*, so that iteration yields nothing.
+    the connection itself, through *sink*, so that iteration yields nothing.
     """
 
     def __init__(
         self,
         stream: AbstractAsyncContextManager[EventStream],
-        encoder: Encoder,
-        send: Callable[[bytes], Awaitable[None]],
+        sink: SSESink,
         *,
         ping_first: bool,
     ) -> None:
         self._stream = stream
-        self._sink = _SSESink(encoder, send)
+        self._sink = sink
         self._ping_first = ping_first
 
     async def __aenter__(self) -> SSEBody:
