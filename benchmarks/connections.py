@@ -28,7 +28,7 @@ _REQUESTS = 300
 _A_SECOND = 1000
 # Connections opened at a time, so that no more wait to be accepted than the system lets wait.
 _TOGETHER = 50
-_ASK = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+_ASK = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _ASK_AND_LEAVE = _ASK.replace(b"Host", b"Connection: close\r\nHost")
 _MOST_MEMORY = 32.0
 """KiB a connection."""

@@ -78,12 +78,9 @@ CASES: dict[str, tuple[bytes, int, str | None, str]] = {
         "digits",
     ),
     "too deep": (TOO_DEEP, 400, None, "64"),
-    "lone surrogate": (
-        b'{"messages": [{"role": "user", "content": "\\ud83d"}]}',
-        400,
-        "messages[0].content",
-        "surrogate",
-    ),
+    "too many values": (body(x=[[]] * 100_000), 400, None, "100,000"),
+    "too deep, and large": (b'{"x": ' + b" " * 300_000 + b"[" * 65, 400, None, "64"),
+    "nan, and large": (body(x="y" * 300_000)[:-1] + b', "z": [NaN]}', 400, "z[0]", "NaN"),
     "doubled key": (b'{"model": "a", "model": "b"}', 400, "model", "model"),
     "n too large": (body(n=9), 400, "n", "8"),
     "n a billion": (body(n=10**9), 400, "n", "8"),
@@ -141,7 +138,7 @@ class Pieces(httpx.AsyncByteStream):
 async def test_a_body_that_is_too_large(content: bytes | Pieces) -> None:
     async with (
         open_upstream(plays(text_answer("hi"))) as upstream,
-        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+        open_gateway(settings("[server]\nmax_body = 1_048_576\n", UPSTREAM_URL=upstream.url)) as client,
     ):
         response = await client.post("/v1/chat/completions", content=content, headers=JSON)
         assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
@@ -206,6 +203,17 @@ async def test_an_unlisted_model_where_only_listed_ones_are_allowed() -> None:
         response = await client.post("/v1/chat/completions", json=chat(model="gpt-9"))
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
+
+
+async def test_lone_surrogates_become_replacement_characters() -> None:
+    content = b'{"messages": [{"role": "user", "content": "a\\ud83d \\ude00\\ud83d\\ude00", "\\udfff": 1}]}'
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
+        response = await client.post("/v1/chat/completions", content=content, headers=JSON)
+    assert response.status_code == 200
+    assert upstream.requests[0]["messages"] == [{"role": "user", "content": "a\ufffd \ufffd😀", "\ufffd": 1}]
 
 
 PROMPTS = {

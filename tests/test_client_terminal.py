@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from trio_gateway.core.control_characters import drop_controls
 from trio_gateway.mock import Options, Trace
-from trio_gateway.terminal.text import clean, parse_markdown
+from trio_gateway.terminal.text import parse_markdown
 
 from .client.scripted import CLIENT, GOOD, answer_bytes, child_env, cut_after, streaming
 from .support import open_pair
@@ -331,7 +332,7 @@ async def test_an_answer_that_broke_off_stays_as_it_came() -> None:
 
 def typeset(text: str, width: int = 60) -> str:
     """*text* as it is typeset, without styling; all that is left must be harmless."""
-    markdown, out = parse_markdown(clean(text)), io.StringIO()
+    markdown, out = parse_markdown(drop_controls(text)), io.StringIO()
     if markdown is None:
         return text
     Console(file=out, width=width, force_terminal=True, color_system="standard").print(markdown)
@@ -354,16 +355,20 @@ def test_what_is_typeset_and_what_is_not(text: str, shown: str) -> None:
 
 
 MARKUP = st.sampled_from(
-    ["*", "_", "`", "#", "\n", " ", "- ", "> ", "|", "[x](", ")", "<b>", "&#27;", "&#13;", "```", "\x1b["]
+    [
+        *("*", "_", "`", "#", "\n", " ", "- ", "> ", "|", "[x](", ")", "<b>", "```", "\x1b["),
+        *("&#27;", "&#13;", "&#x202e;", "&#8295;", "&#x9b;", "&#x2028;", "\u202e"),
+    ]
 )
 
 
 @given(st.lists(MARKUP | st.text(max_size=5)).map("".join), st.integers(10, 80))
 def test_no_text_however_marked_up_drives_the_terminal(text: str, width: int) -> None:
-    markdown, out = parse_markdown(clean(text)), io.StringIO()
+    markdown, out = parse_markdown(drop_controls(text)), io.StringIO()
     if markdown is not None:
         Console(file=out, width=width, force_terminal=True, color_system="standard").print(markdown)
-    assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", re.sub(STYLING, "", out.getvalue())) is None
+    shown = re.sub(STYLING, "", out.getvalue())
+    assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", shown) is None
 
 
 # --- Forty columns

@@ -40,10 +40,10 @@ def holds(sent: bytes) -> Script:
 
 async def open_raw(client: Client, body: bytes, *, pipelined: bool = False) -> trio.SocketStream:
     stream = await trio.open_tcp_stream(client.base_url.host, client.base_url.port or 80)
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     await stream.send_all(head % len(body) + body)
     if pipelined:
-        await stream.send_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.send_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
     return stream
 
 

@@ -309,10 +309,10 @@ async def test_a_gateway_that_stops_while_the_status_line_is_awaited() -> None:
 async def open_raw(client: Client, body: Json, *, pipelined: bool = False) -> trio.SocketStream:
     sent = json.dumps(body).encode()
     stream = await trio.open_tcp_stream(client.base_url.host, client.base_url.port or 80)
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n"
     await stream.send_all(head.encode() + b"\r\n" + sent)
     if pipelined:
-        await stream.send_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.send_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
     return stream
 
 
@@ -389,7 +389,7 @@ async def test_a_request_on_the_same_connection_after_a_failed_one() -> None:
         stream = await open_raw(client, chat(stream=True))
         assert b" 400 " in await read_until(stream, b"}}")
         sent = json.dumps(chat(stream=True)).encode()
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
+        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
         await stream.send_all(head.encode() + sent)
         assert b'"content": "4"' in await read_until(stream, b"[DONE]")
         await stream.aclose()

@@ -143,7 +143,7 @@ async def test_hypercorns_own_command_serves_and_stops_as_well() -> None:
         assert "server" not in response.headers
         hostile = await trio.open_tcp_stream("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         await hostile.send_all(
-            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\ngarbage"
         )
         await hostile.receive_some(1000)

@@ -170,30 +170,44 @@ async def capabilities(client: Client, model: str) -> Json:
     return (await client.get(f"/v1/models/{model}")).json()["capabilities"]  # type: ignore[no-any-return]
 
 
-async def test_a_server_that_opens_the_block_itself_is_learned() -> None:
+async def test_of_the_default_model_no_start_is_learned() -> None:
     implied = text_answer("I add 2 and 2.\n", "</think>\n", "4")
     async with (
         open_upstream(plays(implied)) as upstream,
         open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
     ):
-        outputs = [(await ask(client, chat())).output for _ in range(3)]
-        learned = await capabilities(client, "default")
-    assert outputs == ["I add 2 and 2.\n4", "I add 2 and 2.\n4", "4"]
-    assert learned["starts_in_reasoning"] is True
+        outputs = [(await ask(client, chat(seed=seed))).output for seed in range(5)]
+        shown = await capabilities(client, "default")
+    assert outputs == ["I add 2 and 2.\n4"] * 5
+    assert shown["starts_in_reasoning"] is False
 
 
-async def test_an_assumption_that_does_not_hold_is_dropped() -> None:
+async def test_an_assumption_that_does_not_hold_costs_no_answer() -> None:
     async with (
         open_upstream(plays(text_answer("just the answer"))) as upstream,
         open_gateway(settings(upstream_toml(upstream.url, model="starts_in_reasoning = true"))) as client,
     ):
         answers = [await ask(client, chat(gateway={"reasoning": "raw"})) for _ in range(3)]
-        learned = await capabilities(client, "default")
+        shown = await capabilities(client, "default")
         metrics = (await client.get("/metrics")).text
     assert [answer.output for answer in answers] == ["just the answer"] * 3
-    assert [raw_reasoning(answer) for answer in answers] == ["just the answer", "just the answer", ""]
-    assert learned["starts_in_reasoning"] is False
-    assert "gateway_promotions_total 2.0" in metrics
+    assert [raw_reasoning(answer) for answer in answers] == ["just the answer"] * 3
+    assert shown["starts_in_reasoning"] is True
+    assert "gateway_promotions_total 3.0" in metrics
+
+
+async def test_what_was_learned_of_the_one_model_of_an_upstream_is_shown_for_default() -> None:
+    structured = HEAD + sse_chunk({"reasoning": "I add."}) + sse_chunk({"content": "4"}, finish="stop") + DONE
+    async with (
+        open_upstream(plays(structured)) as upstream,
+        open_gateway(settings(upstream_toml(upstream.url, model="starts_in_reasoning = true"))) as client,
+    ):
+        client.app.gateway.backends["a"].traffic.models = ("the-model",)
+        before = await capabilities(client, "default")
+        await ask(client, chat())
+        after = await capabilities(client, "default")
+    assert upstream.requests[0]["model"] == "the-model"
+    assert (before["starts_in_reasoning"], after["starts_in_reasoning"]) == (True, False)
 
 
 @pytest.mark.parametrize(

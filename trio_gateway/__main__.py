@@ -36,7 +36,7 @@ def _serve(options: argparse.Namespace) -> int:
             print(warning, file=sys.stderr)
         print("configuration: ok")
         return 0
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     try:
         run_server(settings, config_path=options.config)
     except PortError as error:

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from trio_gateway.core.access import find_key, is_loopback, shown_key
+from trio_gateway.core.access import find_key, is_loopback, secrets_of, shown_key
 from trio_gateway.core.config.keyfile import ClientKey
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,6 +39,21 @@ def key_of(text: str, **more: object) -> ClientKey:
 )
 def test_the_key_that_is_shown(authorizations: list[str], subprotocols: list[str], key: str | None) -> None:
     assert shown_key(authorizations, subprotocols) == key
+
+
+@pytest.mark.parametrize(
+    ("authorization", "secrets"),
+    [
+        (None, ()),
+        ("", ()),
+        ("Bearer abc", ("Bearer abc", "abc")),
+        (" Bearer   abc ", ("Bearer   abc", "abc")),
+        ("abc", ("abc",)),
+        ("Bearer a b", ("Bearer a b", "a b")),
+    ],
+)
+def test_what_must_not_be_shown(authorization: str | None, secrets: tuple[str, ...]) -> None:
+    assert secrets_of(authorization) == secrets
 
 
 def test_whose_key_it_is() -> None:

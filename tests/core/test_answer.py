@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from trio_gateway.core.answer import AnswerReader
 from trio_gateway.core.chunks import Chunk, parse_chunk
@@ -64,7 +65,7 @@ def test_a_field_of_its_own_is_trusted_and_switches_markers_off(field: str) -> N
         delta("<think>is text now"),
         delta(finish="stop"),
     ) == [ReasoningDelta(0, "add"), OutputDelta(0, "<think>is text now"), Finish(0, "stop")]
-    assert answer.evidence == Evidence(structured=True)
+    assert answer.evidence == Evidence(structured=True, stopped=True)
 
 
 def test_an_empty_field_is_no_evidence() -> None:
@@ -160,13 +161,42 @@ def test_reasoning_that_was_the_answer_after_all() -> None:
         OutputDelta(0, "just an answer"),
         Finish(0, "stop"),
     ]
-    assert answer.evidence == Evidence(assumed=True, promoted=True)
+    assert answer.evidence == Evidence(assumed=True, promoted=True, stopped=True)
 
 
-def test_an_end_that_nobody_opened_is_noticed() -> None:
-    answer = reader()
-    read(answer, delta("thought\n</think>\n4", finish="stop"))
-    assert answer.evidence == Evidence(orphan=True)
+@pytest.mark.parametrize("presumed", [False, True])
+@pytest.mark.parametrize(
+    ("text", "finish", "evidence"),
+    [
+        ("thought\n</think>\n4", "stop", Evidence(orphan=True, stopped=True)),
+        ("thought\n</think>\n4", "length", Evidence(orphan=True)),
+        # text is missing before it or after it
+        ("\n</think>\n4", "stop", Evidence(stopped=True)),
+        ("thought\n</think>\n", "stop", Evidence(stopped=True)),
+        # it is not alone, in code, or after a start
+        ("thought</think>\n4", "stop", Evidence(stopped=True)),
+        ("thought\n```\n</think>\n```\n4", "stop", Evidence(stopped=True)),
+        ("<think>a</think>b\n</think>\n4", "stop", Evidence(stopped=True)),
+    ],
+)
+def test_an_end_marker_that_no_start_preceded_is_evidence(
+    text: str, finish: str, evidence: Evidence, presumed: bool
+) -> None:
+    answer = AnswerReader(TAGS, starts_in_reasoning=False, presumed=presumed)
+    read(answer, *map(delta, text), delta(finish=finish))
+    assert replace(answer.evidence, promoted=False) == evidence
+
+
+def test_a_presumption_that_does_not_hold_is_taken_back() -> None:
+    answer = AnswerReader(TAGS, starts_in_reasoning=False, presumed=True)
+    assert read(answer, delta("just an "), delta("answer", finish="length")) == [
+        ReasoningDelta(0, "just an"),
+        ReasoningDelta(0, " answer"),
+        Retraction(0, len("just an answer")),
+        OutputDelta(0, "just an answer"),
+        Finish(0, "length"),
+    ]
+    assert answer.evidence == Evidence(promoted=True)
 
 
 def test_nobody_sees_it_before_its_end() -> None:

@@ -327,3 +327,12 @@ def test_events_of_a_stream() -> None:
     assert read_event(SSEEvent(data=" ")) is None
     with pytest.raises(ProtocolError):
         read_event(SSEEvent(data="5"))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_count_that_is_no_number_spoils_nothing_around_it(number: str) -> None:
+    data = '{"choices": [{"delta": {"content": "hi"}}], "usage": {"total_tokens": %s, "a": [%s]}}'
+    chunk = parse_chunk(data % (number, number))
+    assert chunk == Chunk([ChoiceDelta(text="hi")], {"total_tokens": None, "a": [None]})
+    with pytest.raises(ProtocolError, match="choices"):
+        parse_chunk('{"usage": {"total_tokens": NaN}, "choices": [NaN]}')

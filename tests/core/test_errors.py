@@ -15,6 +15,7 @@ LISTED = """
     upstream_closed truncated upstream_protocol line_too_long bad_content_type bad_content_encoding
     upstream_error upstream_auth upstream_empty rate_limit_exceeded insufficient_quota model_not_found
     circuit_open overloaded reasoning_limit shutting_down cancelled request_in_progress invalid_api_key
+    invalid_json too_many_values answer_too_large
 """
 
 
@@ -42,6 +43,11 @@ def test_error_for(code: str | None, status: int, kind: str) -> None:
 def test_error_for_with_everything() -> None:
     error = error_for("upstream_error", "why", status=504, param="n", retry_after=1.5)
     assert error == ApiError("why", "upstream_error", "upstream_error", 504, "n", 1.5)
+
+
+def test_a_502_is_the_upstreams_fault_whatever_the_code() -> None:
+    assert error_for("too_many_values", "why").type == "invalid_request_error"
+    assert error_for("too_many_values", "why", status=502).type == "upstream_error"
 
 
 def test_body_is_openais_and_in_its_order() -> None:
@@ -127,3 +133,44 @@ def test_a_key_is_neither_hidden_from_the_redaction_nor_halved_by_the_cut() -> N
 def test_redact() -> None:
     assert redact("a sk-1 b sk-12 c", ("sk-1", "", "sk-12")) == "a *** b *** c"
     assert redact("nothing", ()) == "nothing"
+
+
+KEY = "sk-proj-0123456789"
+CLIENT_KEY = "gw-" + "aB3_-" * 8 + "xyz"
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "left"),
+    [
+        (f"({KEY}){KEY}", [KEY], "(***)***"),
+        # cut in the middle
+        ("bad key sk-proj-01234", [KEY], "bad key ***"),
+        ("bad key sk-pro", [KEY], "bad key ***"),
+        ("bad key sk-pr", [KEY], "bad key sk-pr"),
+        ("sk-proj-01234 is bad", [KEY], "sk-proj-01234 is bad"),
+        # short ones are words
+        ("none of these, xnone, none-such", ["none"], "*** of these, xnone, none-such"),
+        ("x axle (x)", ["x"], "*** axle (***)"),
+        ("1234567 a1234567", ["1234567"], "*** a1234567"),
+        ("12345678 a12345678", ["12345678"], "*** a***"),
+        # keys of the gateway's own making need not be known
+        (f"{CLIENT_KEY},", [], "***,"),
+        (CLIENT_KEY[:-1], [], CLIENT_KEY[:-1]),
+    ],
+)
+def test_what_of_a_key_is_redacted(text: str, secrets: list[str], left: str) -> None:
+    assert redact(text, secrets) == left
+
+
+@given(st.text(), st.text(), st.integers(0, 60))
+def test_a_text_that_is_cut_anywhere_shows_no_more_of_a_key_than_its_makers_prefix(
+    before: str, after: str, cut: int
+) -> None:
+    assert KEY[:6] not in redact(f"{before}{KEY}{after}"[:cut], [KEY]).replace(after, "")
+
+
+def test_every_field_of_an_error_is_redacted() -> None:
+    error = ApiError(f"m {KEY}", f"c{KEY}", f"{KEY}t", 400, f"messages[0].{KEY}", 1.0)
+    assert error.redacted([KEY]) == ApiError("m ***", "c***", "***t", 400, "messages[0].***", 1.0)
+    bare = ApiError("m", None, "t", 400)
+    assert bare.redacted([KEY]) == bare

@@ -120,3 +120,28 @@ def test_a_clients_mistake_is_told_in_the_upstreams_words_without_keys() -> None
     error = fault_of_error(told, own_key=True, secrets=("sk-secret",)).error
     assert error.message == "bad [31mvalue for ***"
     assert (error.code, error.type, error.param) == ("bad_value", "invalid_request_error", "top_p")
+
+
+@pytest.mark.parametrize("status", [None, 400, 403, 404, 413, 422, 429, 500, 503])
+@pytest.mark.parametrize("own_key", [True, False])
+def test_no_field_of_an_error_holds_a_key(status: int | None, own_key: bool) -> None:
+    key = "sk-secret-0123456789"
+    told = InbandError(f"bad {key}", f"code_{key}", key, f"a.{key}", status)
+    error = fault_of_error(told, own_key=own_key, secrets=(key,)).error
+    assert key not in f"{error}"
+
+
+def test_a_key_that_a_cut_has_halved_is_redacted_all_the_same() -> None:
+    key = "sk-secret-0123456789"
+    told = InbandError("m" * 505 + key, "c" * 118 + key[:10], "t", "p" * 118 + key[:10], 400)
+    error = fault_of_error(told, own_key=True, secrets=(key,)).error
+    assert (error.message, error.code, error.param) == (
+        "m" * 505 + "***",
+        "c" * 118 + "***",
+        "p" * 118 + "***",
+    )
+
+
+def test_a_fault_is_redacted_with_its_error() -> None:
+    fault = fault_of_error(InbandError("bad sk-secret", status=400), own_key=False)
+    assert fault.redacted(("sk-secret",)).error.message == "bad ***"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.errors import RequestError
-from trio_gateway.core.messages import check_messages, clean_history, text_length
+from trio_gateway.core.messages import check_messages, clean_history
 
 PROMPT = "[Prompt Summary] Processing: “Hi”...\n\n"
 REASONING = "[Reasoning Summary] Adding\nthe numbers...\n\n"
@@ -272,23 +272,3 @@ def test_what_is_cleaned_is_a_tail(content: str) -> None:
     [message] = clean_history([assistant(content=content)], keep_reasoning=False)
     assert content.endswith(message["content"])
     assert clean_history([message], keep_reasoning=False) == [message]
-
-
-@pytest.mark.parametrize(
-    ("content", "length"),
-    [
-        ("", 0),
-        ("héllo", 5),
-        (None, 0),
-        ([], 0),
-        ([{"type": "text", "text": "four"}, {"type": "text", "text": "more"}], 8),
-        ([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}], 0),
-        ([{"type": "refusal", "refusal": "No."}], 0),
-    ],
-)
-def test_only_text_has_a_length(content: object, length: int) -> None:
-    messages: list[dict[str, Any]] = [
-        {"role": "user", "content": "What?"},
-        {"role": "assistant", "content": content},
-    ]
-    assert text_length(messages) == 5 + length

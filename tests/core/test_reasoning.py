@@ -60,16 +60,20 @@ def account_of(pieces: Iterable[Piece]) -> Account:
     return reasoning, output
 
 
-def splitter_for(model: ModelConfig, *, whole: bool = False) -> ReasoningSplitter:
+def splitter_for(model: ModelConfig, *, whole: bool = False, presumed: bool = False) -> ReasoningSplitter:
     """For a request that says nothing about thinking."""
     starts = starts_in_reasoning(model, thinking=None)
-    return ReasoningSplitter(model, starts_in_reasoning=starts, whole=whole)
+    return ReasoningSplitter(model, starts_in_reasoning=starts, presumed=presumed, whole=whole)
 
 
 def pieces_of(
-    model: ModelConfig, *parts: str, finish: str | None = "stop", whole: bool = False
+    model: ModelConfig,
+    *parts: str,
+    finish: str | None = "stop",
+    whole: bool = False,
+    presumed: bool = False,
 ) -> list[Piece]:
-    splitter = splitter_for(model, whole=whole)
+    splitter = splitter_for(model, whole=whole, presumed=presumed)
     return [piece for part in parts for piece in splitter.feed(part)] + splitter.finish(finish)
 
 
@@ -82,9 +86,19 @@ def cuts(text: str) -> Iterator[list[str]]:
             yield [text[:place], text[place:]]
 
 
-def split(model: ModelConfig, text: str, finish: str | None = "stop", *, whole: bool = False) -> Account:
+def split(
+    model: ModelConfig,
+    text: str,
+    finish: str | None = "stop",
+    *,
+    whole: bool = False,
+    presumed: bool = False,
+) -> Account:
     """The one account that every way of cutting *text* gives."""
-    accounts = {account_of(pieces_of(model, *parts, finish=finish, whole=whole)) for parts in cuts(text)}
+    accounts = {
+        account_of(pieces_of(model, *parts, finish=finish, whole=whole, presumed=presumed))
+        for parts in cuts(text)
+    }
     assert len(accounts) == 1, accounts
     return accounts.pop()
 
@@ -393,6 +407,13 @@ def test_orphan_end(text: str, streamed: Account, whole: Account, count: int) ->
         assert splitter.orphans == count
 
 
+def test_an_orphan_end_that_elsewhere_closes_a_wrapper() -> None:
+    model = ModelConfig(markers=(("<t>", "</t>"),), wrappers=(("", "</t>"),))
+    assert split(model, "a\n</t>\nb", whole=True) == ("a", "b")
+    assert split(model, "a\n</t>\nb") == ("", "a\nb")
+    assert split(model, "a </t> b", whole=True) == ("", "a\nb")
+
+
 def test_a_splitter_assumes_nothing_unasked() -> None:
     assert ReasoningSplitter(THINK).feed("a") == [Output("a")]
 
@@ -421,6 +442,79 @@ def test_what_is_whole_leaves_at_once_where_reasoning_is_structured() -> None:
 def test_no_orphan_of_prose_or_of_a_model_that_starts_in_reasoning() -> None:
     assert split(GRANITE, "a\nHere is my response:\nb") == ("", "a\nHere is my response:\nb")
     assert split(STARTED, "a</think>b\n</think>\nc") == ("a", "b\n</think>\nc")
+
+
+# A start that other answers made likely
+
+
+@pytest.mark.parametrize("finish", ["stop", "length", None])
+@pytest.mark.parametrize(
+    ("model", "text", "reasoning", "output"),
+    [
+        # an end marker confirms it where it counts without the presumption, and nowhere else
+        (THINK, "a\n</think>\nb", "a", "b"),
+        (THINK, "\n a\n</THINK>\n\nb\n</think>\nc", "\n a", "b\n</think>\nc"),
+        (THINK, "\n</think>\nb", "", "b"),
+        (THINK, "a\n</think>\n<think>b</think>c", "a\nb", "c"),
+        (THINK, "plain, and no more ", "", "plain, and no more "),
+        (THINK, "an </think> inline", "", "an </think> inline"),
+        (THINK, "a\n```\n</think>\n```\nb", "", "a\n```\n</think>\n```\nb"),
+        # fenced code that is quoted must not open the block behind it
+        (THINK, "a\n```\n</think>\n```\nb\n<think>c</think>d", "c", "a\n```\n</think>\n```\nb\nd"),
+        # the model marks its reasoning itself
+        (THINK, "<think>a</think>b", "a", "b"),
+        (THINK, "b\n<think>a</think>c\n</think>\nd", "a", "b\nc\n</think>\nd"),
+        (ANSWER, "<answer>4</answer>", "", "4"),
+        (ANSWER, "b\n<answer>4</answer>\nc", "", "b\n4\nc"),
+        (ANSWER, "b [END FINAL RESPONSE]", "", "b"),
+        (STARTED, "a</think>b", "a", "b"),
+        (THINK, "", "", ""),
+    ],
+)
+def test_a_presumed_start(
+    model: ModelConfig, text: str, reasoning: str, output: str, finish: str | None
+) -> None:
+    assert split(model, text, finish, presumed=True) == (reasoning, output)
+
+
+def test_what_is_presumed_to_be_reasoning_is_given_at_once() -> None:
+    splitter = splitter_for(THINK, presumed=True)
+    assert [*splitter.feed("a"), *splitter.feed(" b")] == [Reasoning("a"), Reasoning(" b")]
+    assert splitter.finish("length") == [Promotion("a b", 3)]
+    assert splitter.promoted
+
+
+def test_what_is_whole_needs_no_presumption() -> None:
+    assert splitter_for(THINK, whole=True, presumed=True).feed("a") == []
+
+
+def test_a_presumption_ends_before_its_text_could_be_lost() -> None:
+    splitter = splitter_for(THINK, presumed=True)
+    full = [*splitter.feed("a" * account.KEPT), *splitter.feed("b"), *splitter.feed("c")]
+    assert account_of(full) == ("", "a" * account.KEPT + "bc")
+    assert splitter.feed("\n</think>\nd") == [Output("\nd")]
+    assert splitter.orphans == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "beside", "after", "account"),
+    [
+        ("a", "structured", "\n</think>\nb", ("", "a\n</think>\nb")),
+        ("a\n</think>\n", "structured", "b", ("a", "b")),
+        ("", "structured", "b", ("", "b")),
+        ("a", "call", "b", ("", "ab")),
+        ("", "call", "b", ("", "b")),
+        ("a\n<thi", "call", "nk>b</think>c", ("b", "a\nc")),
+        ("a\n</think>\n", "call", "b", ("a", "b")),
+    ],
+)
+def test_what_comes_beside_ends_a_presumption(before: str, beside: str, after: str, account: Account) -> None:
+    for cut in cuts(before):
+        splitter = splitter_for(THINK, presumed=True)
+        pieces = [piece for part in cut for piece in splitter.feed(part)]
+        pieces += splitter.structured() if beside == "structured" else splitter.end_reasoning()
+        pieces += [*splitter.feed(after), *splitter.finish("stop")]
+        assert account_of(pieces) == account
 
 
 # What comes beside the text

@@ -266,9 +266,27 @@ def test_l5_the_answer_is_never_empty_because_of_a_guess(data: st.DataObject, na
     assert output.strip() or not bare.strip(" \n\t\r\u3000\ufeff"), (text, reasoning)
 
 
-def work(model: ModelConfig, text: str, size: int) -> int:
+@given(st.data(), NAMES, FINISH)
+def test_a_presumption_changes_when_text_leaves_and_not_where_it_goes(
+    data: st.DataObject, name: str, finish: str | None
+) -> None:
+    """The account is the one without it, or without it of an answer that is not streamed."""
+    model = MODELS[name]
+    text = data.draw(texts(model))
+    presumed = account_of(pieces_of(model, text, finish=finish, presumed=True))
+    fresh = pieces_of(model, text, finish=finish), pieces_of(model, text, finish=finish, whole=True)
+    blank = " \n\t\r\u3000\ufeff"
+    assert tuple(part.strip(blank) for part in presumed) in [
+        tuple(part.strip(blank) for part in account_of(pieces)) for pieces in fresh
+    ]
+    parts = data.draw(parts_of(text))
+    for cut in (parts, list(text)):
+        assert account_of(pieces_of(model, *cut, finish=finish, presumed=True)) == presumed
+
+
+def work(model: ModelConfig, text: str, size: int, *, presumed: bool = False) -> int:
     """Calls made, of Python and of C, while *text* is fed in parts of *size*."""
-    splitter, count = splitter_for(model), 0
+    splitter, count = splitter_for(model, presumed=presumed), 0
 
     def note(_frame: FrameType, event: str, _arg: Any) -> None:
         nonlocal count
@@ -309,6 +327,15 @@ def test_l4_ten_times_the_text_is_ten_times_the_work(
     model = MODELS["everything"]
     text = unit * (100 // len(unit) + 1)
     small, large = (work(model, head + text * times, size) for times in (10, 100))
+    assert large <= 11 * small
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+@pytest.mark.parametrize("unit", ["Plain words.\n", "a\n</think> `b` <\n\n", "\n```\n</think>\n```\n", " \n"])
+def test_l4_of_a_presumption(unit: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codespans, "COLLECT", 64)
+    text = unit * (100 // len(unit) + 1)
+    small, large = (work(MODELS["qwen3"], text * times, size, presumed=True) for times in (10, 100))
     assert large <= 11 * small
 
 

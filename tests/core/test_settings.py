@@ -285,6 +285,7 @@ def test_a_file_that_cannot_be_read() -> None:
 KEY_RULE = "a key of printable ASCII characters without spaces"
 MAIN_KEY = "upstreams.main.api_key_env"
 LEVELS = "debug, info, warning, error, critical"
+HOST_NAME = "a host name or an address without scheme and port, such as gateway.lan"
 
 
 @pytest.mark.parametrize(
@@ -331,6 +332,25 @@ LEVELS = "debug, info, warning, error, critical"
             "bad:2: sha256: expected 64 hexadecimal digits, found another text",
         ),
         ({"LOG_LEVEL": "loud"}, f'LOG_LEVEL: expected one of {LEVELS}, found "loud"'),
+        ({"LOG_FORMAT": "xml"}, 'LOG_FORMAT: expected one of text, json, found "xml"'),
+        ({"ALLOWED_HOSTS": "*"}, f'ALLOWED_HOSTS: server.allowed_hosts[0]: expected {HOST_NAME}, found "*"'),
+        (
+            {"ALLOWED_HOSTS": "a, b c"},
+            f'ALLOWED_HOSTS: server.allowed_hosts[1]: expected {HOST_NAME}, found "b c"',
+        ),
+        ({"ALLOWED_HOSTS": "a,"}, f'ALLOWED_HOSTS: server.allowed_hosts[1]: expected {HOST_NAME}, found ""'),
+        (
+            {"ALLOWED_HOSTS": "a\n"},
+            "ALLOWED_HOSTS: server.allowed_hosts: expected printable text, "
+            "found a control character or broken UTF-8",
+        ),
+        (
+            {"REDIS_URL": "redis://h", "REDIS_URL_FILE": "k"},
+            "REDIS_URL_FILE: expected only one of REDIS_URL and REDIS_URL_FILE, found both",
+        ),
+        ({"REDIS_URL_FILE": "none"}, f"REDIS_URL_FILE: expected {FILE}, found No such file or directory"),
+        ({"REDIS_URL_FILE": "empty"}, "REDIS_URL_FILE: expected printable text, found an empty file"),
+        ({"REDIS_URL": "a\tb"}, "REDIS_URL: expected printable text, found a control character"),
     ],
 )
 def test_a_mistake_in_a_variable(variables: dict[str, str], error: str) -> None:
@@ -519,8 +539,43 @@ def test_log_level() -> None:
     assert load(LOG_LEVEL="DEBUG").log_level == "debug"
 
 
-def test_what_has_no_effect_is_told_once() -> None:
+def test_log_format() -> None:
+    assert load().log_format is None
+    assert [load(LOG_FORMAT=text).log_format for text in ("text", "JSON")] == ["text", "json"]
+
+
+def test_allowed_hosts_of_file_and_environment() -> None:
+    text = "server.allowed_hosts = ['gateway.lan', '::1', '[fe80::1]', '10.0.0.1', 'a_b-c', 'gateway.lan.']"
+    assert len(load(text).config.server.allowed_hosts) == 6
+    assert load(text, ALLOWED_HOSTS="one, two.example ").config.server.allowed_hosts == ("one", "two.example")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "*", "*.lan", "http://gateway", "gateway:80", "127.0.0.1:80", "a b", "a/b", "a..b", "a" * 254],
+)
+def test_an_allowed_host_is_a_name_alone(name: str) -> None:
+    found = name if len(name) < 60 else name[:59] + "…"
+    assert error_of(f"server.allowed_hosts = ['ok', '{name}']") == (
+        f'etc/gw.toml: server.allowed_hosts[1]: expected {HOST_NAME}, found "{found}"'
+    )
+
+
+def test_a_mistake_in_a_list_of_the_file_is_not_blamed_on_a_variable() -> None:
+    assert error_of("server.cors_origins = ['*']", ALLOWED_HOSTS="a").startswith("etc/gw.toml: server.cors_o")
+
+
+def test_the_url_of_redis_may_come_as_a_file_and_is_never_shown() -> None:
+    assert load().redis_url is None
+    assert load(REDIS_URL=f"redis://:{KEY}@h").redis_url == f"redis://:{KEY}@h"
+    settings = load("", {"k": f"redis://:{KEY}@h\n"}, REDIS_URL_FILE="k")
+    assert settings.redis_url == f"redis://:{KEY}@h"
+    assert KEY not in repr(settings)
+
+
+def test_what_has_no_effect_is_reported_once() -> None:
     assert load(REDIS_URL="redis://h").warnings == ("REDIS_URL has no effect yet",)
+    assert load("", {"k": "redis://h"}, REDIS_URL_FILE="k").warnings == ("REDIS_URL has no effect yet",)
     assert load('summary = {prompt = "off", reasoning = "off"}').warnings == ()
 
 
@@ -577,7 +632,18 @@ PATHS = st.lists(st.sampled_from(STEPS), max_size=3).flatmap(
 LINES = st.lists(st.tuples(PATHS, VALUES).map(" = ".join), min_size=1, max_size=4).map("\n".join)
 
 
-@given(LINES | st.text(), st.dictionaries(st.sampled_from(["PORT", "UPSTREAM_URL", "LOG_LEVEL"]), st.text()))
+VARIABLES = [
+    "PORT",
+    "UPSTREAM_URL",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "ALLOWED_HOSTS",
+    "REDIS_URL",
+    "REDIS_URL_FILE",
+]
+
+
+@given(LINES | st.text(), st.dictionaries(st.sampled_from(VARIABLES), st.text()))
 def test_any_text_gives_settings_or_one_line(text: str, variables: dict[str, str]) -> None:
     try:
         settings = load(text, **variables)

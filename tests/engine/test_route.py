@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
-from trio_gateway.engine.backend import Backend, Crowded
 
 from trio_gateway.core.chunks import InbandError
-from trio_gateway.core.config import BreakerConfig, ModelConfig, UpstreamConfig
+from trio_gateway.core.config import BreakerConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
 from trio_gateway.core.faults import Fault, Replay, fault_of_error, fault_of_transport
+from trio_gateway.engine.backend import Backend, Crowded
 from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.route import Route
@@ -165,27 +165,3 @@ async def test_a_return_that_is_due_is_still_a_second_away(autojump_clock: MockC
     fail(start(Route([open_])), REFUSED)
     await trio.sleep(4.9)
     assert (await refused(open_)).retry_after == 1.0
-
-
-async def test_an_admission_gives_back_what_nobody_took() -> None:
-    left: list[str] = []
-    upstream = backend()
-    route = Route([upstream])
-    unused = Admission(ModelConfig(), route, start(route), lambda: left.append("unused"))
-    unused.close()
-    unused.close()
-    assert (left, upstream.breaker.snapshot(0.0).neutral) == (["unused"], 1)
-    with pytest.raises(RuntimeError):
-        unused.take()
-
-
-async def test_a_lease_that_was_taken_is_the_takers() -> None:
-    upstream = backend()
-    route = Route([upstream])
-    admission = Admission(ModelConfig(), route, start(route), lambda: None)
-    taken = admission.take()
-    admission.close()
-    assert upstream.breaker.snapshot(0.0).in_flight == 1
-    taken.release()
-    taken.release()
-    assert (upstream.breaker.snapshot(0.0).in_flight, upstream.can_admit()) == (0, True)

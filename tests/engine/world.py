@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import trio
 
 from trio_gateway.core.chat import ChatRequest, parse_chat_request
-from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
 from trio_gateway.core.events import Batch, Done, Event, Failure
 from trio_gateway.core.faults import Fault, fault_of_error
 from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.backend import Backend
+from trio_gateway.engine.bodies import Bodies
 from trio_gateway.engine.call import Call
 from trio_gateway.engine.clients import Clients
 from trio_gateway.engine.metrics import Metrics
@@ -23,14 +23,15 @@ from trio_gateway.engine.request_record import RequestRecord
 from trio_gateway.engine.route import Route
 from trio_gateway.engine.services import Running, Services
 from trio_gateway.engine.stream import EventStream, open_stream
-from trio_gateway.engine.upstream import Upstream, UpstreamAnswer
 
 from ..support import chat, sse_chunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from trio_gateway.core.chunks import InbandError
     from trio_gateway.engine.summaries.summary_model import SummaryModel
+    from trio_gateway.engine.upstream import Upstream, UpstreamAnswer
 
 Step: TypeAlias = bytes | float | Exception | trio.Event
 MODEL = ModelConfig(markers=(("<think>", "</think>"),))
@@ -161,6 +162,7 @@ class World:
             ServerConfig(),
             SummaryConfig(**summary),  # type: ignore[arg-type]
             self.metrics,
+            Bodies(ServerConfig().max_bodies),
             summary_model=model,
             running=self.running,
         )

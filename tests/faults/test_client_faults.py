@@ -12,6 +12,8 @@ import pytest
 import trio
 import trio.testing
 
+from trio_gateway.core import upload_pace
+
 from ..support import DONE, HEAD, Client, ask, chat, sse_chunk, text_answer, until
 from .playing import Flood, Over, Play
 from .scene import open_scene
@@ -115,9 +117,14 @@ async def test_one_that_ends_its_own_side_counts_as_gone() -> None:
 # Clients that dawdle
 
 
+@pytest.fixture
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_pace, "_GRACE", 0.3)
+
+
+@pytest.mark.usefixtures("_short_grace")
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     async with open_scene((text_answer("4"),)) as scene, dialled(scene.client) as stream:
-        scene.client.app.config["BODY_TIMEOUT"] = 0.2
         await stream.send_all(head() + BODY[:20])
         answer = await rest(stream)
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -125,9 +132,9 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     assert scene.upstreams[0].requests == []
 
 
+@pytest.mark.usefixtures("_short_grace")
 async def test_a_body_that_trickles_in_has_the_same_time_as_a_whole() -> None:
     async with open_scene((text_answer("4"),)) as scene, dialled(scene.client) as stream:
-        scene.client.app.config["BODY_TIMEOUT"] = 0.3
         await stream.send_all(head())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trickle, stream, BODY)
@@ -246,7 +253,7 @@ async def test_http_1_0_is_served_without_chunks() -> None:
 EXPECT = "Expect: 100-continue"
 REFUSED = {
     # what the client says of its body: the status it gets without having sent it
-    "too large": (head(EXPECT, length=1_048_577), 413),
+    "too large": (head(EXPECT, length=33_554_433), 413),
     "no JSON": (head(EXPECT).replace(b"application/json", b"text/plain"), 415),
     "compressed": (head(EXPECT, "Content-Encoding: gzip"), 415),
     "for another path": (head(EXPECT).replace(b"/v1/", b"/v2/"), 404),

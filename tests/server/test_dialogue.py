@@ -9,15 +9,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from trio_gateway.server.dialogue import RESTART, REVOKED, Act, Close, Dialogue
+from trio_gateway.core.errors import error_for
+from trio_gateway.server.dialogue import IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
+from trio_gateway.server.mailbox import Message
 
 CANCEL = '{"type": "cancel"}'
 
 
+NOT_KEPT = "not kept"
+
+
+def message(text: str | bytes) -> Message:
+    """A text, a binary message, or one that there was no room for."""
+    if isinstance(text, bytes):
+        return Message(is_text=False)
+    if text == NOT_KEPT:
+        return Message(error=error_for("overloaded", "no room"))
+    return Message(text.encode(errors="replace"))
+
+
 def busy() -> Dialogue:
     dialogue = Dialogue()
-    assert dialogue.receive("{}", 0.0) is Act.ANSWER
+    assert receive(dialogue, "{}") is Act.ANSWER
     return dialogue
+
+
+def receive(dialogue: Dialogue, text: str | bytes, now: float = 0.0) -> Act | Close:
+    return dialogue.receive(message(text), now)
 
 
 def code(step: Act | Close | None) -> int | None:
@@ -43,13 +61,33 @@ def code(step: Act | Close | None) -> int | None:
     ],
 )
 def test_messages(message: str, when_idle: Act, when_busy: Act) -> None:
-    assert (Dialogue().receive(message, 0.0), busy().receive(message, 0.0)) == (when_idle, when_busy)
+    assert (receive(Dialogue(), message), receive(busy(), message)) == (when_idle, when_busy)
+
+
+def test_what_was_not_kept_fails_or_is_refused_like_any_other() -> None:
+    idle = Dialogue()
+    assert receive(idle, NOT_KEPT) is Act.FAIL
+    assert receive(idle, "{}") is Act.REFUSE  # until its error has been sent
+    assert code(idle.finish("overloaded")) == 1013
+    assert receive(busy(), NOT_KEPT) is Act.REFUSE
+
+
+def test_what_came_while_an_answer_ran_is_refused_though_that_has_ended() -> None:
+    dialogue = Dialogue()
+    assert dialogue.receive(Message(error=IN_PROGRESS), 0.0) is Act.REFUSE
+    assert not dialogue.is_busy
+
+
+def test_a_long_message_is_no_word_to_stop() -> None:
+    cancel = CANCEL + " " * 5000
+    assert receive(Dialogue(), cancel) is Act.ANSWER
+    assert receive(busy(), cancel) is Act.REFUSE
 
 
 @pytest.mark.parametrize("message", [b"", b"{}"])
 @pytest.mark.parametrize("dialogue", [Dialogue, busy])
 def test_a_binary_message_ends_it(dialogue: type[Dialogue], message: bytes) -> None:
-    assert code(dialogue().receive(message, 0.0)) == 1003
+    assert code(receive(dialogue(), message)) == 1003
 
 
 @pytest.mark.parametrize(
@@ -68,7 +106,7 @@ def test_a_binary_message_ends_it(dialogue: type[Dialogue], message: bytes) -> N
 def test_what_follows_an_answer(error: str | None, end: int | None) -> None:
     dialogue = busy()
     assert code(dialogue.finish(error)) == end
-    assert dialogue.receive(CANCEL, 0.0) is Act.IGNORE
+    assert receive(dialogue, CANCEL) is Act.IGNORE
     draining = busy()
     assert draining.leave(RESTART) is None
     assert draining.leave(REVOKED) is None  # too late: it is leaving already
@@ -80,13 +118,13 @@ def test_no_more_than_64_messages_beside_one_answer() -> None:
     dialogue = Dialogue()
     now = 0.0
     for _ in range(2):
-        assert dialogue.receive("{}", now) is Act.ANSWER
+        assert receive(dialogue, "{}", now) is Act.ANSWER
         for _ in range(64):
             now += 1.0
-            assert dialogue.receive("{}", now) is Act.REFUSE
+            assert receive(dialogue, "{}", now) is Act.REFUSE
         dialogue.finish()
-    assert dialogue.receive("{}", now + 1) is Act.ANSWER
-    steps = [dialogue.receive(CANCEL, now + 2 + each) for each in range(65)]
+    assert receive(dialogue, "{}", now + 1) is Act.ANSWER
+    steps = [receive(dialogue, CANCEL, now + 2 + each) for each in range(65)]
     assert steps[:-1] == [Act.CANCEL] * 64
     assert code(steps[-1]) == 1008
 
@@ -94,8 +132,8 @@ def test_no_more_than_64_messages_beside_one_answer() -> None:
 def test_no_more_than_100_messages_in_10_seconds() -> None:
     for last, allowed in ((9.9, False), (10.0, True)):
         dialogue = Dialogue()
-        assert {dialogue.receive(CANCEL, 0.0) for _ in range(100)} == {Act.IGNORE}
-        assert code(dialogue.receive(CANCEL, last)) == (None if allowed else 1008)
+        assert {receive(dialogue, CANCEL, 0.0) for _ in range(100)} == {Act.IGNORE}
+        assert code(receive(dialogue, CANCEL, last)) == (None if allowed else 1008)
 
 
 class AnySocket(RuleBasedStateMachine):
@@ -115,11 +153,11 @@ class AnySocket(RuleBasedStateMachine):
         self.begin()
 
     @precondition(lambda self: self.end is None)
-    @rule(message=st.sampled_from([CANCEL, "{}", "", b""]), gap=st.sampled_from([0.0, 0.05, 1.0]))
+    @rule(message=st.sampled_from([CANCEL, "{}", "", b"", NOT_KEPT]), gap=st.sampled_from([0.0, 0.05, 1.0]))
     def receive(self, message: str | bytes, gap: float) -> None:
         self.now += gap
-        match self.dialogue.receive(message, self.now):
-            case Act.ANSWER:
+        match receive(self.dialogue, message, self.now):
+            case Act.ANSWER | Act.FAIL:
                 assert not self.running
                 self.running = True
             case Act.CANCEL | Act.REFUSE:
@@ -153,4 +191,4 @@ TestAnySocket = AnySocket.TestCase
 
 @given(st.text())
 def test_no_text_whatever_raises(text: str) -> None:
-    assert busy().receive(f'{text}"cancel"', 0.0) in {Act.REFUSE, Act.CANCEL}
+    assert receive(busy(), f'{text}"cancel"') in {Act.REFUSE, Act.CANCEL}

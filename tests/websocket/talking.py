@@ -218,10 +218,10 @@ class Raw:
 
 
 @asynccontextmanager
-async def open_raw(port: int, path: str = PATH) -> AsyncIterator[Raw]:
+async def open_raw(port: int, path: str = PATH, *fields: str) -> AsyncIterator[Raw]:
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     try:
-        await stream.send_all(opening(path))
+        await stream.send_all(opening(path, *fields))
         raw = Raw(stream)
         while b"\r\n\r\n" not in raw._bytes:
             raw._bytes += await stream.receive_some(65536)

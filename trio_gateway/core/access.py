@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .config.keyfile import ClientKey
 
-__all__ = ["find_key", "is_loopback", "key_protocols", "shown_key"]
+__all__ = ["body_owner", "find_key", "is_loopback", "key_protocols", "secrets_of", "shown_key"]
 
 _KEY_PROTOCOL: Final = "key."
 
@@ -41,6 +41,17 @@ def shown_key(authorizations: Sequence[str], subprotocols: Sequence[str] = ()) -
     return key.strip() if scheme.lower() == "bearer" else None
 
 
+def secrets_of(authorization: str | None) -> tuple[str, ...]:
+    """The secrets in the value of an ``Authorization`` header: all of it, and it without its scheme.
+
+    >>> secrets_of("Bearer abc"), secrets_of("abc"), secrets_of(None)
+    (('Bearer abc', 'abc'), ('abc',), ())
+    """
+    value = (authorization or "").strip()
+    _, _, credentials = value.partition(" ")
+    return tuple(filter(None, (value, credentials.strip())))
+
+
 def find_key(keys: Iterable[ClientKey], shown: str, now: datetime) -> ClientKey | None:
     """Which of *keys* was *shown*; ``None``: none of them, or one that has expired by *now*.
 
@@ -52,6 +63,21 @@ def find_key(keys: Iterable[ClientKey], shown: str, now: datetime) -> ClientKey 
         if compare_digest(key.sha256, digest):
             found = key
     return None if found is None or found.is_expired(now) else found
+
+
+def body_owner(key_id: str, peer: str | None) -> str | None:
+    """Whose a request body is: the holder's of a key, else that of the *peer*'s address.
+
+    None where that says nothing: on this machine, or without an address, everybody has the same one.
+
+    >>> body_owner("ci", "192.0.2.1"), body_owner("", "192.0.2.1"), body_owner("", "127.0.0.1")
+    ('key ci', 'peer 192.0.2.1', None)
+    """
+    if key_id:
+        return f"key {key_id}"
+    if peer is None or is_loopback(peer.removeprefix("::ffff:")):
+        return None
+    return f"peer {peer}"
 
 
 def is_loopback(host: str) -> bool:

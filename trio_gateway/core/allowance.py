@@ -1,12 +1,18 @@
-"""What a client has left of its limits: requests and tokens a minute, and requests at a time.
+"""Rate limits of one client: requests and tokens a minute, and requests at a time.
 
 Each limit a minute is a bucket that holds a minute's worth and fills evenly, which is how OpenAI's limits
-work and what their headers tell of. What an answer costs is known when it is over: so a request is let in
-while there is any token left, and its cost may take the bucket below nothing, to fill again from there.
+work and what their headers show.
+
+A request takes from the bucket of requests when it arrives: before its body is read, so that bodies which
+are refused count as well. When it is admitted, it reserves its estimated input in the bucket of tokens, and
+at its end that is settled by its real cost. No answer's length is known beforehand: it may take the bucket
+below nothing, and the client's next request waits until it has filled again.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from .errors import ApiError, error_for
@@ -14,7 +20,7 @@ from .errors import ApiError, error_for
 if TYPE_CHECKING:
     from .config.keyfile import ClientKey
 
-__all__ = ["Allowance"]
+__all__ = ["Allowance", "Claim", "Stage"]
 
 _MINUTE: Final = 60.0
 # What rounding may take from a whole one.
@@ -35,6 +41,7 @@ class _Bucket:
         return min(self.limit, self._level + (now - self._at) * self.limit / _MINUTE)
 
     def take(self, amount: float, now: float) -> None:
+        """Take *amount*, or give it back where it is negative; a full bucket takes nothing more."""
         self._level = self.level(now) - amount
         self._at = now
 
@@ -43,72 +50,163 @@ class _Bucket:
         missing = level - self.level(now)
         return missing * _MINUTE / self.limit if missing > _ROUNDING else 0.0
 
-    def resized(self, limit: int, now: float) -> _Bucket:
-        """A bucket of another limit, from which the same has been taken."""
-        bucket = _Bucket(limit, now)
-        bucket.take(self.limit - self.level(now), now)
-        return bucket
+    def resize(self, limit: int, now: float) -> None:
+        """Go on with another limit, of which the same has been taken."""
+        taken = self.limit - self.level(now)
+        self.limit, self._level, self._at = limit, limit - taken, now
+
+
+class Stage(Enum):
+    """How far a request has come, as its client's limits see it."""
+
+    NEW = "nothing is taken"
+    ARRIVED = "it has taken one of its client's requests a minute"
+    RUNNING = "it has begun, and its estimate is reserved"
+    SETTLED = "its tokens are settled, or it never will begin: nothing changes any more"
+
+
+@dataclass(slots=True)
+class Claim:
+    """What one request has taken of its client's limits. Only :class:`Allowance` changes it."""
+
+    stage: Stage = Stage.NEW
+    runs: bool = False
+    """It counts among the requests at a time."""
+    requests: _Bucket | None = None
+    """Bucket it has taken a request from. One that a new configuration has made since owes nothing."""
+    tokens: _Bucket | None = None
+    """Bucket it has reserved tokens in; likewise."""
+    reserved: int = 0
 
 
 class Allowance:
-    """One client's limits, as far as its key names any. Instants are seconds of any one clock."""
+    """Rate limits of one client, as far as its key names any. Instants are seconds of any one clock.
+
+    The calls for a request are ``arrive``, ``check``, then ``withdraw`` or ``begin``, then ``settle`` and
+    ``end`` in either order. Each acts at most once for a claim, and only after those before it: whatever
+    order the ends of a request come in, nothing is given back twice.
+    """
 
     def __init__(self, key: ClientKey, now: float) -> None:
-        self._key = key
-        self._buckets = {unit: _Bucket(limit, now) for unit, limit in _limits(key).items()}
+        self._concurrent = key.concurrent
+        self._requests = None if key.rpm is None else _Bucket(key.rpm, now)
+        self._tokens = None if key.tpm is None else _Bucket(key.tpm, now)
         self._running = 0
 
     def change(self, key: ClientKey, now: float) -> None:
         """Go on under the limits of *key*; what was used stays used."""
-        old, self._key = self._buckets, key
-        self._buckets = {
-            unit: old[unit].resized(limit, now) if unit in old else _Bucket(limit, now)
-            for unit, limit in _limits(key).items()
-        }
+        self._concurrent = key.concurrent
+        self._requests = _changed(self._requests, key.rpm, now)
+        self._tokens = _changed(self._tokens, key.tpm, now)
 
-    def refusal(self, now: float) -> ApiError | None:
-        """Why one more request may not begin now; None: it may. Changes nothing."""
-        if self._key.concurrent is not None and self._running >= self._key.concurrent:
-            many = self._key.concurrent
-            message = f"Rate limit reached for this key: {many} request{'s' * (many > 1)} at a time."
-            return error_for("rate_limit_exceeded", message, retry_after=_PAUSE)
-        waits = {unit: bucket.until(1, now) for unit, bucket in self._buckets.items()}
-        unit = max(waits, key=waits.__getitem__, default="")
-        if not unit or not waits[unit]:
+    def arrive(self, claim: Claim, now: float) -> ApiError | None:
+        """Take one request of the minute's; the error where it is refused, and nothing is taken.
+
+        Whether its tokens are there, only :meth:`check` can say, which knows its body.
+        """
+        if claim.stage is not Stage.NEW:
             return None
-        limit = self._buckets[unit].limit
-        again = _duration(waits[unit])
-        message = f"Rate limit reached for this key: {limit} {unit} a minute; try again in {again}."
-        return error_for("rate_limit_exceeded", message, retry_after=waits[unit])
+        if error := self._crowded():
+            return error
+        if self._requests is not None:
+            if wait := self._requests.until(1, now):
+                return _too_many(f"{self._requests.limit} requests a minute", wait)
+            self._requests.take(1, now)
+        claim.stage, claim.requests = Stage.ARRIVED, self._requests
+        return None
 
-    def begin(self, now: float) -> None:
-        """A request begins; :meth:`end` must follow."""
+    def withdraw(self, claim: Claim, now: float) -> None:
+        """Give the request back: it is refused for the state that the gateway is in."""
+        if claim.stage is Stage.ARRIVED:
+            claim.stage = Stage.NEW
+            if self._requests is not None and self._requests is claim.requests:
+                self._requests.take(-1, now)
+
+    def check(self, claim: Claim, tokens: int, now: float) -> ApiError | None:
+        """Why a request with an input of so many *tokens* may not begin now; None: it may.
+
+        An error without ``retry_after`` refuses it for good, as it is larger than all that the client may
+        have. A request that is refused for its tokens is not given back: its body has been read.
+        """
+        error = self._too_many_tokens(tokens, now)
+        if error is not None and claim.stage is Stage.ARRIVED:
+            claim.stage = Stage.SETTLED
+        return error or self._crowded()
+
+    def begin(self, claim: Claim, tokens: int, now: float) -> None:
+        """The request is admitted: reserve its input of so many *tokens*."""
+        if claim.stage is not Stage.ARRIVED:
+            return
+        claim.stage, claim.runs = Stage.RUNNING, True
+        claim.tokens, claim.reserved = self._tokens, tokens
         self._running += 1
-        if "requests" in self._buckets:
-            self._buckets["requests"].take(1, now)
+        if self._tokens is not None:
+            self._tokens.take(tokens, now)
 
-    def end(self) -> None:
-        """A request is over."""
-        self._running -= 1
+    def settle(self, claim: Claim, cost: int, now: float) -> None:
+        """The request has cost so many tokens in all, which takes the place of what it reserved."""
+        if claim.stage is not Stage.RUNNING:
+            return
+        claim.stage = Stage.SETTLED
+        if self._tokens is not None:
+            reserved = claim.reserved if self._tokens is claim.tokens else 0
+            self._tokens.take(cost - reserved, now)
 
-    def spend(self, tokens: int, now: float) -> None:
-        """Answers have cost *tokens*."""
-        if "tokens" in self._buckets:
-            self._buckets["tokens"].take(tokens, now)
+    def end(self, claim: Claim) -> None:
+        """The request does not run any more."""
+        if claim.runs:
+            claim.runs = False
+            self._running -= 1
 
     def headers(self, now: float) -> dict[str, str]:
         """What is left, in OpenAI's headers; a limit that does not exist has none."""
-        told = {}
-        for unit, bucket in self._buckets.items():
-            told[f"x-ratelimit-limit-{unit}"] = str(bucket.limit)
-            told[f"x-ratelimit-remaining-{unit}"] = str(max(0, int(bucket.level(now) + _ROUNDING)))
-            told[f"x-ratelimit-reset-{unit}"] = _duration(bucket.until(bucket.limit, now))
-        return told
+        headers = {}
+        for unit, bucket in (("requests", self._requests), ("tokens", self._tokens)):
+            if bucket is not None:
+                headers[f"x-ratelimit-limit-{unit}"] = str(bucket.limit)
+                headers[f"x-ratelimit-remaining-{unit}"] = str(max(0, int(bucket.level(now) + _ROUNDING)))
+                headers[f"x-ratelimit-reset-{unit}"] = _duration(bucket.until(bucket.limit, now))
+        return headers
+
+    def _crowded(self) -> ApiError | None:
+        """The error of a client that has as many requests running as it may."""
+        many = self._concurrent
+        if many is None or self._running < many:
+            return None
+        message = f"Rate limit reached for this key: {many} request{'s' * (many > 1)} at a time."
+        return error_for("rate_limit_exceeded", message, retry_after=_PAUSE)
+
+    def _too_many_tokens(self, tokens: int, now: float) -> ApiError | None:
+        bucket = self._tokens
+        if bucket is None:
+            return None
+        if tokens > bucket.limit:
+            return _too_large(bucket.limit, tokens)
+        wait = bucket.until(max(1, tokens), now)
+        what = f"{bucket.limit} tokens a minute, and this request needs about {tokens}"
+        return _too_many(what, wait) if wait else None
 
 
-def _limits(key: ClientKey) -> dict[str, int]:
-    limits = {"requests": key.rpm, "tokens": key.tpm}
-    return {unit: limit for unit, limit in limits.items() if limit is not None}
+def _changed(bucket: _Bucket | None, limit: int | None, now: float) -> _Bucket | None:
+    if limit is None:
+        return None
+    if bucket is None:
+        return _Bucket(limit, now)
+    bucket.resize(limit, now)
+    return bucket
+
+
+def _too_many(what: str, wait: float) -> ApiError:
+    message = f"Rate limit reached for this key: {what}; try again in {_duration(wait)}."
+    return error_for("rate_limit_exceeded", message, retry_after=wait)
+
+
+def _too_large(limit: int, tokens: int) -> ApiError:
+    message = (
+        f"Request too large for this key: about {tokens} tokens of input, and the limit is {limit} tokens"
+        " a minute; send less, as waiting does not help."
+    )
+    return error_for("rate_limit_exceeded", message)
 
 
 def _duration(seconds: float) -> str:
@@ -121,5 +219,5 @@ def _duration(seconds: float) -> str:
         return f"{max(1, int(seconds * 1000))}ms"
     whole, rest = divmod(round(seconds, 3), _MINUTE)
     hours, minutes = divmod(int(whole), 60)
-    told = f"{rest:.3f}".rstrip("0").rstrip(".") + "s"
-    return f"{hours}h{minutes}m{told}" if hours else f"{minutes}m{told}" if minutes else told
+    written = f"{rest:.3f}".rstrip("0").rstrip(".") + "s"
+    return f"{hours}h{minutes}m{written}" if hours else f"{minutes}m{written}" if minutes else written

@@ -23,7 +23,7 @@ class AnswerReader:
     """Reads one attempt's answer.
 
     *choices* is the number of choices the request asked for: the answer is complete when so many have
-    finished. *whole*: nobody sees the answer before its end, so the splitter need not guess early.
+    finished. *presumed*, *whole*: see :class:`~trio_gateway.core.reasoning.ReasoningSplitter`.
     *call_prefix* starts the ids of tool calls that had none (harmony text).
     """
 
@@ -32,12 +32,14 @@ class AnswerReader:
         model: ModelConfig,
         *,
         starts_in_reasoning: bool,
+        presumed: bool = False,
         choices: int = 1,
         whole: bool = False,
         call_prefix: str = "call_",
     ) -> None:
         self._model = model
         self._starts_in_reasoning = starts_in_reasoning
+        self._presumed = presumed
         self._expected = choices
         self._whole = whole
         self._call_prefix = call_prefix
@@ -62,7 +64,8 @@ class AnswerReader:
         choices = self._choices.values()
         return Evidence(
             assumed=self._starts_in_reasoning,
-            orphan=any(choice.splitter.orphans for choice in choices),
+            orphan=any(choice.splitter.divided for choice in choices),
+            stopped=all(choice.reason == "stop" for choice in choices),
             structured=any(choice.structured for choice in choices),
             promoted=any(choice.splitter.promoted for choice in choices),
         )
@@ -90,7 +93,10 @@ class AnswerReader:
 
     def _open(self, index: int) -> _Choice:
         splitter = ReasoningSplitter(
-            self._model, starts_in_reasoning=self._starts_in_reasoning, whole=self._whole
+            self._model,
+            starts_in_reasoning=self._starts_in_reasoning,
+            presumed=self._presumed,
+            whole=self._whole,
         )
         return _Choice(index, splitter, f"{self._call_prefix}{index}_")
 
@@ -106,7 +112,10 @@ class AnswerReader:
 class _Choice:
     """One choice of the answer: its splitter, and what it still owes."""
 
-    __slots__ = ("_call_prefix", "_index", "_logprobs", "finished", "splitter", "spoke", "structured")
+    __slots__ = (
+        *("_call_prefix", "_index", "_logprobs"),
+        *("finished", "reason", "splitter", "spoke", "structured"),
+    )
 
     def __init__(self, index: int, splitter: ReasoningSplitter, call_prefix: str) -> None:
         self._index = index
@@ -116,6 +125,7 @@ class _Choice:
         self._logprobs: object | None = None
         self.spoke = False  # text came, even if all of it is still held back
         self.finished = False
+        self.reason: str | None = None
 
     def read(self, delta: ChoiceDelta, events: list[Event]) -> None:
         if delta.reasoning:
@@ -136,6 +146,7 @@ class _Choice:
 
     def finish(self, reason: str | None, events: list[Event]) -> None:
         self.finished = True
+        self.reason = reason
         self._add(self.splitter.finish(reason), events)
         if reason is not None:
             events.append(Finish(self._index, reason))

@@ -7,24 +7,33 @@ where the request goes: see :data:`REFUSED_FIELDS`.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import UNSET, Struct
+from msgspec.structs import force_setattr
 
 from .errors import RequestError, clean_text, error_for, refusal
+from .json_scan import TooDeepError, TooManyValuesError, scan_slices
 from .messages import check_messages, clean_history
-from .strict_json import StrictJSONError, dumps, parse
+from .model_list import MAX_MODEL_ID
+from .strict_json import StrictJSONError, dumps, no_pause, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
+
+    from .body_budget import BodyHold
 
 __all__ = [
     "NO_THINKING",
+    "PLAIN_FIELDS",
     "REFUSED_FIELDS",
     "ChatRequest",
     "GatewayOptions",
     "parse_chat_request",
+    "scan_chat_body",
     "upstream_body",
+    "upstream_fields",
 ]
 
 REFUSED_FIELDS: Final = (
@@ -37,8 +46,18 @@ REFUSED_FIELDS: Final = (
 upstream's key sent to a host of their own. Upstreams and keys come from the configuration alone."""
 _REFUSED_PREFIX: Final = "aws_"  # endpoints and credentials of one cloud
 
+PLAIN_FIELDS: Final = frozenset(
+    (
+        *("model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens"),
+        *("max_completion_tokens", "seed", "user", "metadata", "gateway"),
+    )
+)
+"""Fields of a plain request, whose answer shows how its model begins by itself. It is an allow-list, so that
+a field not foreseen here (as a stop word, a bias or a template's argument is) teaches nothing."""
+
+_MAX_VALUES: Final = 100_000
+_MAX_DEPTH: Final = 64
 _MAX_CHOICES: Final = 8
-_MAX_MODEL_LENGTH: Final = 256
 NO_THINKING: Final = ("none", "minimal")
 """Values of ``reasoning_effort`` that a model with a thinking switch takes as: do not think."""
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -83,34 +102,84 @@ class ChatRequest(Struct, frozen=True):
     thinking: bool | None = None
     """Whether the request switches thinking on or off; None: not said. Off wins where it says both."""
     options: GatewayOptions = GatewayOptions()
+    plain: bool = False
+    """No field but :data:`PLAIN_FIELDS`, and the last message is not the assistant's."""
+    digest: bytes = b""
+    """Digest of the body as it came."""
+    large: int = 0
+    """Bytes of a body that takes long enough to encode that a thread does it; 0: it does not."""
+    hold: BodyHold | None = None
+    """The client's bytes in the ledger of all bodies."""
+
+    @property
+    def continued(self) -> bool:
+        """The last message is the assistant's: the answer may go on with it."""
+        return _continued(self.messages)
+
+    def release(self) -> None:
+        """No attempt needs the body any more: drop it, and give its bytes back to the ledger."""
+        force_setattr(self, "messages", [])
+        force_setattr(self, "body", {})
+        if self.hold is not None:
+            self.hold.release()
 
 
-def parse_chat_request(body: str | bytes, *, max_messages: int = 2048, max_depth: int = 64) -> ChatRequest:
-    """Check the body of a chat request.
+def scan_chat_body(body: bytes | bytearray) -> Generator[None, None, int]:
+    """Count the JSON values of *body*, in slices, before it is parsed; returns their number.
+
+    Raises:
+        RequestError: 400, as there are too many values or levels.
+    """
+    try:
+        return (yield from scan_slices(body, max_values=_MAX_VALUES, max_depth=_MAX_DEPTH))
+    except TooManyValuesError as error:
+        message = f"expected at most {_MAX_VALUES:,} JSON values in the body, got {error}"
+        raise RequestError(error_for("too_many_values", message)) from None
+    except TooDeepError as error:
+        raise _invalid(str(error)) from None
+
+
+def parse_chat_request(
+    body: str | bytes | bytearray,
+    *,
+    max_messages: int = 2048,
+    max_depth: int = _MAX_DEPTH,
+    pause: Callable[[], None] = no_pause,
+) -> ChatRequest:
+    """Check the body of a chat request. *pause*: see :func:`~trio_gateway.core.strict_json.parse`.
 
     Raises:
         RequestError: with status 400, the place in ``param``, and what was expected and what came.
     """
-    fields = _object(body, max_depth)
+    fields = _object(body, max_depth, pause)
     options = _options(_member(fields, "gateway"))
     fields.pop("gateway", None)
     _refuse_redirection(fields)
     if isinstance(n := fields.get("n"), float) and n.is_integer():
         fields["n"] = int(n)  # JSON knows no difference between 2 and 2.0, but some servers do
     usage = _flag(_member(fields, "stream_options"), "include_usage", under="stream_options.")
+    model = _model(fields.get("model"))
+    messages = check_messages(fields.get("messages", UNSET), max_messages=max_messages)
     return ChatRequest(
-        model=_model(fields.get("model")),
-        messages=check_messages(fields.get("messages", UNSET), max_messages=max_messages),
+        model=model,
+        messages=messages,
         body=fields,
         stream=_flag(fields, "stream"),
         include_usage=bool(usage),
         n=_choices(fields.get("n")),
         thinking=_thinking(fields),
         options=options,
+        plain=fields.keys() <= PLAIN_FIELDS and not _continued(messages),
+        digest=_digest(body),
     )
 
 
-def upstream_body(
+def upstream_body(request: ChatRequest, **how: Any) -> bytes:  # noqa: ANN401  (see upstream_fields)
+    """The JSON to forward, in one piece: :func:`upstream_fields` with these arguments, encoded."""
+    return dumps(upstream_fields(request, **how)).encode()
+
+
+def upstream_fields(
     request: ChatRequest,
     *,
     model: str,
@@ -119,8 +188,8 @@ def upstream_body(
     thinking_switch: str = "",
     thinks: bool = True,
     markers: Sequence[tuple[str, str]] = (),
-) -> bytes:
-    """The JSON to forward: always a stream, under the upstream's name of the *model*, its history cleaned.
+) -> Json:
+    """What is forwarded: always a stream, under the upstream's name of the *model*, its history cleaned.
 
     *ask_usage*: want token counts even if the client does not. *keep_reasoning*, *markers*: see
     :func:`~trio_gateway.core.messages.clean_history`. *thinking_switch*: the chat-template argument that a
@@ -134,19 +203,33 @@ def upstream_body(
     if thinking_switch and (not thinks or body.get("reasoning_effort") in NO_THINKING):
         body.pop("reasoning_effort", None)
         body["chat_template_kwargs"] = {**_member(body, "chat_template_kwargs"), thinking_switch: False}
-    return dumps(body).encode()
+    return body
 
 
-def _object(body: str | bytes, max_depth: int) -> Json:
+def _continued(messages: list[Json]) -> bool:
+    return bool(messages) and messages[-1]["role"] == "assistant"
+
+
+def _digest(body: str | bytes | bytearray) -> bytes:
+    data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+    return blake2b(data, digest_size=16).digest()
+
+
+def _object(body: str | bytes | bytearray, max_depth: int, pause: Callable[[], None]) -> Json:
     try:
-        value = parse(body, max_depth=max_depth)
+        value = parse(body, max_depth=max_depth, mend_surrogates=True, pause=pause)
     except StrictJSONError as error:  # the client's mistake: 400 with its place
-        where = f"{error.path}: " if error.path else ""
-        message = f"{where}expected strict JSON, got {error.message}"
-        raise RequestError(error_for("invalid_json", message, param=error.path or None)) from None
+        raise _invalid(error.message, error.path) from None
     if not isinstance(value, dict):
         raise refusal("", "a JSON object", value)
     return value
+
+
+def _invalid(found: str, path: str = "") -> RequestError:
+    where = f"{path}: " if path else ""
+    return RequestError(
+        error_for("invalid_json", f"{where}expected strict JSON, got {found}", param=path or None)
+    )
 
 
 def _member(fields: Json, key: str) -> Json:
@@ -187,8 +270,8 @@ def _model(value: object) -> str:
         return "default"
     if not isinstance(value, str) or not value:
         raise refusal("model", "a non-empty string", value)
-    if len(value) > _MAX_MODEL_LENGTH:
-        raise refusal("model", f"at most {_MAX_MODEL_LENGTH} characters", value)
+    if len(value) > MAX_MODEL_ID:
+        raise refusal("model", f"at most {MAX_MODEL_ID} characters", value)
     if value != clean_text(value):  # a line end in it, say: it will stand in logs and in metrics
         raise refusal("model", "a name without control characters or needless spaces", value)
     return value

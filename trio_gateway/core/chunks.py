@@ -87,10 +87,11 @@ def parse_chunk(data: str) -> Chunk | InbandError:
     """Read the data of one event (not ``[DONE]``).
 
     Raises:
-        ProtocolError: it is not strict JSON (but ``NaN`` passes in ``logprobs``), or has no known shape.
+        ProtocolError: it is not strict JSON (but ``NaN`` passes as None in ``logprobs`` and ``usage``), or
+            has no known shape.
     """
     try:
-        value = parse(data, max_depth=_MAX_DEPTH, lenient_under="logprobs", mend_surrogates=True)
+        value = _parsed(data)
     except StrictJSONError as error:
         raise ProtocolError(f"{error.path or 'chunk'}: {error.message}") from None
     if type(value) is not dict:
@@ -105,6 +106,16 @@ def parse_chunk(data: str) -> Chunk | InbandError:
         [_choice(choice, place) for place, choice in enumerate(choices)],
         usage if type(usage) is dict else None,
     )
+
+
+def _parsed(data: str) -> Any:  # noqa: ANN401  (as ``parse``)
+    try:
+        return parse(data, max_depth=_MAX_DEPTH, lenient_under="logprobs", mend_surrogates=True)
+    except StrictJSONError as error:
+        if not error.path.startswith("usage."):
+            raise
+    # A count that is no number is not counted; it spoils nothing of the answer around it.
+    return parse(data, max_depth=_MAX_DEPTH, lenient_under="usage", mend_surrogates=True)
 
 
 def describe_http_error(status: int, body: bytes) -> InbandError:

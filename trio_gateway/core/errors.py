@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .strict_json import dumps
 
@@ -39,6 +40,7 @@ CODES: Final[Mapping[str | None, tuple[int, str]]] = MappingProxyType(
         # The request is at fault. Without a code: ``param`` and the message say it all, as OpenAI does.
         None: (400, _REQUEST),
         "invalid_json": (400, _REQUEST),
+        "too_many_values": (400, _REQUEST),  # an upstream's event: with status 502
         "invalid_api_key": (401, "authentication_error"),
         "forbidden": (403, "permission_error"),
         "not_found": (404, _REQUEST),
@@ -67,6 +69,7 @@ CODES: Final[Mapping[str | None, tuple[int, str]]] = MappingProxyType(
         "empty": (502, _UPSTREAM),  # a 200 without any body
         "truncated": (502, _UPSTREAM),
         "line_too_long": (502, _UPSTREAM),
+        "answer_too_large": (502, _UPSTREAM),
         "bad_content_type": (502, _UPSTREAM),
         "bad_content_encoding": (502, _UPSTREAM),
         "reasoning_limit": (502, _UPSTREAM),
@@ -81,6 +84,15 @@ CODES: Final[Mapping[str | None, tuple[int, str]]] = MappingProxyType(
 # C0, DEL, C1; then what reorders or hides text: bidi marks, embeddings, isolates, the BOM; lone surrogates
 # because no encoder takes them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
+
+_REDACTED: Final = "***"
+_SHORT_SECRET: Final = 8
+# Characters of a cut key that are not worth redacting: most keys of one maker share them ("sk-proj-").
+_LEAST_HALF: Final = 6
+# What ``trio-gateway keys add`` makes.
+_CLIENT_KEY: Final = re.compile(r"gw-[A-Za-z0-9_-]{43}")
+_LOOKED_AT: Final = 64 * 1024
+"""Characters of a foreign text that are looked at, for a message that shows a few hundred."""
 
 
 class ApiError(Struct, frozen=True):
@@ -100,6 +112,16 @@ class ApiError(Struct, frozen=True):
     def error_class(self) -> str:
         """The code, for logs, metrics and ``/health``; one that an upstream made up is just ``error``."""
         return self.code if self.code is not None and self.code in CODES else "error"
+
+    def redacted(self, secrets: Sequence[str]) -> ApiError:
+        """The same error without *secrets*, in whichever field they stand."""
+        return replace(
+            self,
+            message=redact(self.message, secrets),
+            type=redact(self.type, secrets),
+            code=self.code and redact(self.code, secrets),
+            param=self.param and redact(self.param, secrets),
+        )
 
     def body(self) -> dict[str, Any]:
         """The OpenAI error object, keys in OpenAI's order."""
@@ -124,10 +146,13 @@ def error_for(
 ) -> ApiError:
     """The error of that *code*, with its usual type and status (or *status*).
 
+    A *status* of 502 always means that the upstream is at fault, and the type is ``upstream_error`` then.
+
     Raises:
         KeyError: *code* is not in :data:`CODES`.
     """
     usual, kind = CODES[code]
+    kind = _UPSTREAM if status == 502 else kind
     return ApiError(message, code, kind, usual if status is None else status, param, retry_after)
 
 
@@ -175,13 +200,28 @@ def clean_text(text: str, limit: int = 512, *, secrets: Sequence[str] = ()) -> s
 
     Keys go after the control characters, which could hide one, and before the cut, which could halve one.
     """
-    line = _UNSAFE.sub("", " ".join(text.split()))
+    line = _UNSAFE.sub("", " ".join(text[:_LOOKED_AT].split()))
     return redact(line, secrets)[:limit]
 
 
 def redact(text: str, secrets: Sequence[str]) -> str:
-    """*text* with every whole occurrence of a secret replaced by ``***``."""
+    """*text* with ``***`` in the place of each of *secrets*, and of each key the gateway makes for clients.
+
+    A secret shorter than 8 characters is replaced only where it stands as a word of its own: some clients
+    send "x" or "none" for a key, and a text without those letters could not be read. Where *text* ends in the
+    beginning of a secret, the text was cut there, and that goes as well.
+    """
     # Longest first: a key that begins with another one must not leave its tail behind.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
+        text = _without(text, secret)
+    return _CLIENT_KEY.sub(_REDACTED, text)
+
+
+def _without(text: str, secret: str) -> str:
+    if len(secret) < _SHORT_SECRET:
+        return re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", _REDACTED, text)
+    text = text.replace(secret, _REDACTED)
+    for length in range(min(len(secret) - 1, len(text)), _LEAST_HALF - 1, -1):
+        if text.endswith(secret[:length]):
+            return text[:-length] + _REDACTED
     return text

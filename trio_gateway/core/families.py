@@ -20,12 +20,13 @@ from .config import ModelConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_MODELS", "family_of"]
+__all__ = ["DEFAULT_MODELS", "GENERIC_MARKERS", "family_of"]
 
 _THINK: Final = (("<think>", "</think>"),)
-_TAGS: Final = tuple(
+GENERIC_MARKERS: Final = tuple(
     (f"<{name}>", f"</{name}>") for name in ("think", "thinking", "reasoning", "reason", "thought")
 )
+"""What is looked for where nothing is known of the model."""
 _TOOL_CALL: Final = ("<tool_call>",)
 
 _GRANITE_STARTS: Final = ("Here is my thought process:", "Here's my thought process:")
@@ -37,7 +38,7 @@ _COHERE: Final = ModelConfig(
     tool_markers=("<|START_ACTION|>",),
 )
 
-_UNKNOWN: Final = ModelConfig(markers=_TAGS)
+_UNKNOWN: Final = ModelConfig(markers=GENERIC_MARKERS)
 
 _FAMILIES: Final = {
     "deepseek-r1": ModelConfig(
@@ -171,7 +172,7 @@ _FAMILIES: Final = {
     ),
     "default": ModelConfig(
         match=r"^default$",
-        markers=_TAGS,
+        markers=GENERIC_MARKERS,
         prose_starts=("Let me think", "Let's analyze"),
         prose_ends=("Therefore,", "In conclusion,", "The answer is"),
     ),

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .breaker import Outcome
 from .errors import ApiError, clean_text, error_for, redact
@@ -41,6 +42,10 @@ class Fault(Struct, frozen=True):
     """The breaker opens at once: a key that is refused, or a quota that is spent, stays so for a while."""
     throttles: bool = False
     """The upstream asked for a pause (429): it gets one, apart from its breaker."""
+
+    def redacted(self, secrets: Sequence[str]) -> Fault:
+        """The same fault, its error without *secrets*."""
+        return replace(self, error=self.error.redacted(secrets))
 
 
 _OPEN_AUTH = frozenset({401, 403})
@@ -77,13 +82,14 @@ def fault_of_error(
 
     *own_key*: the key was the gateway's, so a refusal of it is no concern of the client's.
     """
-    message = clean_text(redact(told.message, secrets))
+    message = clean_text(redact(told.message, secrets))  # before the cut, which could halve a key
     status = told.status or _STATUS_OF_NAME.get(told.code or "") or _STATUS_OF_NAME.get(told.type or "")
 
     def as_told(shown: int, code: str | None = None) -> ApiError:
         """The client's own mistake: told on in the upstream's words."""
         kind = told.type or "invalid_request_error"
-        return ApiError(message=message, code=told.code or code, type=kind, status=shown, param=told.param)
+        error = ApiError(message=message, code=told.code or code, type=kind, status=shown, param=told.param)
+        return error.redacted(secrets)
 
     def ours(code: str, *, shown: int | None = None, pause: float | None = None) -> ApiError:
         return error_for(code, f"The upstream failed: {message}", status=shown, retry_after=pause)

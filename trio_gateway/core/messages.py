@@ -18,7 +18,7 @@ from .phases import Phase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_messages", "clean_history", "text_length"]
+__all__ = ["check_messages", "clean_history"]
 
 Message = dict[str, Any]
 
@@ -96,21 +96,6 @@ def _check_part(part: object, path: str) -> None:
         for key in _OBJECT_PARTS[kind]:
             if not isinstance(payload.get(key), str):
                 raise refusal(f"{path}.{kind}.{key}", "a string", payload.get(key, UNSET))
-
-
-def text_length(messages: Sequence[Message]) -> int:
-    """Characters of text in checked *messages*; what is no text counts nothing."""
-    return sum(map(_length, messages))
-
-
-def _length(message: Message) -> int:
-    match message.get("content"):
-        case str(text):
-            return len(text)
-        case list(parts):
-            return sum(len(part["text"]) for part in parts if part["type"] == "text")
-        case _:
-            return 0
 
 
 def clean_history(

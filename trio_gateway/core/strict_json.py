@@ -6,26 +6,39 @@ error with its place, or is mended where the caller says so.
 
 How: the usual document goes once through the C scanner with hooks that raise. Only after one of them
 has raised is it read again with hooks that leave a :class:`_Flaw` in the value instead, and the value is
-walked to find where. Depth is counted beforehand, so the scanner never recurses further than allowed.
+walked to find where. Depth is counted beforehand, so the scanner never recurses further than allowed. Of a
+large document the long strings are cut out beforehand, and put in again by the walk.
+
+All of it is linear. A call into C takes 20 ms at most where the document's values have been counted by
+:mod:`~trio_gateway.core.json_scan`; between such calls *pause* is called, so that a worker thread can let
+the event loop run.
 """
 
 from __future__ import annotations
 
 import re
 from json import JSONDecodeError, JSONDecoder, JSONEncoder
-from typing import Any, Final, NoReturn
+from sys import maxsize
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from msgspec import Struct
 
-__all__ = ["StrictJSONError", "dumps", "parse"]
+from .json_cut import Cut, CutError, cut_strings
+from .json_scan import TooDeepError, scan_slices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["StrictJSONError", "dumps", "no_pause", "parse"]
 
 _MAX_DIGITS: Final = 100
 """Digits of the longest integer taken; Python needs quadratic time for them."""
+_MAX_FLOAT: Final = 1000
+"""Characters of the longest other number taken."""
+_CUT_OVER: Final = 2 * 1024 * 1024
+"""Bytes that the C scanner reads in one call, whatever strings they hold: 7 ms where all of it is escapes."""
 _WHITESPACE: Final = " \t\r\n"
 
-# Strings, then what opens and what closes. Possessive, so that one long string costs one pass and no stack.
-_STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[{])|([\]}])', re.DOTALL)
-_Path = tuple[str | int, ...]
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -53,29 +66,43 @@ class _FlawFoundError(Exception):
     """Raised by the hooks of the first reading."""
 
 
+def no_pause() -> None:
+    """Let nobody else run: the pause of a caller that may take the time."""
+
+
 def parse(
-    text: str | bytes, *, max_depth: int = 64, lenient_under: str | None = None, mend_surrogates: bool = False
+    text: str | bytes | bytearray,
+    *,
+    max_depth: int = 64,
+    lenient_under: str | None = None,
+    mend_surrogates: bool = False,
+    pause: Callable[[], None] = no_pause,
 ) -> Any:  # noqa: ANN401 -- what the text says is the caller's to check
     """The value of one JSON text. A *text* that is ``str`` already must have come from a UTF-8 decoder.
 
     *max_depth* bounds the nesting of objects and lists. Anywhere below a key *lenient_under*, ``NaN`` and the
     infinities are read as None (some servers write log probabilities so). *mend_surrogates* reads lone
-    surrogates as U+FFFD instead of refusing them.
+    surrogates as U+FFFD instead of refusing them; a text over 2 MiB is always read so. *pause* is called
+    often: after each object, and after each piece of work that takes about as long.
 
     Raises:
         StrictJSONError: anything else.
     """
-    text = _decoded(text)
-    if text.count("[") + text.count("{") > max_depth and _is_deeper(text, max_depth):
-        raise StrictJSONError(f"more than {max_depth} levels of nesting")
+    document = _opened(text, pause)
+    if document.text.count("[") + document.text.count("{") > max_depth:
+        _check_depth(document.text, max_depth, pause)
+    pause()
+    decoders = (_STRICT, _FLAWED) if pause is no_pause else _pausing(pause)
     try:
-        value = _scan(_STRICT, text)
+        value = _scan(decoders[0], document)
     except _FlawFoundError:
-        value = _scan(_FLAWED, text)
+        value = _scan(decoders[1], document)
     else:
-        if not _SURROGATE_ESCAPE.search(text):  # most often half of a pair, which the scanner has joined
+        pause()
+        # An escape is most often half of a pair, which the scanner has joined.
+        if document.cut is None and not _SURROGATE_ESCAPE.search(document.text):
             return value
-    return _Mender(lenient_under, mend_surrogates).mend(value)
+    return _Mender(lenient_under, mend_surrogates, document.cut, pause).whole(value)
 
 
 def dumps(value: object) -> str:
@@ -86,36 +113,57 @@ def dumps(value: object) -> str:
 _ENCODER = JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
-def _decoded(text: str | bytes) -> str:
-    if isinstance(text, bytes):
+class _Document(Struct, frozen=True):
+    """A text that is ready for the C scanner."""
+
+    text: str
+    cut: Cut | None
+    """What has been cut out of it; None: nothing."""
+
+    def spot(self, position: int) -> str:
+        """Where in the original text that is which stands at *position*."""
+        if self.cut is None:
+            return f"character {position}"
+        stripped = len(self.cut.text) - len(self.cut.text.lstrip(_WHITESPACE.encode()))
+        return f"byte {self.cut.place(stripped + len(self.text[:position].encode()))}"
+
+
+def _opened(text: str | bytes | bytearray, pause: Callable[[], None]) -> _Document:
+    cut = None
+    if len(text) > _CUT_OVER:
+        try:
+            cut = cut_strings(text.encode() if isinstance(text, str) else text, pause)
+        except CutError as error:
+            raise StrictJSONError(str(error)) from None
+        text = cut.text
+        pause()
+    if not isinstance(text, str):
         try:
             text = text.decode()
         except UnicodeDecodeError as error:
-            raise StrictJSONError(f"invalid UTF-8 at byte {error.start}") from None
+            place = error.start if cut is None else cut.place(error.start)
+            raise StrictJSONError(f"invalid UTF-8 at byte {place}") from None
+        pause()
     if text.startswith("\ufeff"):
         raise StrictJSONError("a byte-order mark at its start")
-    return text.strip(_WHITESPACE)
+    return _Document(text.strip(_WHITESPACE), cut)
 
 
-def _is_deeper(text: str, max_depth: int) -> bool:
-    depth = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
-        if token.lastindex == 1:
-            depth += 1
-            if depth > max_depth:
-                return True
-        elif token.lastindex == 2:
-            depth -= 1
-    return False
-
-
-def _scan(decoder: JSONDecoder, text: str) -> Any:  # noqa: ANN401
+def _check_depth(text: str, max_depth: int, pause: Callable[[], None]) -> None:
     try:
-        value, end = decoder.raw_decode(text)
+        for _ in scan_slices(text.encode(), max_values=maxsize, max_depth=max_depth):
+            pause()
+    except TooDeepError as error:
+        raise StrictJSONError(str(error)) from None
+
+
+def _scan(decoder: JSONDecoder, document: _Document) -> Any:  # noqa: ANN401
+    try:
+        value, end = decoder.raw_decode(document.text)
     except JSONDecodeError as error:
-        raise StrictJSONError(f"invalid JSON ({error.msg} at character {error.pos})") from None
-    if end != len(text):
-        raise StrictJSONError(f"invalid JSON (more after its end at character {end})")
+        raise StrictJSONError(f"invalid JSON ({error.msg} at {document.spot(error.pos)})") from None
+    if end != len(document.text):
+        raise StrictJSONError(f"invalid JSON (more after its end at {document.spot(end)})")
     return value
 
 
@@ -133,6 +181,8 @@ def _int(digits: str) -> int:
 
 
 def _float(digits: str) -> float:
+    if len(digits) > _MAX_FLOAT:
+        raise _FlawFoundError
     number = float(digits)
     if number in (float("inf"), float("-inf")):
         raise _FlawFoundError
@@ -157,6 +207,8 @@ def _flawed_int(digits: str) -> int | _Flaw:
 
 
 def _flawed_float(digits: str) -> float | _Flaw:
+    if len(digits) > _MAX_FLOAT:
+        return _Flaw(f"a number of {len(digits)} characters")
     try:
         return _float(digits)
     except _FlawFoundError:
@@ -176,45 +228,114 @@ _FLAWED = JSONDecoder(
 )
 
 
+def _pausing(pause: Callable[[], None]) -> tuple[JSONDecoder, JSONDecoder]:
+    """The strict and the flawed decoder, which pause at whatever a hook is called for."""
+
+    def paused(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call(argument: Any) -> Any:  # noqa: ANN401
+            pause()
+            return hook(argument)
+
+        return call
+
+    def decoder(*hooks: Callable[[Any], Any]) -> JSONDecoder:
+        pairs, integer, number, constant = map(paused, hooks)
+        return JSONDecoder(
+            object_pairs_hook=pairs, parse_int=integer, parse_float=number, parse_constant=constant
+        )
+
+    strict = decoder(_object, _int, _float, _constant)
+    return strict, decoder(_flawed_object, _flawed_int, _flawed_float, _flawed_constant)
+
+
+class _RefusedError(Exception):
+    """A flaw that may not be mended; the steps of its path are added from the inside outwards."""
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = list(path)
+
+
 class _Mender(Struct, frozen=True):
-    """Walks a value, mends what may be mended and raises at the first flaw that may not."""
+    """Walks a value, mends what may be mended, puts in what was cut out, raises at the first other flaw."""
 
     lenient_under: str | None
     mend_surrogates: bool
+    cut: Cut | None
+    pause: Callable[[], None]
 
-    def mend(self, value: Any, path: _Path = (), *, lenient: bool = False) -> Any:  # noqa: ANN401
+    def whole(self, value: Any) -> Any:  # noqa: ANN401
+        """The mended *value* of a document.
+
+        Raises:
+            StrictJSONError: it has a flaw.
+        """
+        try:
+            return self._mend(value, lenient=False)
+        except _RefusedError as refused:
+            raise StrictJSONError(refused.message, _spelled(refused.path[::-1])) from None
+
+    def _mend(self, value: Any, *, lenient: bool) -> Any:  # noqa: ANN401
         match value:
             case str():
-                return self._text(value, path)
+                return self._text(value)
             case list():
-                return [self.mend(item, (*path, place), lenient=lenient) for place, item in enumerate(value)]
+                return self._list(value, lenient=lenient)
             case dict():
-                return {
-                    self._text(key, (*path, key)): self.mend(
-                        item, (*path, key), lenient=lenient or key == self.lenient_under
-                    )
-                    for key, item in value.items()
-                }
+                return self._object(value, lenient=lenient)
             case _Flaw(is_constant=True) if lenient:
                 return None
-            case _Flaw():
-                raise StrictJSONError(
-                    value.message, _spelled(path if value.key is None else (*path, value.key))
-                )
+            case _Flaw(message=message, key=key):
+                raise _RefusedError(message, *(() if key is None else (self._key(key),)))
             case _:
                 return value
 
-    def _text(self, text: str, path: _Path) -> str:
+    def _list(self, items: list[Any], *, lenient: bool) -> list[Any]:
+        mended: list[Any] = []
+        try:
+            for item in items:
+                self.pause()
+                mended.append(self._mend(item, lenient=lenient))  # its length is the path
+        except _RefusedError as refused:
+            refused.path.append(len(mended))
+            raise
+        return mended
+
+    def _object(self, members: dict[str, Any], *, lenient: bool) -> dict[str, Any]:
+        mended: dict[str, Any] = {}
+        for key, item in members.items():
+            self.pause()
+            name = self._key(key)
+            if name in mended:  # it differed in a surrogate, or was cut out twice
+                raise _RefusedError("a duplicate key", name)
+            try:
+                mended[name] = self._mend(item, lenient=lenient or name == self.lenient_under)
+            except _RefusedError as refused:
+                refused.path.append(name)
+                raise
+        return mended
+
+    def _key(self, key: str) -> str:
+        try:
+            return self._text(key)
+        except _RefusedError as refused:
+            refused.path.append(key)
+            raise
+
+    def _text(self, text: str) -> str:
+        if self.cut is not None and text.startswith("\0"):
+            return self.cut.value(text)
         if text.isascii():
             return text
-        if self.mend_surrogates:
+        if self.mend_surrogates or self.cut is not None:
             return _LONE_SURROGATE.sub("\ufffd", text)
         if _LONE_SURROGATE.search(text):
-            raise StrictJSONError("a lone surrogate", _spelled(path))
+            raise _RefusedError("a lone surrogate")
         return text
 
 
-def _spelled(path: _Path) -> str:
+def _spelled(path: list[str | int]) -> str:
     """``("messages", 2, "content")`` as ``messages[2].content``, long keys cut, as the client is told it."""
     spelled = ""
     for step in path:

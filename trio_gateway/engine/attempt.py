@@ -13,7 +13,6 @@ from ..core.errors import error_for
 from ..core.events import ReasoningDelta
 from ..core.faults import Fault, Replay, fault_of_transport
 from ..core.repeated_chunks import RepeatedChunks
-from ..core.runaway import ReasoningLimit
 from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
 from .upstream import UpstreamAnswer, UpstreamFailure
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
     from ..core.answer import AnswerReader
     from ..core.events import Event
+    from ..core.runaway import ReasoningLimit
+    from .bodies import Payload
     from .call import Call
     from .delivery import Delivery
     from .lease import Lease
@@ -51,6 +52,7 @@ class Attempt:
         lease: Lease,
         delivery: Delivery,
         *,
+        limit: ReasoningLimit,
         on_runaway: Replay,
         on_first_event: Callable[[], None],
     ) -> None:
@@ -60,13 +62,13 @@ class Attempt:
         self._on_runaway = on_runaway
         self._on_first_event = on_first_event
         self._metrics = call.services.metrics
-        self._limit = ReasoningLimit(call.model)
+        self._limit = limit
         self._repeated = RepeatedChunks()
         self._started_at = math.inf
         self._first_event_at: float | None = None
         self._ended = False
 
-    async def run(self, reader: AnswerReader, body: bytes) -> Fault | None:
+    async def run(self, reader: AnswerReader, body: bytes | Payload) -> Fault | None:
         """Post *body*, and let *reader* read the answer.
 
         None when the client has the whole answer; otherwise what went wrong.
@@ -101,7 +103,7 @@ class Attempt:
             self._delivery.emit(self._reader.end())
         return fault
 
-    async def _converse(self, body: bytes) -> None:
+    async def _converse(self, body: bytes | Payload) -> None:
         upstream = self._lease.upstream
         async with upstream.open_completion(body, authorization=self._call.authorization) as answer:
             if answer.streamed:

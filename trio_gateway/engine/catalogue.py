@@ -10,6 +10,7 @@ import trio
 
 from ..core.config.settings import resolve_model
 from ..core.families import family_of
+from ..core.learning import may_learn_start
 from .upstream import UpstreamFailure
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..core.learning import StartMemory
     from .backend import Backend
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalogue", "upstream_name"]
 
 log = structlog.get_logger("trio_gateway.upstream")
 
@@ -39,13 +40,13 @@ class Catalogue:
         self._config = config
         self._memory = memory
         self._models = config.models
-        self._backends = backends
+        self._backends = {backend.name: backend for backend in backends}
         self._created = int(time.time())
 
     async def run(self) -> None:
         """Keep the upstreams' lists fresh, until cancelled."""
         async with trio.open_nursery() as nursery:
-            for backend in self._backends:
+            for backend in self._backends.values():
                 nursery.start_soon(self._follow, backend)
 
     async def _follow(self, backend: Backend) -> None:
@@ -69,7 +70,7 @@ class Catalogue:
         for name, model in self._models.items():
             if not model.match:  # with a pattern, the entry's name is a label, not an id
                 entries[name] = self._entry(name, model.upstreams[0], model)
-        for backend in self._backends:
+        for backend in self._backends.values():
             for name in backend.traffic.models:
                 entries.setdefault(
                     name,
@@ -83,11 +84,11 @@ class Catalogue:
 
     def label(self, model_id: str) -> str:
         """*model_id* where it is known, else ``other``: clients must not invent labels of metrics."""
-        listed = any(model_id in backend.traffic.models for backend in self._backends)
+        listed = any(model_id in backend.traffic.models for backend in self._backends.values())
         return model_id if listed or model_id in self._models else "other"
 
     def _entry(self, model_id: str, owner: str, model: ModelConfig) -> dict[str, Any]:
-        learned = self._memory.starts(owner, model.upstream_model or model_id)
+        learned = self._learned_start(model_id, owner, model)
         return {
             "id": model_id,
             "object": "model",
@@ -102,3 +103,21 @@ class Catalogue:
                 "starts_in_reasoning": model.starts_in_reasoning if learned is None else learned,
             },
         }
+
+    def _learned_start(self, model_id: str, owner: str, model: ModelConfig) -> bool | None:
+        """Whether plain requests for the model are taken to start in reasoning; None: as declared."""
+        backend = self._backends[owner]
+        learned = self._memory.starts(
+            backend.config.url, upstream_name(model_id, model, backend.traffic.models)
+        )
+        return None if learned and not may_learn_start(model_id, model) else learned
+
+
+def upstream_name(asked: str, model: ModelConfig, listed: Sequence[str]) -> str:
+    """The name of *model*, asked for by the id *asked*, on an upstream that lists the models *listed*."""
+    if model.upstream_model:
+        return model.upstream_model
+    # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
+    if asked == "default" and len(listed) == 1:
+        return listed[0]
+    return asked

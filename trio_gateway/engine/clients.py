@@ -26,47 +26,32 @@ def _wrong_key() -> RequestError:
 
 
 class Client:
-    """Who calls: the holder of one key. ``revoked`` is set when the key is not to be served any more."""
+    """The holder of one key. ``revoked`` is set when the key is not to be served any more."""
 
     def __init__(self, key: ClientKey) -> None:
         self.key = key
         self.revoked = trio.Event()
-        self._allowance = Allowance(key, trio.current_time())
+        self.allowance = Allowance(key, trio.current_time())
 
     def change(self, key: ClientKey) -> None:
         """Go on under other limits."""
         self.key = key
-        self._allowance.change(key, trio.current_time())
+        self.allowance.change(key, trio.current_time())
 
     def check(self, model_id: str) -> None:
-        """Say whether a request for that model may begin now.
+        """Raise where the key does not open that model now.
 
         Raises:
-            RequestError: 401 (the key is not good any more), 404 (not this model) or 429 (not now).
+            RequestError: 401 (the key is not good any more) or 404 (not this model).
         """
         if self.revoked.is_set() or self.key.is_expired(_now()):
             raise _wrong_key()
         if not self.key.allows(model_id):
             raise no_such_model(model_id)
-        refusal = self._allowance.refusal(trio.current_time())
-        if refusal is not None:
-            raise RequestError(refusal)
-
-    def begin(self) -> None:
-        """A request begins; :meth:`end` must follow."""
-        self._allowance.begin(trio.current_time())
-
-    def end(self) -> None:
-        """A request is over."""
-        self._allowance.end()
-
-    def spend(self, tokens: int) -> None:
-        """An answer has cost so many tokens."""
-        self._allowance.spend(tokens, trio.current_time())
 
     def limits(self) -> dict[str, str]:
         """Headers that say what is left."""
-        return self._allowance.headers(trio.current_time())
+        return self.allowance.headers(trio.current_time())
 
 
 # Who calls where no keys are asked for; no key of a file has such an id.

@@ -75,7 +75,7 @@ class Delivery:
         for event in events:
             match event:
                 case OutputDelta(text=text):
-                    self._record.count_piece(len(text))
+                    self._record.count_piece(text)
                     output.append(event)
                 case ReasoningDelta() if self.begun or output:
                     # Its phase is over. A client that asked for the reasoning itself gets it all the same.
@@ -89,12 +89,12 @@ class Delivery:
                     self._record.count_piece()
                     output.append(event)
                 case Usage(usage):
-                    self._record.usage = usage
+                    self._record.count_usage(usage)
                 case _:
                     self._finished += isinstance(event, Finish)
                     output.append(event)
         if thoughts and self._shows_reasoning:
-            self.committed = not self._call.buffered
+            self._commit()
             self._outbox.put(Phase.REASONING_SUMMARY, thoughts)
         if output:
             self._begin_output()
@@ -107,6 +107,7 @@ class Delivery:
     def finish(self) -> None:
         """The answer is complete: token counts, if there are any, and the end."""
         self._record.succeed()
+        self._record.settle()  # before its last event: the client's next request may follow at once
         self._end([Usage(self._record.usage)] if self._record.usage else [])
 
     def fail(self, error: ApiError) -> None:
@@ -117,6 +118,7 @@ class Delivery:
             failure = Failure(error, self._record.phase)
             self.opening.fail(failure)
             self._record.fail(error.error_class)
+            self._record.settle()
             self._end([failure])
 
     def close(self) -> None:
@@ -127,6 +129,7 @@ class Delivery:
     def restart(self) -> None:
         """Another attempt begins; its reasoning starts anew."""
         self._summaries.restart()
+        self._record.restart()
         self._finished = 0
         self._summarised = None
         if self.begun:
@@ -136,7 +139,7 @@ class Delivery:
 
     def _summarise(self, thought: ReasoningDelta) -> None:
         self._record.reach(Phase.REASONING_SUMMARY)
-        self._record.characters += len(thought.text)
+        self._record.charge.add_output(thought.text)
         # Choices that think at the same time would be summarised as one text: only the first to think is.
         if self._summarised in {None, thought.index}:
             self._summarised = thought.index
@@ -145,8 +148,14 @@ class Delivery:
     def _begin_output(self) -> None:
         if not self.begun:
             self.begun = True
-            self.committed = not self._call.buffered
+            self._commit()
             self._summaries.end()
+
+    def _commit(self) -> None:
+        """No other attempt follows from now on, so the request's body is needed no longer."""
+        if not (self._call.buffered or self.committed):
+            self.committed = True
+            self._call.request.release()
 
     def _end(self, last: Batch) -> None:
         self._summaries.end()

@@ -10,17 +10,21 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import structlog
 import trio
 
 from ..core.answer import AnswerReader
-from ..core.chat import NO_THINKING, upstream_body
+from ..core.chat import NO_THINKING, upstream_fields
+from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.faults import Fault, Replay
+from ..core.learning import Start, StartQuery, may_learn_start
 from ..core.reasoning import starts_in_reasoning
+from ..core.runaway import ReasoningLimit
 from .attempt import Attempt
+from .catalogue import upstream_name
 from .hedge import Hedge
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ class Failover:
 
     def __init__(self, call: Call, delivery: Delivery) -> None:
         self._call = call
+        self._request = call.request
         self._record = call.record
         self._model = call.model
         self._delivery = delivery
@@ -130,32 +135,43 @@ class Failover:
             self._delivery.opening.begin()
             on_response()
 
-        on_runaway = _ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO
+        name = upstream_name(self._request.model, self._model, lease.listed)
+        query = self._start_query(lease, name)
+        start = self._memory.start(query)
+        # Text that is only presumed to be reasoning may be the answer, to which no limit applies.
+        limited = self._model if start is not Start.PRESUMED else ModelConfig()
         attempt = Attempt(
-            self._call, lease, self._delivery, on_runaway=on_runaway, on_first_event=on_first_event
+            self._call,
+            lease,
+            self._delivery,
+            limit=ReasoningLimit(limited),
+            on_runaway=_ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO,
+            on_first_event=on_first_event,
         )
         try:
-            name = self._upstream_model(lease)
-            reader = self._reader(lease, name)
-            fault = await attempt.run(reader, self._body(lease, name))
+            reader = self._reader(start)
+            fields = partial(self._fields, lease, name)
+            body = await self._call.services.bodies.encode(self._request, fields)
+            fault = await attempt.run(reader, body)
         finally:
             attempt.release()
         if fault is None:
-            self._learn(lease, name, reader.evidence)
+            self._learn(lease, query, reader.evidence)
         return fault
 
-    def _reader(self, lease: Lease, name: str) -> AnswerReader:
+    def _reader(self, start: Start) -> AnswerReader:
         return AnswerReader(
             self._model,
-            starts_in_reasoning=self._starts_in_reasoning(lease, name),
-            choices=self._call.request.n,
+            starts_in_reasoning=start is Start.REASONING,
+            presumed=start is Start.PRESUMED,
+            choices=self._request.n,
             whole=self._call.buffered,
             call_prefix=f"call_{self._record.request_id}_",
         )
 
-    def _body(self, lease: Lease, name: str) -> bytes:
-        return upstream_body(
-            self._call.request,
+    def _fields(self, lease: Lease, name: str) -> dict[str, Any]:
+        return upstream_fields(
+            self._request,
             model=name,
             ask_usage=lease.config.ask_usage,
             keep_reasoning=self._model.keep_reasoning,
@@ -164,27 +180,28 @@ class Failover:
             markers=self._model.markers,
         )
 
-    def _starts_in_reasoning(self, lease: Lease, name: str) -> bool:
-        thinking = self._call.request.thinking if self._thinks else False
-        if self._model.thinking_switch and self._call.request.body.get("reasoning_effort") in NO_THINKING:
+    def _start_query(self, lease: Lease, name: str) -> StartQuery:
+        thinking = self._request.thinking if self._thinks else False
+        if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
-        learned = self._memory.starts(lease.name, name)
-        if learned is None or thinking is False:
-            return starts_in_reasoning(self._model, thinking=thinking)
-        return learned
+        # A repeat without thinking is not the request that the client sent, plain as that may be.
+        plain = self._request.plain and self._thinks
+        return StartQuery(
+            upstream=lease.config.url,
+            model=name,
+            asked=self._request.model,
+            declared=starts_in_reasoning(self._model, thinking=thinking),
+            learnable=may_learn_start(self._request.model, self._model),
+            continued=self._request.continued,
+            digest=self._request.digest if plain else None,
+        )
 
-    def _learn(self, lease: Lease, name: str, evidence: Evidence) -> None:
+    def _learn(self, lease: Lease, query: StartQuery, evidence: Evidence) -> None:
+        where = {"upstream": lease.name, "model": query.model}
         if evidence.promoted:
             self._metrics.promotions.inc()
-        if self._memory.note(lease.name, name, evidence):
-            starts = self._memory.starts(lease.name, name)
-            log.info("start_learned", upstream=lease.name, model=name, starts_in_reasoning=starts)
-
-    def _upstream_model(self, lease: Lease) -> str:
-        asked = self._call.request.model
-        if self._model.upstream_model:
-            return self._model.upstream_model
-        # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
-        if asked == "default" and len(lease.listed) == 1:
-            return lease.listed[0]
-        return asked
+        if self._memory.note(query, evidence):
+            starts = self._memory.starts(query.upstream, query.model)
+            log.info("start_learned", **where, starts_in_reasoning=starts)
+        if (hint := self._memory.hint(query, evidence)) is not None:
+            log.warning("start_hint", **where, hint=hint)

@@ -15,6 +15,7 @@ from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_s
 from ..core.learning import StartMemory
 from ..version import __version__
 from .backend import Backend
+from .bodies import Bodies
 from .call import Call
 from .catalogue import Catalogue
 from .clients import Clients
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..core.chat import ChatRequest
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
-    from .clients import Client
+    from .charge import Charge
     from .request_record import RequestRecord
 
 __all__ = ["Gateway"]
@@ -50,7 +51,8 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.clients = Clients(settings.client_keys)
-        self.metrics = Metrics(self._snapshots)
+        self.bodies = Bodies(settings.config.server.max_bodies)
+        self.metrics = Metrics(self._snapshots, lambda: self.bodies.budget.taken)
         self.backends: dict[str, Backend] = {}
         self.active = 0
         self.draining = False
@@ -89,14 +91,18 @@ class Gateway:
     def _adopt(self, settings: Settings) -> None:
         """Make *settings* those that requests begin under."""
         self.config = settings.config
+        self.bodies.budget.limit = settings.config.server.max_bodies
         self.backends = {
             name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
             for name, config in settings.config.upstreams.items()
         }
+        if self._memory.enabled is not self.config.server.learn_start:
+            self._memory = StartMemory(enabled=self.config.server.learn_start)
         self._services = Services(
             server=self.config.server,
             summary=self.config.summary,
             metrics=self.metrics,
+            bodies=self.bodies,
             summary_model=self._summary_model(settings),
             memory=self._memory,
             running=self._running,
@@ -147,13 +153,14 @@ class Gateway:
             raise RequestError(SHUTTING_DOWN)
         if self.active >= self.config.server.max_streams:
             raise RequestError(error_for("overloaded", "The gateway is busy.", retry_after=1.0))
-        record.client.check(request.model)
+        charge = record.charge
+        charge.check(request.model)
         model = self._model(request.model)
         route = Route([self.backends[name] for name in model.upstreams])
         first = route.first()
         if isinstance(first, ApiError):
             raise RequestError(first)
-        self._enter(record.client)
+        self._enter(charge)
         return Call(
             request=request,
             record=record,
@@ -164,7 +171,7 @@ class Gateway:
             authorization=authorization,
             buffered=buffered,
             first_lease=first,
-            leave=partial(self._leave, record.client),
+            leave=partial(self._leave, charge),
         )
 
     @property
@@ -211,13 +218,13 @@ class Gateway:
         now = trio.current_time()
         return {name: backend.breaker.snapshot(now) for name, backend in self.backends.items()}
 
-    def _enter(self, client: Client) -> None:
-        client.begin()
+    def _enter(self, charge: Charge) -> None:
+        charge.begin()
         self.active += 1
         self.metrics.active_streams.set(self.active)
 
-    def _leave(self, client: Client) -> None:
-        client.end()
+    def _leave(self, charge: Charge) -> None:
+        charge.end()
         self.active -= 1
         self.metrics.active_streams.set(self.active)
 

@@ -42,9 +42,9 @@ Snapshots = Callable[[], Mapping[str, Snapshot]]
 
 
 class Metrics:
-    """The counters of one gateway. Breakers are read when scraped, from *snapshots*."""
+    """The counters of one gateway. Breakers are read when scraped, from *snapshots*, and bytes of bodies."""
 
-    def __init__(self, snapshots: Snapshots) -> None:
+    def __init__(self, snapshots: Snapshots, bodies_bytes: Callable[[], int] = int) -> None:
         self.registry = registry = CollectorRegistry()
         self.time_to_first_token = Histogram(
             "gen_ai_server_time_to_first_token_seconds",
@@ -62,6 +62,9 @@ class Metrics:
             registry, "gateway_requests", "Chat requests by outcome.", "model", "outcome"
         )
         self.tokens = _counter(registry, "gateway_tokens", "Tokens as upstreams count them.", "model", "type")
+        self.usage_ignored = _counter(
+            registry, "gateway_usage_ignored", "Answers whose usage held no numbers of tokens.", "upstream"
+        )
         self.phase_seconds = Histogram(
             "gateway_phase_seconds", "Time spent in a phase.", ["phase"], registry=registry, buckets=_PHASE
         )
@@ -91,6 +94,10 @@ class Metrics:
             registry, "gateway_invalid_utf8", "Ill-formed UTF-8 sequences replaced in streams.", "upstream"
         )
         self.active_streams = Gauge("gateway_active_streams", "Requests being answered.", registry=registry)
+        self.bodies_bytes = Gauge(
+            "gateway_bodies_bytes", "Request bodies in flight, as received.", registry=registry
+        )
+        self.bodies_bytes.set_function(bodies_bytes)
         registry.register(_BreakerCollector(snapshots))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import structlog
 import trio
 
-from ..core.messages import text_length
+from ..core.errors import CODES
 from ..core.phases import Phase
+from ..core.usage import TokenCounts, read_usage
+from .charge import Charge
 
 if TYPE_CHECKING:
     from ..core.chat import ChatRequest
@@ -19,8 +21,8 @@ __all__ = ["RequestOutcome", "RequestRecord"]
 
 RequestOutcome: TypeAlias = Literal["ok", "error", "cancelled", "refused"]
 
-# OpenAI's rule of thumb for English; other languages have fewer.
-_CHARACTERS_A_TOKEN = 4
+# Statuses of refusals that concern the moment, not the request: such a request does not count.
+_LATER: Final = frozenset({429, 503})
 
 log = structlog.get_logger("trio_gateway.request")
 
@@ -33,7 +35,7 @@ class RequestRecord:
     """
 
     def __init__(self, client: Client, *, request_id: str, accepted_at: float) -> None:
-        self.client = client
+        self.charge = Charge(client)
         self.request_id = request_id
         self.model = ""
         self.accepted_at = accepted_at
@@ -42,10 +44,11 @@ class RequestRecord:
         self.attempts = 0
         self.error_class: str | None = None
         self.usage: dict[str, Any] = {}
+        """As the upstream gave it, if it can be believed."""
+        self._counts = TokenCounts()
+        self._unbelievable: str | None = None
         self.pieces = 0
         """Pieces of final output that were given to the client."""
-        self.characters = 0
-        """Characters of the prompt, and of reasoning and output as far as they have come."""
         self._verdict: RequestOutcome | None = None
         self._reached = {Phase.PROMPT_SUMMARY: accepted_at}
 
@@ -62,7 +65,6 @@ class RequestRecord:
     def note_request(self, request: ChatRequest) -> None:
         """The body was a valid request."""
         self.model = request.model
-        self.characters = text_length(request.messages)
 
     def note_attempt(self, upstream: str) -> None:
         """An attempt at *upstream* begins."""
@@ -74,9 +76,22 @@ class RequestRecord:
         if phase not in self._reached:
             self._reached[phase] = trio.current_time()
 
-    def count_piece(self, characters: int = 0) -> None:
+    def count_usage(self, usage: dict[str, Any]) -> None:
+        """The upstream has counted tokens. Numbers that cannot be such are ignored, which is counted."""
+        counts = read_usage(usage)
+        if counts is None:
+            self._unbelievable = self.upstream or ""
+        else:
+            self.usage, self._counts = usage, counts
+
+    def restart(self) -> None:
+        """Another attempt begins: the client does not pay for the one before it."""
+        self.usage, self._counts = {}, TokenCounts()
+        self.charge.restart()
+
+    def count_piece(self, text: str = "") -> None:
         """Count one more piece of final output."""
-        self.characters += characters
+        self.charge.add_output(text)
         if not self.pieces:
             self.reach(Phase.FINAL_OUTPUT)
         self.pieces += 1
@@ -96,11 +111,17 @@ class RequestRecord:
     def refuse(self, error_class: str | None) -> None:
         """The request was refused before any upstream was asked."""
         self._conclude("refused", error_class)
+        status, _ = CODES.get(error_class, (None, ""))
+        if status in _LATER:
+            self.charge.withdraw()
+
+    def settle(self) -> None:
+        """The answer is over: its client's limits get what it has cost. Later calls change nothing."""
+        self.charge.settle(self._counts)
 
     def close(self, metrics: Metrics, *, model_label: str) -> None:
         """Write the log line and count, for the client's limits too."""
-        if self.outcome != "refused":
-            self.client.spend(self._cost())
+        self.settle()
         ended_at = trio.current_time()
         metrics.requests.labels(model_label, self.outcome).inc()
         if self.outcome == "cancelled":
@@ -122,7 +143,7 @@ class RequestRecord:
             attempts=self.attempts,
             outcome=self.outcome,
             error_class=self.error_class,
-            key_id=self.client.key.id or None,
+            key_id=self.charge.client.key.id or None,
             duration_s=round(ended_at - self.accepted_at, 4),
             **{f"{phase}_s": round(seconds, 4) for phase, seconds in spans.items()},
         )
@@ -136,18 +157,14 @@ class RequestRecord:
         bounds = [*self._reached.values(), ended_at]
         return {phase: bounds[i + 1] - bounds[i] for i, phase in enumerate(self._reached)}
 
-    def _cost(self) -> int:
-        """Tokens as the upstream counted them; without a count, or if the client left before, an estimate."""
-        total = self.usage.get("total_tokens")
-        return total if isinstance(total, int) and total >= 0 else self.characters // _CHARACTERS_A_TOKEN
-
     def _count_tokens(self, metrics: Metrics, model_label: str) -> None:
-        details = self.usage.get("completion_tokens_details")
-        counts = {
-            "input": self.usage.get("prompt_tokens"),
-            "output": self.usage.get("completion_tokens"),
-            "reasoning": details.get("reasoning_tokens") if isinstance(details, dict) else None,
-        }
-        for kind, count in counts.items():
-            if isinstance(count, int) and count > 0:
+        if self._unbelievable is not None:
+            metrics.usage_ignored.labels(self._unbelievable).inc()
+        counts = self._counts
+        for kind, count in (
+            ("input", counts.input),
+            ("output", counts.output),
+            ("reasoning", counts.reasoning),
+        ):
+            if count:
                 metrics.tokens.labels(model_label, kind).inc(count)

@@ -9,6 +9,7 @@ from ..core.learning import StartMemory
 
 if TYPE_CHECKING:
     from ..core.config import ServerConfig, SummaryConfig
+    from .bodies import Bodies
     from .metrics import Metrics
     from .summaries.summary_model import SummaryModel
 
@@ -29,6 +30,8 @@ class Services:
     server: ServerConfig
     summary: SummaryConfig
     metrics: Metrics
+    bodies: Bodies
+    """Reads and encodes the bodies of requests."""
     summary_model: SummaryModel | None = None
     """Writes summaries where the configuration asks for ``"model"``."""
     memory: StartMemory = field(default_factory=StartMemory)

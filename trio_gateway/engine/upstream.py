@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx
 import trio
 
+from ..core.access import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
 from ..core.chunks import InbandError, describe_http_error
 from ..core.faults import Fault, fault_of_error, fault_of_transport
 from ..core.model_list import parse_model_ids
 from ..version import __version__
+from .bodies import Payload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
     import httpcore
 
@@ -58,6 +60,10 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
     def of(cls, code: str, message: str) -> UpstreamFailure:
         """A fault of the connection or of the stream's form."""
         return cls(fault_of_transport(code, message))
+
+    def redacted(self, secrets: Sequence[str]) -> UpstreamFailure:
+        """The same failure, its error without *secrets*."""
+        return UpstreamFailure(self.fault.redacted(secrets))
 
 
 class UpstreamAnswer:
@@ -142,9 +148,9 @@ class Upstream:
 
     @asynccontextmanager
     async def open_completion(
-        self, body: bytes, *, authorization: str | None
+        self, body: bytes | Payload, *, authorization: str | None
     ) -> AsyncIterator[UpstreamAnswer]:
-        """Post *body* and hand over the answer once its headers are accepted.
+        """Post *body* and hand over the answer once its headers are accepted; a payload is dropped then.
 
         *authorization* is the client's own header value; it is sent only where the configuration says
         ``pass_through_key``.
@@ -153,11 +159,15 @@ class Upstream:
             UpstreamFailure: no connection, an error status, or a body of a kind we cannot read.
         """
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if authorization is not None and not self._own_key:
+        if self._own_key:
+            authorization = None
+        if authorization is not None:
             headers["Authorization"] = authorization
         async with self._in_use():
             response = await self._send("POST", "/chat/completions", headers=headers, content=body)
             try:
+                if isinstance(body, Payload):
+                    body.drop()
                 _check_head(response)
                 if not response.is_success:
                     raise UpstreamFailure(await self._refusal(response))
@@ -166,6 +176,8 @@ class Upstream:
                     yield UpstreamAnswer(response, chunks)
                 finally:
                     await chunks.aclose()
+            except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
+                raise failure.redacted(secrets_of(authorization)) from failure
             finally:
                 await response.aclose()
 
@@ -189,12 +201,16 @@ class Upstream:
                 await response.aclose()
 
     async def _send(
-        self, method: str, path: str, *, headers: dict[str, str], content: bytes | None = None
+        self, method: str, path: str, *, headers: dict[str, str], content: bytes | Payload | None = None
     ) -> httpx.Response:
+        every = {**self._headers, **headers}
+        if isinstance(content, Payload):
+            every["Content-Length"] = str(content.size)
+
         def request(extensions: dict[str, Any]) -> httpx.Request:
-            every = {**self._headers, **headers}
+            body = _Pieces(content) if isinstance(content, Payload) else content
             return self._client.build_request(
-                method, self._config.url + path, headers=every, content=content, extensions=extensions
+                method, self._config.url + path, headers=every, content=body, extensions=extensions
             )
 
         connects = _Connects()
@@ -218,6 +234,22 @@ class Upstream:
 
 def _made_of(config: UpstreamConfig, key: str | None) -> tuple[object, ...]:
     return config.url, key, config.pass_through_key, config.connect_timeout
+
+
+class _Pieces:
+    """Gives httpx a payload piece by piece: as one piece it would be copied and encrypted in one step."""
+
+    def __init__(self, payload: Payload) -> None:
+        self._pieces = iter(payload.pieces)
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            raise StopAsyncIteration from None
 
 
 class _Connects:

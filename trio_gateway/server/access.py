@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from quart import Response
 
 from ..core.access import is_loopback, shown_key
-from ..core.errors import RequestError, error_for
+from ..core.errors import RequestError, clean_text, error_for
+from ..core.strict_json import dumps
 from .origins import is_listed, is_own_name
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _EXPOSED: Final = "Retry-After, X-Gateway-Attempts, X-Request-Id, X-Stream-Forma
 )
 # Seconds a browser remembers that it may ask.
 _PREFLIGHT_AGE: Final = "600"
+# Characters of a refused Host that its error shows.
+_SHOWN_HOST: Final = 100
 
 
 def admit_client(gateway: Gateway, request: Request | Websocket) -> Client | None:
@@ -64,10 +67,17 @@ def _check_name(server: ServerConfig, request: Request | Websocket) -> None:
     local = (request.scope.get("server") or ("",))[0]
     if host is None or not (is_loopback(server.host) and is_loopback(local)):
         return
-    if not is_own_name(host, own=server.host, allowed=server.cors_origins):
-        what = "set server.host to another address, or name its origin in server.cors_origins"
-        message = f"This gateway listens on loopback, and is not reached by this name: {what}."
-        raise RequestError(error_for("forbidden", message))
+    if not is_own_name(host, own=server.host, hosts=server.allowed_hosts, origins=server.cors_origins):
+        raise RequestError(error_for("forbidden", _unknown_name(host)))
+
+
+def _unknown_name(host: str) -> str:
+    shown = dumps(clean_text(host, _SHOWN_HOST))
+    return (
+        f"The gateway listens on loopback and does not serve the Host name {shown}: if the name"
+        " is yours, add it to allowed_hosts in [server] of the configuration file,"
+        " or to the environment variable ALLOWED_HOSTS."
+    )
 
 
 def answer_preflight(server: ServerConfig, request: Request) -> Response | None:

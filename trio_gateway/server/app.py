@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ..core.errors import RequestError, no_such_model
 from ..core.strict_json import dumps
 from ..engine.gateway import Gateway
 from .access import METRICS, admit_client, answer_preflight, share
+from .allocator import return_large_blocks
 from .asgi import HTTPConnection, Lifespan
 from .chat import answer_chat
 from .errors import http_error, internal_error, request_error
@@ -43,8 +45,9 @@ log = structlog.get_logger("trio_gateway.server")
 
 # A client may name its request; what could break a log line or a header is not taken.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-# Seconds a request body may take to arrive.
-_BODY_TIMEOUT = 10
+# Seconds for which a thread that computes keeps the interpreter's lock from the event loop, where it makes no
+# pause of its own. The loop gives the lock away at each of its steps, so Python's 5 ms would make it crawl.
+_SWITCH_INTERVAL = 0.001
 # Characters of a path that the log shows: more than any of ours has.
 _SHOWN_PATH = 100
 
@@ -62,7 +65,7 @@ class GatewayApp(QuartTrio):
         self.settings = settings
         self._hardening = Hardening(_limits(settings.config.server))
         self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
-        self.config["BODY_TIMEOUT"] = _BODY_TIMEOUT
+        self.config["BODY_TIMEOUT"] = None  # slow bodies are cut off by their pace
         self.before_serving(self._start)
         self.after_serving(self._stop)
         self.before_request(self._let_in)
@@ -106,6 +109,8 @@ class GatewayApp(QuartTrio):
     async def _start(self) -> None:
         self._warn()
         self.gateway = Gateway(self.settings)
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        return_large_blocks()
         self._hardening.install()
         self.nursery.start_soon(self._drain)
         self.nursery.start_soon(self.gateway.run)

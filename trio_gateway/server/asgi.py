@@ -4,9 +4,9 @@
   client's leaving and cancels that ``send``, and with it hypercorn's own tidying up: an idle
   keep-alive connection then never closes, and SIGTERM waits for it. Here that report is held back
   once the last part of the answer has been handed over.
-* Newer Quart keeps a body of any size in memory until it has arrived, and looks at its size only
-  then. Here nothing is passed on beyond ``MAX_CONTENT_LENGTH``, and a connection closes after the 413
-  that Quart makes of it.
+* Quart keeps a body in memory whether a view wants it or not, newer versions one of any size. Here
+  ``request.body`` is an :class:`~trio_gateway.server.incoming.IncomingBody`, and Quart gets nothing of it. A
+  connection closes after an answer that has not waited for the whole of it.
 * A client that waits for ``100 Continue`` gets it when the view asks for the body, unless the length it has
   announced is refused anyway.
 """
@@ -21,20 +21,19 @@ from hypercorn.typing import LifespanStartupFailedEvent
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGILifespan
 
 from .http1 import BODY_WRITER, INVITE
+from .incoming import IncomingBody
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Callable
 
     from hypercorn.typing import (
         ASGIReceiveCallable,
         ASGIReceiveEvent,
         ASGISendCallable,
         ASGISendEvent,
-        HTTPRequestEvent,
     )
     from quart.typing import ResponseTypes
     from quart.wrappers import Request
-    from quart.wrappers.request import Body
 
 __all__ = ["BODY", "CLEANUP", "HTTPConnection", "Lifespan", "ResponseWriter"]
 
@@ -68,7 +67,14 @@ class HTTPConnection(TrioASGIHTTPConnection):
     """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        exchange = _Exchange(receive, send, self.app.config["MAX_CONTENT_LENGTH"])
+        headers = dict(self.scope["headers"])
+        length = headers.get(b"content-length", b"")
+        self._body = IncomingBody(
+            announced=int(length) if length.isdigit() else None,
+            limit=self.app.config["MAX_CONTENT_LENGTH"],
+            invite=self.scope.get("state", {}).get(INVITE) if b"expect" in headers else None,
+        )
+        exchange = _Exchange(receive, send, self._body)
         writer = self.scope.get("state", {}).get(BODY_WRITER)
         chunked = writer is not None and self.scope["http_version"] == "1.1"
         self.scope[BODY] = writer if chunked else exchange  # type: ignore[typeddict-unknown-key]
@@ -81,9 +87,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
         request = super()._create_request_from_scope(send)
-        invite = self.scope.get("state", {}).get(INVITE)
-        if invite is not None and "Expect" in request.headers:
-            request.body = _InvitedBody(request.body, invite)  # type: ignore[assignment]
+        request.body = self._body  # type: ignore[assignment]  # it does what Quart asks of a body
         return request
 
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
@@ -92,51 +96,24 @@ class HTTPConnection(TrioASGIHTTPConnection):
             await super()._send_response(send, response)
 
 
-class _InvitedBody:
-    """A request's body whose client sends it when it is asked to, which is when the view awaits it."""
-
-    def __init__(self, body: Body, invite: Callable[[], Awaitable[None]]) -> None:
-        self._body = body
-        self._invite = invite
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._body, name)
-
-    def __await__(self) -> Generator[object, object, bytes]:
-        if self._body._must_raise is None:  # else it is too large by its announced length
-            yield from self._invite().__await__()
-        data: bytes = yield from self._body.__await__()
-        return data
-
-
 class _Exchange:
     """The two callables of one request, between hypercorn and Quart."""
 
-    def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable, max_body: int | None) -> None:
+    def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable, body: IncomingBody) -> None:
         self._receive = receive
         self._send = send
-        self._room = max_body
-        self._too_large = False
+        self._body = body
         self._answered = False
 
     async def receive(self) -> ASGIReceiveEvent:
         while True:
             message = await self._receive()
             if message["type"] == "http.request":
-                if not self._too_large:
-                    return self._measured(message)
+                await self._body.feed(message)
             elif self._answered:
                 await trio.sleep_forever()  # until the handler has returned from its last send
             else:
                 return message
-
-    def _measured(self, message: HTTPRequestEvent) -> HTTPRequestEvent:
-        if self._room is not None:
-            self._room -= len(message["body"])
-            self._too_large = self._room < 0
-        if self._too_large:
-            message["more_body"] = False
-        return message
 
     @staticmethod
     def framed(data: bytes) -> bytes:
@@ -152,8 +129,10 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == "http.response.start" and message["status"] == 413:
-            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        if message["type"] == "http.response.start":
+            self._body.close()  # what is left of it must not stand before the news that the client is gone
+            if message["status"] == 413:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
         elif message["type"] == "http.response.body":
             self._answered = not message.get("more_body", False)
         await self._send(message)

@@ -1,8 +1,8 @@
 """Chat completions: a request is read and admitted; then its answer is streamed or gathered.
 
-A stream of the format ``phases`` has its status line at once: the first thing it says is the gateway's
-own. In the format ``openai`` the line waits for the upstream's first event, so that a request that fails
-before it gets the status of its failure, and what its client does about that status works.
+A stream of the format ``phases`` has its status line at once: the first thing it says is the gateway's own.
+In the format ``openai`` the line waits for the upstream's first event, so that a request that fails before it
+gets the status of its failure, and what its client does about that status works.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
+from msgspec.structs import replace
 from quart import Request, Response, g, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
-from ..core.chat import ChatRequest, parse_chat_request
+from ..core.access import body_owner
+from ..core.chat import ChatRequest
 from ..core.completion import CompletionBuilder
 from ..core.encoder import ENCODERS, ChunkHead, Encoder, Format
 from ..core.errors import RequestError, refusal
@@ -28,6 +30,7 @@ from .errors import error_response
 from .sse_body import SSEBody, SSESink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from typing import TypeAlias
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from ..engine.call import Call
     from ..engine.gateway import Gateway
     from ..engine.stream import EventStream
+    from .incoming import IncomingBody
 
     Stream: TypeAlias = AbstractAsyncContextManager[EventStream]
 
@@ -51,8 +55,8 @@ _STREAM_HEADERS = {
 async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format | None = None) -> Response:
     """Answer one chat request; whatever way it ends, it is counted and logged once.
 
-    *path_format*: the format that the request's path stands for, if it does for one. The format it comes
-    to is left in ``g.stream_format``, for the header that every answer bears.
+    *path_format*: the format that the request's path stands for, if it does for one. The format it comes to
+    is left in ``g.stream_format``, for the header that every answer bears.
 
     Raises:
         RequestError, HTTPException: the request is refused.
@@ -63,8 +67,10 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
     cleanup.append(lambda: record.close(gateway.metrics, model_label=gateway.catalogue.label(record.model)))
     g.stream_format = path_format or gateway.config.server.stream_format
     try:
-        chat = await _read(request, path_format)
+        record.charge.arrive()
+        chat = await _read(gateway, request, path_format)
         record.note_request(chat)
+        await record.charge.weigh(chat)
         streamed = _wants_stream(chat, request)
         authorization = request.headers.get("Authorization")
         call = gateway.admit(chat, record, authorization=authorization, buffered=not streamed)
@@ -76,7 +82,7 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
         raise
     cleanup.append(call.close)
     if streamed and g.stream_format == "phases":
-        response = _stream_response(open_stream(call), chat)
+        response = _stream_response(open_stream(call), call)
     else:
         response = await (_begun(call) if streamed else _buffered(call))
         response.headers["X-Gateway-Attempts"] = str(record.attempts)
@@ -86,15 +92,15 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
 
 async def _begun(call: Call) -> Response:
     """A stream once its upstream has begun to answer, or the error it failed with before."""
-    # The view has to return before the body is sent, and a nursery cannot stay open over that: so the
-    # stream lives in a task beside the view's. Both are children of the request's own nursery, which is
-    # cancelled when the client leaves and when the answer is over.
+    # The view has to return before the body is sent, and a nursery cannot stay open over that: so the stream
+    # lives in a task beside the view's. Both are children of the request's own nursery, which is cancelled
+    # when the client leaves and when the answer is over.
     nursery = cast("trio.Nursery", trio.lowlevel.current_task().parent_nursery)
     stream: EventStream = await nursery.start(_hold_open, call)
     failure = await stream.opened()
     if failure is not None:
         return error_response(failure.error)
-    return _stream_response(nullcontext(stream), call.request, ping_first=True)
+    return _stream_response(nullcontext(stream), call, ping_first=True)
 
 
 async def _hold_open(call: Call, *, task_status: trio.TaskStatus[EventStream]) -> None:
@@ -106,25 +112,26 @@ async def _hold_open(call: Call, *, task_status: trio.TaskStatus[EventStream]) -
 async def _buffered(call: Call) -> Response:
     builder = CompletionBuilder(_head(call.request), show_reasoning=call.request.options.shows_reasoning)
     async with open_stream(call) as stream:
-        await stream.deliver(_Buffer(builder))
+        await stream.deliver(_BufferSink(builder))
     if builder.failure is not None:
         return error_response(builder.failure.error)
     return Response(dumps(builder.completion()), content_type="application/json")
 
 
-class _Buffer:
-    """A sink that gathers the whole answer."""
+class _BufferSink:
+    """Sink that gathers the whole answer."""
 
     def __init__(self, builder: CompletionBuilder) -> None:
         self.write = builder.add
 
     async def flush(self) -> None:
-        """Nothing waits."""
+        """Nothing is sent yet."""
 
 
-def _stream_response(stream: Stream, chat: ChatRequest, *, ping_first: bool = False) -> Response:
-    encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
-    sink = SSESink(encoder, cast("dict[str, Any]", request.scope)[BODY])
+def _stream_response(stream: Stream, call: Call, *, ping_first: bool = False) -> Response:
+    encoder = make_encoder(g.stream_format, call.request, request_id=g.request_id)
+    writer = cast("dict[str, Any]", request.scope)[BODY]
+    sink = SSESink(encoder, writer, call.services.bodies.threads)
     return Response(SSEBody(stream, sink, ping_first=ping_first), headers=_STREAM_HEADERS)
 
 
@@ -143,7 +150,7 @@ def _head(chat: ChatRequest) -> ChunkHead:
     return ChunkHead(id=f"chatcmpl-{secrets.token_hex(12)}", created=int(time.time()), model=chat.model)
 
 
-async def _read(request: Request, path_format: Format | None) -> ChatRequest:
+async def _read(gateway: Gateway, request: Request, path_format: Format | None) -> ChatRequest:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity" or not _is_json(
         request.mimetype
     ):
@@ -153,10 +160,23 @@ async def _read(request: Request, path_format: Format | None) -> ChatRequest:
     chosen = path_format or asked
     if chosen is not None:
         g.stream_format = chosen
-    chat = parse_chat_request(await request.get_data(as_text=False))
+    chat = await _read_body(gateway, request)
     if chosen is None and chat.options.format is not None:
         g.stream_format = chat.options.format
     return chat
+
+
+async def _read_body(gateway: Gateway, request: Request) -> ChatRequest:
+    body = cast("IncomingBody", request.body)
+    hold = gateway.bodies.budget.hold(_owner(request), body.announced)
+    cast("dict[str, list[Callable[[], object]]]", request.scope)[CLEANUP].append(hold.release)
+    chat = await gateway.bodies.read(await body.read(hold))
+    return replace(chat, hold=hold)
+
+
+def _owner(request: Request) -> str | None:
+    peer = request.scope["client"]
+    return body_owner(g.client.key.id, None if peer is None else peer[0])
 
 
 def header_format(headers: Headers) -> Format | None:

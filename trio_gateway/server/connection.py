@@ -8,7 +8,10 @@ What :class:`Connection` does otherwise than its base:
   when its handler is cancelled) for as long as it takes: a client that stops reading holds its handler, and
   the end of the process, for ever. Here it is cut off by force, and the handler is told as if it had left.
 * The socket is read on while the protocol is busy or paused (by a second request behind the first, by a body
-  that nobody reads), so that a client's leaving is seen at once.
+  that nobody reads), so that a client's leaving is seen at once. What is read so far is bounded by 64 KiB.
+* A WebSocket's bytes are not taken while a write to it waits: a client that sends and does not read would
+  have its messages answered into memory.
+* The end waits for a write that is under way, and no write begins behind it: trio allows one at a time.
 * A handler that does not hear that its client is gone is cancelled.
 * A connection ends with a FIN and then a second in which whatever still comes is thrown away. To close with
   bytes unread would be a reset, and the client might lose the answer that explains the end.
@@ -33,6 +36,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from .http1 import StrictHTTP1
+from .rfc6455 import StrictWebSocket
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -143,7 +147,8 @@ class Connection(TCPServer):
             with trio.fail_after(self.config.ssl_handshake_timeout):
                 await self.stream.do_handshake()
         sock = self.stream.transport_stream.socket if tls else self.stream.socket
-        self._plain = sock.fileno() if isinstance(self.stream, trio.SocketStream) else None
+        transport: object = self.stream
+        self._plain = sock.fileno() if isinstance(transport, trio.SocketStream) else None
         client = parse_socket_addr(sock.family, sock.getpeername())
         if client is not None:
             _tune(sock, self._write_timeout)
@@ -170,21 +175,24 @@ class Connection(TCPServer):
         """Give *data* to the protocol, and keep an eye on the socket until it is done with it."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._look_ahead)
+            if isinstance(self.protocol.stream, StrictWebSocket):
+                async with self.send_lock:
+                    pass  # nothing is being written now
             await self.protocol.handle(RawData(data))
             nursery.cancel_scope.cancel()
 
     async def _look_ahead(self) -> None:
-        while len(self._ahead) < _LOOK_AHEAD:
-            data = await self._read()
+        while (room := _LOOK_AHEAD - len(self._ahead)) > 0:
+            data = await self._read(room)
             if not data:
                 self._reading.cancel()
                 return
             self._ahead += data
 
-    async def _read(self) -> bytes:
+    async def _read(self, size: int = MAX_RECV) -> bytes:
         try:
             with trio.fail_after(self.config.read_timeout or inf):
-                return bytes(await self.stream.receive_some(MAX_RECV))
+                return bytes(await self.stream.receive_some(size))
         except (*_GONE, trio.TooSlowError):  # reset by the client, closed by us, or silent
             return b""
 
@@ -226,6 +234,8 @@ class Connection(TCPServer):
         with trio.CancelScope(shield=True) as scope:
             try:
                 async with self.send_lock:
+                    if self._closing:
+                        return  # while this waited for its turn
                     self._writing = scope
                     for start in range(0, len(data), _PIECE):
                         # Beyond the grace that a signal leaves, nobody is waited for.
@@ -251,10 +261,11 @@ class Connection(TCPServer):
         if self._closing:
             return
         self._closing = True
-        self._reading.deadline = trio.current_time() + _LINGER
         try:
-            await self.stream.send_eof()
-        except (AttributeError, trio.BusyResourceError, *_GONE):  # TLS, a write under way, or gone already
+            async with self.send_lock:  # which a write has, at most until its deadline
+                self._reading.deadline = trio.current_time() + _LINGER
+                await self.stream.send_eof()
+        except (AttributeError, *_GONE):  # TLS, or gone already
             self._reading.cancel()
 
 

@@ -1,37 +1,40 @@
 """The conversation on one WebSocket: one request after the other, and the stream that answers each.
 
-One task receives for as long as the socket lives: what is not received stands in hypercorn's queue of ten,
-and behind it the news that the client has left. Another waits for the gateway to stop, and each answer has
+One task takes the messages for as long as the socket lives: what is not taken stands in the mailbox, and when
+that is full the socket is not read any more. Another waits for the gateway to stop, and each answer has
 a task of its own. What to do with a message is decided in :mod:`trio_gateway.server.dialogue`.
 """
 
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import trio
+from msgspec.structs import replace
 
-from ..core.chat import parse_chat_request
 from ..core.encoder import error_object
-from ..core.errors import ApiError, RequestError, error_for
+from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ..core.events import Done, Failure
 from ..core.strict_json import dumps
 from ..engine.request_record import RequestRecord
 from ..engine.stream import open_stream
+from .batch_sink import BatchSink
 from .chat import make_encoder
-from .dialogue import FAULT, RESTART, REVOKED, Act, Close, Dialogue
+from .dialogue import FAULT, IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from ..core.chat import ChatRequest
     from ..core.encoder import Encoder, Format
-    from ..core.events import Batch
+    from ..core.events import Batch, Event
     from ..engine.call import Call
     from ..engine.clients import Client
     from ..engine.gateway import Gateway
+    from .mailbox import Mailbox, Message
 
 __all__ = ["Conversation", "Wire"]
 
@@ -41,8 +44,9 @@ log = structlog.get_logger("trio_gateway.server")
 class Wire(Protocol):
     """The messages of a socket."""
 
-    async def receive(self) -> str | bytes | None:
-        """The next message; None when the client is gone."""
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where the client's messages come from."""
 
     async def send(self, texts: Iterable[str]) -> None:
         """Send messages, all of them or none."""
@@ -51,9 +55,9 @@ class Wire(Protocol):
 class Conversation:
     """All requests of one socket, and their answers.
 
-    *client*: who opened it. *socket_id*: requests are named after it, with a number. *fixed_format*: the
-    format of every answer; None: each request may choose. *authorization*: what an ``Authorization``
-    header of the client's would say.
+    *client*: who opened it. *owner*: whose its messages are in the ledger of bodies. *socket_id*: requests
+    are named after it, with a number. *fixed_format*: the format of every answer; None: each request may
+    choose. *authorization*: what an ``Authorization`` header of the client's would say.
     """
 
     def __init__(
@@ -62,12 +66,15 @@ class Conversation:
         wire: Wire,
         client: Client,
         *,
+        owner: str | None,
         socket_id: str,
         fixed_format: Format | None,
         authorization: str | None,
     ) -> None:
         self._gateway = gateway
         self._wire = wire
+        self._mailbox = wire.mailbox
+        self._mailbox.open_hold = partial(gateway.bodies.budget.hold, owner)
         self._client = client
         self._socket_id = socket_id
         self._fixed_format = fixed_format
@@ -92,24 +99,32 @@ class Conversation:
             # A bug of ours, wherever it is: the log gets the traceback, the client a close frame.
             log.exception("socket_failed", request_id=self._socket_id)
             self._end = FAULT
+        finally:
+            self._mailbox.close()
         return self._end
 
     async def _listen(self, nursery: trio.Nursery) -> None:
         """Take the client's messages until it leaves."""
         scope = trio.CancelScope()
-        while (message := await self._wire.receive()) is not None:
-            match self._dialogue.receive(message, trio.current_time()):
+        while (message := await self._mailbox.get()) is not None:
+            step = self._dialogue.receive(message, trio.current_time())
+            self._mailbox.is_busy = self._dialogue.is_busy
+            match step:
                 case Act.ANSWER:
                     scope = trio.CancelScope()
                     nursery.start_soon(self._answer, message, scope)
+                    continue  # it keeps its place in the ledger
                 case Act.CANCEL:
                     scope.cancel()
                 case Act.REFUSE:
                     await self._refuse()
+                case Act.FAIL:
+                    await self._fail_unread(message)
                 case Act.IGNORE:
                     pass
                 case Close() as end:
                     self._finish(end)
+            message.release()
 
     async def _stop_after(self, happened: Callable[[], Awaitable[None]], end: Close) -> None:
         await happened()
@@ -136,52 +151,67 @@ class Conversation:
     async def _refuse(self) -> None:
         """Turn a request away while another one's answer is running, which goes on."""
         with self._reported() as record:
-            error = error_for("request_in_progress", "The answer to the request before this one is running.")
-            record.refuse(error.code)
-            told = error_object(Failure(error, record.phase), record.request_id)
-            await self._wire.send([_text("error", dumps({"error": told}))])
+            record.refuse(IN_PROGRESS.code)
+            error = error_object(Failure(IN_PROGRESS, record.phase), record.request_id)
+            await self._wire.send([_text("error", dumps({"error": error}))])
 
-    async def _answer(self, body: str | bytes, scope: trio.CancelScope) -> None:
+    async def _fail_unread(self, message: Message) -> None:
+        """Answer a request that has not been kept with the error that says why."""
+        with self._reported() as record:
+            async with self._floor:
+                error = _counted(record, message.error or INTERNAL_ERROR)
+                record.refuse(error.code)
+                await self._fail(None, error, record)
+
+    async def _answer(self, message: Message, scope: trio.CancelScope) -> None:
         """Answer one request. *scope*: cancelled when the client does not want the answer any more."""
         chat = None
         # After its last frame an answer may take a moment to be cleared away: only then is its place free.
-        with self._reported() as record:
+        with self._reported() as record, released(message):
             async with self._floor:
                 try:
-                    chat = parse_chat_request(body)
+                    record.charge.arrive()
+                    chat = await self._read(message)
                     record.note_request(chat)
+                    await record.charge.weigh(chat)
                     call = self._gateway.admit(chat, record, authorization=self._authorization)
                 except RequestError as refused:
                     record.refuse(refused.error.code)
-                    await self._fail(self._encoder(chat, record), refused.error, record)
+                    await self._fail(chat, refused.error, record)
                 else:
                     with closing(call):
                         await self._stream(call, scope)
 
+    async def _read(self, message: Message) -> ChatRequest:
+        return replace(await self._gateway.bodies.read(message.take()), hold=message.hold)
+
     async def _stream(self, call: Call, scope: trio.CancelScope) -> None:
-        sink = _Sink(self, self._encoder(call.request, call.record))
+        sink = self._sink(call.request, call.record)
         with scope:
             async with open_stream(call) as stream:
                 await stream.deliver(sink)
         if not sink.is_over:
             call.record.cancel()
+            sink.discard()
             error = error_for("cancelled", "The client took its request back.")
             sink.write([Failure(error, call.record.phase), Done()])
         await sink.flush()
 
-    def _encoder(self, chat: ChatRequest | None, record: RequestRecord) -> Encoder:
+    def _sink(self, chat: ChatRequest | None, record: RequestRecord) -> _FrameSink:
         asked = chat.options.format if chat is not None else None
         chosen = self._fixed_format or asked or self._gateway.config.server.stream_format
-        return make_encoder(chosen, chat, request_id=record.request_id)
+        encoder = make_encoder(chosen, chat, request_id=record.request_id)
+        return _FrameSink(self, encoder, self._gateway.bodies.threads)
 
-    async def _fail(self, encoder: Encoder, error: ApiError, record: RequestRecord) -> None:
-        sink = _Sink(self, encoder)
+    async def _fail(self, chat: ChatRequest | None, error: ApiError, record: RequestRecord) -> None:
+        sink = self._sink(chat, record)
         sink.write([Failure(error, record.phase), Done()])
         await sink.flush()
 
     def finish_answer(self, *error_codes: str | None) -> None:
         """The end of an answer is about to be sent, after which the client may ask again."""
         self._after_answer = self._dialogue.finish(*error_codes)
+        self._mailbox.is_busy = False
 
     async def send(self, texts: list[str]) -> None:
         """Send frames, and end the socket where the answer that they end asks for it."""
@@ -190,29 +220,50 @@ class Conversation:
         self._finish(end)
 
 
-class _Sink:
+class _FrameSink(BatchSink[list[str]]):
     """Sink that writes the events of one answer as text frames of *conversation*'s socket."""
 
-    def __init__(self, conversation: Conversation, encoder: Encoder) -> None:
+    def __init__(self, conversation: Conversation, encoder: Encoder, threads: trio.CapacityLimiter) -> None:
+        super().__init__(threads)
         self._conversation = conversation
         self._encoder = encoder
-        self._pending: list[str] = []
-        self._turn = trio.Lock()
         self.is_over = False
         """The last event was written."""
 
     def write(self, batch: Batch) -> None:
-        if isinstance(batch[-1], Done):
-            self.is_over = True
-            self._conversation.finish_answer(*(e.error.code for e in batch if isinstance(e, Failure)))
-        # Pings of the protocol do what SSE's comments do.
-        self._pending += [_text(event, data) for event, data in self._encoder.encode(batch) if event != ":"]
+        super().write(batch)
+        self.is_over = isinstance(batch[-1], Done)
 
-    async def flush(self) -> None:
-        async with self._turn:
-            while self._pending:
-                texts, self._pending = self._pending, []
-                await self._conversation.send(texts)
+    def encode(self, events: Sequence[Event]) -> list[str]:
+        if isinstance(events[-1], Done):  # the client may ask again when it reads this
+            codes = [event.error.code for event in events if isinstance(event, Failure)]
+            self._conversation.finish_answer(*codes)
+        # Pings of the protocol do what SSE's comments do.
+        return [_text(event, data) for event, data in self._encoder.encode(events) if event != ":"]
+
+    def send_nowait(self, data: list[str]) -> list[str]:
+        return data
+
+    async def send(self, data: list[str]) -> None:
+        await self._conversation.send(data)
+
+
+@contextmanager
+def released(message: Message) -> Iterator[None]:
+    """Release *message* at the end, however that comes."""
+    try:
+        yield
+    finally:
+        message.release()
+
+
+def _counted(record: RequestRecord, error: ApiError) -> ApiError:
+    """The error of a message that was not kept, which counts as a request; or that there is none left."""
+    try:
+        record.charge.arrive()
+    except RequestError as refused:
+        return refused.error
+    return error
 
 
 def _text(event: str, data: str) -> str:

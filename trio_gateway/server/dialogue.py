@@ -4,6 +4,9 @@ A socket is idle, or busy with one answer. A message to an idle socket is a requ
 message to a busy one is a word to stop, or is refused. The last frame of an answer makes the socket idle
 again: from then on the client may ask, even while the answer's leavings are still being cleared away.
 
+A message that has not been kept (it was large while an answer ran, there was no room for it, or it did not
+come to its end) is refused in the same way, or with an error of its own where no answer runs.
+
 Some things end the socket, with the code that its close frame bears: a message that is no text, or too many
 of them; the end of the gateway or of the client's key, at once where the socket is idle and otherwise behind
 the answer; and the answer that the gateway is overloaded, after which it is better to come back than to stay.
@@ -13,16 +16,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ..core.errors import error_for
 from ..core.strict_json import StrictJSONError, parse
 from .flood import Flood
 
-__all__ = ["FAULT", "RESTART", "REVOKED", "Act", "Close", "Dialogue"]
+if TYPE_CHECKING:
+    from .mailbox import Message
+
+__all__ = ["FAULT", "IN_PROGRESS", "RESTART", "REVOKED", "Act", "Close", "Dialogue"]
 
 _WHILE_BUSY: Final = 64
 _MESSAGES: Final = 100
 _SECONDS: Final = 10.0
+_LONGEST_CANCEL: Final = 4096
+"""Bytes of a message that may ask to cancel; a longer one is a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class Close:
     reason: str
 
 
+IN_PROGRESS: Final = error_for("request_in_progress", "The answer to the request before this one is running.")
+"""The error of a request that comes while an answer runs."""
 FAULT: Final = Close(1011, "the gateway made a mistake")
 _NO_TEXT: Final = Close(1003, "messages are text")
 _FLOOD: Final = Close(1008, "too many messages")
@@ -53,6 +64,8 @@ class Act(Enum):
     """The running answer is not wanted any more. It has still to be ended, with an error that says so."""
     REFUSE = auto()
     """It is a request while another one's answer is running."""
+    FAIL = auto()
+    """It has not been kept, and its error is the answer; the socket is busy until that has been sent."""
     IGNORE = auto()
     """It asks to cancel what is over."""
 
@@ -64,41 +77,42 @@ class Dialogue:
     """One socket's state. Instants are seconds of any one clock."""
 
     def __init__(self) -> None:
-        self._busy = False
+        self.is_busy = False
+        """An answer runs."""
         self._leaving: Close | None = None
         self._while_busy = 0
         self._flood = Flood(_MESSAGES, seconds=_SECONDS)
 
-    def receive(self, message: str | bytes, now: float) -> Step:
-        """Take a message; bytes are a binary one."""
-        if not isinstance(message, str):
+    def receive(self, message: Message, now: float) -> Step:
+        """Take a message."""
+        if not message.is_text:
             return _NO_TEXT
-        self._while_busy += self._busy
+        self._while_busy += self.is_busy
         if self._flood.add(now) or self._while_busy > _WHILE_BUSY:
             return _FLOOD
-        if _cancels(message):
-            return Act.CANCEL if self._busy else Act.IGNORE
-        if self._busy:
+        if _cancels(message.data):
+            return Act.CANCEL if self.is_busy else Act.IGNORE
+        if self.is_busy or message.error is IN_PROGRESS:
             return Act.REFUSE
-        self._busy, self._while_busy = True, 0
-        return Act.ANSWER
+        self.is_busy, self._while_busy = True, 0
+        return Act.ANSWER if message.error is None else Act.FAIL
 
     def finish(self, error_code: str | None = None) -> Close | None:
         """The end of an answer is about to be sent, which with a code is an error.
 
         What comes after it: the end of the socket, or None where that stays.
         """
-        self._busy = False
+        self.is_busy = False
         return self._leaving or _AFTER.get(error_code or "")
 
     def leave(self, end: Close) -> Close | None:
         """The socket has to end. None: the answer that is running may finish."""
         self._leaving = self._leaving or end
-        return None if self._busy else self._leaving
+        return None if self.is_busy else self._leaving
 
 
-def _cancels(message: str) -> bool:
-    if '"cancel"' not in message:  # most are requests, which need not be read twice
+def _cancels(message: bytes | bytearray) -> bool:
+    if len(message) > _LONGEST_CANCEL or b'"cancel"' not in message:  # most need not be read twice
         return False
     try:
         value = parse(message)

@@ -33,7 +33,7 @@ def error_response(error: ApiError) -> Response:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if error.code == "insufficient_quota":
+    if error.code == "insufficient_quota" or (error.status == 429 and error.retry_after is None):
         response.headers["x-should-retry"] = "false"  # OpenAI's clients would try any other 429 again
     return response
 

@@ -41,7 +41,7 @@ class Limits:
     """A client that takes nothing for this long is cut off."""
     graceful_timeout: float = 30.0
     """Time running requests get to finish after SIGTERM, unless hypercorn's own setting says otherwise."""
-    max_message: int = 1_048_576
+    max_message: int = 33_554_432
     """Largest message of a WebSocket, in bytes; likewise."""
     heartbeat: float = 15.0
     """A WebSocket gets a ping this often; likewise."""

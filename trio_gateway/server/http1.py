@@ -35,7 +35,7 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WSStream
 from hypercorn.typing import ConnectionState
 
-from .rfc6455 import SEND_TEXTS, StrictWebSocket
+from .rfc6455 import MAILBOX, SEND_TEXTS, StrictWebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -151,7 +151,13 @@ class StrictHTTP1(H11Protocol):
             http_version=request.http_version.decode(),
             method="GET",
             raw_path=request.target,
-            state=ConnectionState({**self.connection_state, SEND_TEXTS: self.stream.send_texts}),
+            state=ConnectionState(
+                {
+                    **self.connection_state,
+                    SEND_TEXTS: self.stream.send_texts,
+                    MAILBOX: self.stream.mailbox,
+                }
+            ),
         )
         await self.stream.handle(opening)
         await self.context.mark_request()

@@ -31,7 +31,7 @@ def settings_or_exit(config_path: str | None = None) -> Settings:
 def make_app() -> GatewayApp:
     """The application of a worker that hypercorn started."""
     settings = settings_or_exit()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings)
     reload_at_signal(app)
     return app
@@ -54,7 +54,7 @@ async def _reload_at_signal(app: GatewayApp, config_path: str | None) -> None:
             except ConfigError as error:
                 log.error("reload_refused", message=str(error))
                 continue
-            configure_logging(settings.log_level)
+            configure_logging(settings.log_level, settings.log_format)
             await app.reload(settings)
             log.info("reloaded")
 

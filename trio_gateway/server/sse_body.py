@@ -4,56 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
 from quart.wrappers.response import ResponseBody
 
 from ..core.encoder import Encoder, sse
+from .batch_sink import BatchSink
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    from ..core.events import Batch
+    import trio
+
+    from ..core.events import Event
     from ..engine.stream import EventStream
     from .asgi import ResponseWriter
 
 __all__ = ["SSEBody", "SSESink"]
 
 
-class SSESink:
-    """Sink that writes events to the client's connection, in one write for all that waits."""
+class SSESink(BatchSink[bytes]):
+    """Sink that writes server-sent events to the client's connection."""
 
-    def __init__(self, encoder: Encoder, writer: ResponseWriter) -> None:
+    def __init__(self, encoder: Encoder, writer: ResponseWriter, threads: trio.CapacityLimiter) -> None:
+        super().__init__(threads)
         self._encoder = encoder
         self._writer = writer
-        self._events: list[bytes] = []
-        self._rest = b""  # framed already
-        self._turn = trio.Lock()
 
-    def write(self, batch: Batch) -> None:
-        """Encode *batch*."""
-        if data := sse(self._encoder.encode(batch)):
-            self._events.append(data)
+    def encode(self, events: Sequence[Event]) -> bytes:
+        data = sse(self._encoder.encode(events))
+        return self._writer.framed(data) if data else data
 
-    async def flush(self) -> None:
-        """Send what was written. Most often the socket has room, and nothing waits."""
-        if not self._turn.locked():
-            data = self._take()
-            self._rest = data[self._writer.send_nowait(data) :] if data else data
-            if not self._rest:
-                return
-        # Whoever comes here waits until everything that was written before has left.
-        async with self._turn:
-            while data := self._take():
-                await self._writer.send_rest(data)
+    def send_nowait(self, data: bytes) -> bytes:
+        return data[self._writer.send_nowait(data) :] if data else data
 
-    def _take(self) -> bytes:
-        """All framed bytes that have not left, in their order."""
-        data, self._rest = self._rest, b""
-        if self._events:
-            data += self._writer.framed(b"".join(self._events))
-            self._events.clear()
-        return data
+    async def send(self, data: bytes) -> None:
+        await self._writer.send_rest(data)
 
 
 class SSEBody(ResponseBody):

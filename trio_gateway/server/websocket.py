@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from quart.asgi import ASGIWebsocketConnection
 from quart_trio.asgi import TrioASGIWebsocketConnection
 
-from ..core.access import key_protocols, shown_key
+from ..core.access import body_owner, key_protocols, shown_key
 from ..core.errors import RequestError, error_for
 from .chat import header_format
 from .conversation import Conversation
 from .origins import may_speak
-from .rfc6455 import SEND_TEXTS
+from .rfc6455 import MAILBOX, SEND_TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..engine.clients import Client
     from ..engine.gateway import Gateway
     from .conversation import Wire
+    from .mailbox import Mailbox
 
 __all__ = ["WebSocketConnection", "talk"]
 
@@ -37,27 +38,18 @@ _WIRE: Final = "gateway.wire"
 
 
 class _Wire:
-    """The messages of a socket, without Quart in between.
+    """The messages of a socket, without Quart and hypercorn's queue in between.
 
     Quart's own queue takes an empty binary message for None, ends in one exception or another depending on
     its version, and is a second place where messages wait.
     """
 
-    def __init__(
-        self, receive: ASGIReceiveCallable, send_texts: Callable[[Iterable[str]], Awaitable[None]]
-    ) -> None:
-        self._receive = receive
+    def __init__(self, mailbox: Mailbox, send_texts: Callable[[Iterable[str]], Awaitable[None]]) -> None:
+        self.mailbox = mailbox
         self._send_texts = send_texts
 
     async def send(self, texts: Iterable[str]) -> None:
         await self._send_texts(texts)
-
-    async def receive(self) -> str | bytes | None:
-        event = await self._receive()
-        if event["type"] != "websocket.receive":
-            return None
-        text, data = event["text"], event["bytes"]
-        return text if text is not None else data or b""
 
 
 class WebSocketConnection(TrioASGIWebsocketConnection):
@@ -68,8 +60,9 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         await receive()  # that there is a connection, which the scope has said
-        send_texts = cast("dict[str, Any]", self.scope["state"])[SEND_TEXTS]
-        self.scope[_WIRE] = _Wire(receive, send_texts)  # type: ignore[typeddict-unknown-key]
+        state = cast("dict[str, Any]", self.scope["state"])
+        wire = _Wire(state[MAILBOX], state[SEND_TEXTS])
+        self.scope[_WIRE] = wire  # type: ignore[typeddict-unknown-key]
         websocket = self._create_websocket_from_scope(send)
         await ASGIWebsocketConnection.handle_websocket(self, websocket, send)
 
@@ -101,6 +94,7 @@ async def talk(
         gateway,
         cast("dict[str, Wire]", websocket.scope)[_WIRE],
         client,
+        owner=body_owner(client.key.id, _peer(websocket)),
         socket_id=request_id,
         fixed_format=fixed_format,
         authorization=_authorization(websocket),
@@ -108,6 +102,11 @@ async def talk(
     end = await conversation.run(draining)
     if end is not None:
         await websocket.close(end.code, end.reason)
+
+
+def _peer(websocket: Websocket) -> str | None:
+    peer = websocket.scope["client"]
+    return None if peer is None else peer[0]
 
 
 def _authorization(websocket: Websocket) -> str | None:

@@ -4,6 +4,7 @@
 ``exchange`` drives both, over HTTP or over WebSocket, and ``chat`` and ``client.py`` call that. One answer is
 one ``trio.run``: between answers there is only a line to read, and Ctrl-C there needs no event loop.
 
-Everything a model or server sent is a stranger's text: its control characters never reach a terminal
-(``--raw`` excepted, which shows just what came).
+Everything a model or server sends is foreign text: its control characters never reach a terminal. They are
+dropped, or written as escapes with ``--json`` and ``--raw``. A program that reads ``--raw`` gets every byte
+as it came.
 """

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..core.control_characters import escape_controls
 from ..core.encoder import PREFIXES
 from ..core.phases import Phase, PhaseOrder, PhaseOrderError
 from ..core.sse import DONE, SSEEvent
@@ -181,5 +182,7 @@ def decode(data: str | bytes, kind: type[T]) -> T:
 
 
 def to_json(value: object, *, indent: int | None = None) -> bytes:
+    """*value* as JSON, its control characters escaped: a saved conversation may be shown on a terminal."""
+    text = escape_controls(json.dumps(value, ensure_ascii=False, indent=indent))
     # "replace": bytes of the command line that are not UTF-8 are lone surrogates here.
-    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "replace")
+    return text.encode("utf-8", "replace")

@@ -10,10 +10,11 @@ from rich.box import SIMPLE
 from rich.table import Column, Table
 from rich.text import Text
 
+from ..core.control_characters import ascii_json, drop_controls
 from .answer import FAILED, OK, Answer, decode
 from .connection import CONNECT_TIMEOUT, failures_noted, interruptible, open_client
 from .screen import open_console
-from .text import clean, error_line
+from .text import error_line, one_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -54,8 +55,10 @@ async def check_health(options: Namespace, screen: Screen) -> int:
     if answer.error is not None:
         screen.note(error_line(answer.error), "red")
         return answer.exit_code
-    if options.raw or options.json:
+    if options.raw and not sys.stdout.isatty():
         print(response.text)
+    elif options.raw or options.json:
+        print(ascii_json(response.text))
     else:
         print_health(health)
     return FAILED if health.status == "unavailable" else OK
@@ -65,13 +68,17 @@ def print_health(health: Health) -> None:
     console = open_console(sys.stdout)
     up, streams = f"{health.uptime_s:.0f} s", health.active_streams
     line = f"status {health.status}, version {health.version}, up {up}, active streams {streams}"
-    console.print(Text(clean(line)))
+    console.print(Text(_fit(line)))
     breaker, numbers = Column("breaker", no_wrap=True), ("failed", "slow", "calls", "in flight", "trips")
     table = Table("upstream", breaker, *numbers, "last error", box=SIMPLE)
     for name, it in health.upstreams.items():
         left = f", {it.open_until_s:.0f} s left" if it.open_until_s else ""
-        state = Text(clean(it.state + left), STATES.get(it.state, ""))
+        state = Text(_fit(it.state + left), STATES.get(it.state, ""))
         counts = (f"{it.failure_rate:.0%}", f"{it.slow_rate:.0%}", it.calls, it.in_flight, it.opened_total)
-        error = Text(clean(it.last_error_class or "-"))
-        table.add_row(Text(clean(name)), state, *map(str, counts), error)
+        error = Text(_fit(it.last_error_class or "-"))
+        table.add_row(Text(_fit(name)), state, *map(str, counts), error)
     console.print(table)
+
+
+def _fit(text: str) -> str:
+    return drop_controls(one_line(text))

@@ -5,6 +5,7 @@ It knows stdout, stderr and the clock, by which times are told; nothing of the n
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
@@ -17,9 +18,10 @@ from rich.rule import Rule
 from rich.style import Style
 from rich.text import Text
 
+from ..core.control_characters import ascii_json, drop_controls, escape_controls
 from ..core.phases import Phase
 from .answer import to_json
-from .text import COLOURS, clean, error_line, parse_markdown
+from .text import COLOURS, error_line, one_line, parse_markdown
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from .answer import Answer, Piece
 
 __all__ = ["Screen", "open_console"]
+
+# More than any answer has: a server may report any number.
+_MOST_TOKENS = 1_000_000_000
 
 
 def open_console(stream: TextIO) -> Console:
@@ -56,6 +61,7 @@ class Screen:
         """A request is being sent: times count from here."""
         self._sent = self._phase_began = time.monotonic()
         self._answered = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def mark(self, what: str) -> None:
         """With ``-v``: *what* happened now."""
@@ -65,7 +71,10 @@ class Screen:
     def note(self, text: str, style: str = "bright_black") -> None:
         """A line of its own on stderr."""
         self._end_line()
-        self._err.print(Text(clean(text), style), soft_wrap=True)
+        text = drop_controls(text)
+        if self._options.json:  # a terminal, where both streams are one, gets ASCII alone
+            text = ascii_json(text)
+        self._err.print(Text(text, style), soft_wrap=True)
 
     def show(self, piece: Piece | None) -> None:
         """A piece of the answer, if there is one, where and how its phase is shown."""
@@ -89,18 +98,19 @@ class Screen:
             self._answered = True
             self.mark("first byte")
         if self._options.raw:
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
+            self._raw(chunk)
 
     def finish(self, answer: Answer) -> None:
         """The answer is over, well or not."""
         self._end_line()
         if self._coloured and not self._quiet and answer.error is None:
-            self._typeset(clean(answer.content))
+            self._typeset(drop_controls(answer.content))
+        if self._options.raw:
+            self._raw(b"", final=True)
         if self._options.json:
-            self._output(to_json(answer.as_dict()).decode() + "\n")
+            self._write(ascii_json(to_json(answer.as_dict()).decode()) + "\n")
         if answer.finish_reason not in {None, "stop", "error"}:
-            self.note(f"The model ended with: {answer.finish_reason}")
+            self.note(f"The model ended with: {one_line(answer.finish_reason)}")
         self.mark(f"end: {self._speed(answer)}")
         if answer.error is not None:
             self.note(error_line(answer.error), "red")
@@ -108,14 +118,27 @@ class Screen:
     def _speed(self, answer: Answer) -> str:
         count, since, unit = len(answer.content), self._phase_began, "characters of output"
         tokens = (answer.usage or {}).get("completion_tokens")
-        if isinstance(tokens, int):
+        if isinstance(tokens, int) and 0 <= tokens <= _MOST_TOKENS:
             count, since, unit = tokens, self._sent, "tokens with reasoning"
         return f"{count} {unit}, {count / max(time.monotonic() - since, 1e-3):.0f} a second"
 
     def _output(self, text: str) -> None:
-        self._line = None if text.endswith("\n") else "out"
-        sys.stdout.write(self._style.render(clean(text)) if sys.stdout.isatty() else text)
+        text = drop_controls(text)
+        if text:
+            self._line = None if text.endswith("\n") else "out"
+        self._write(self._style.render(text))
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
         sys.stdout.flush()
+
+    def _raw(self, chunk: bytes, *, final: bool = False) -> None:
+        """Bytes as they came, but for the control characters that would drive a terminal."""
+        if sys.stdout.isatty():
+            self._write(escape_controls(self._decoder.decode(chunk, final)))
+        else:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
 
     def _typeset(self, text: str) -> None:
         """Show the complete output as Markdown in the place of the plain text just above."""
@@ -136,13 +159,13 @@ class Screen:
         shown = text.rstrip()
         self._held = text[len(shown) :]
         if shown:
-            self._err.print(Text(clean(re.sub(r"\s*\n", "\n", shown)), colour), end="", soft_wrap=True)
+            lines = re.sub(r"\s*\n", "\n", drop_controls(shown))
+            self._err.print(Text(lines, colour), end="", soft_wrap=True)
             self._line = "err"
 
     def _end_line(self) -> None:
         if self._line == "out":
-            sys.stdout.write("\n")
-            sys.stdout.flush()
+            self._write("\n")
         elif self._line == "err":
             self._err.print()
         self._line, self._held = None, ""

@@ -1,4 +1,4 @@
-"""A stranger's text made fit for a terminal: cleaned, put on one line, typeset.
+"""Text of the server made fit for a terminal: put on one line, typeset.
 
 Text in, text or Markdown for rich out. It knows no stream, and not what is shown where.
 """
@@ -10,26 +10,26 @@ from typing import Any
 from markdown_it import MarkdownIt
 from rich.markdown import Markdown
 
+from ..core.control_characters import drop_controls
 from ..core.phases import Phase
 
-__all__ = ["COLOURS", "clean", "error_line", "parse_markdown"]
+__all__ = ["COLOURS", "error_line", "one_line", "parse_markdown"]
 
 COLOURS = {Phase.PROMPT_SUMMARY: "cyan", Phase.REASONING_SUMMARY: "magenta", Phase.FINAL_OUTPUT: "green"}
 # Tokens of a text that Markdown would not change.
 PLAIN = {"paragraph_open", "paragraph_close", "inline", "text", "softbreak"}
-CONTROLS = dict.fromkeys(code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t")
 ERROR_DETAILS = ("code", "status", "phase", "retry_after", "request_id")
 
 
-def clean(text: str) -> str:
-    """*text* without the control characters by which it could drive a terminal."""
-    return text.translate(CONTROLS)
+def one_line(value: object) -> str:
+    """*value* as text without line breaks, which could forge lines that look like the client's own."""
+    return " ".join(str(value).split())
 
 
 def error_line(error: dict[str, Any]) -> str:
     """An OpenAI error object on one line, with what helps to act on it."""
-    details = [f"{name} {error[name]}" for name in ERROR_DETAILS if error.get(name) is not None]
-    message = " ".join(str(error.get("message") or "unknown").split())
+    details = [f"{name} {one_line(error[name])}" for name in ERROR_DETAILS if error.get(name) is not None]
+    message = one_line(error.get("message") or "unknown")
     return f"error: {message}" + (f" ({', '.join(details)})" if details else "")
 
 
@@ -44,8 +44,10 @@ def parse_markdown(text: str) -> Markdown | None:
     inside = [child for token in tokens for child in token.children or ()]
     if {token.type for token in (*tokens, *inside)} <= PLAIN:
         return None
-    for token in inside:
+    for token in (*tokens, *inside):
         token.type = token.type.replace("softbreak", "hardbreak")
+        # Only here: an entity such as &#x202e; is a control character since it was parsed.
+        token.content = drop_controls(token.content)
     # Not hyperlinks=True: it would hide where a stranger's link leads.
     markdown = Markdown("", style=COLOURS[Phase.FINAL_OUTPUT], code_theme="ansi_dark", hyperlinks=False)
     markdown.parsed = tokens

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import trio
 from msgspec.structs import replace
-from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.prompter import Prompter
 from trio_gateway.engine.summarizer import Summarizer
 from trio_gateway.engine.summary_model import SummaryModel
@@ -16,6 +15,7 @@ from trio_gateway.engine.summary_model import SummaryModel
 from trio_gateway.core.config import SummaryConfig, UpstreamConfig
 from trio_gateway.core.events import Batch, OutputDelta, PromptSummary, ReasoningLine
 from trio_gateway.core.faults import fault_of_transport
+from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.upstream import UpstreamFailure
 

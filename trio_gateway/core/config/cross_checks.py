@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ..families import DEFAULT_MODELS, family_of
 from .keyfile import parse_keys
+from .schema import ConfigError
 from .tables import quote
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .schema import BreakerConfig, GatewayConfig, ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
     from .tables import KeyPath, Tables
 
-__all__ = ["KEY_WAYS", "base_url", "client_keys", "complete", "upstream_key"]
+__all__ = ["KEY_WAYS", "base_url", "client_keys", "complete", "secret_variable", "upstream_key"]
 
 KEY_WAYS: Final = ("api_key_env", "api_key_file", "pass_through_key")
 _KEYS_FILE: Final = ("server", "api_keys_file")
@@ -146,15 +147,28 @@ def _key_variable(name: str, path: KeyPath, tables: Tables) -> str | None:
     Only ``UPSTREAM_API_KEY`` may be unset. The message does not tell a name that is no variable's: it may be
     a key put in the wrong place.
     """
-    variables = tables.variables
-    twin = f"{name}_FILE" if name.endswith("_KEY") else ""
-    if twin in variables:
-        if name in variables:
-            raise tables.error(path, f"only one of {name} and {twin}", "both")
-        return tables.read(path, variables[twin], variable=twin).strip()
-    if name in ("", "UPSTREAM_API_KEY") or name in variables:
+    key = secret_variable(name, path, tables) if name.endswith("_KEY") else tables.variables.get(name)
+    if key is None and name not in ("", "UPSTREAM_API_KEY"):
+        raise tables.error(path, "the name of a variable that is set", "one that is not set")
+    return key
+
+
+def secret_variable(name: str, path: KeyPath, tables: Tables) -> str | None:
+    """The value of the variable *name*, or the text of the file that ``<name>_FILE`` names; None: neither.
+
+    Container platforms hand secrets out as files. *path*: the value that names the variable, for messages;
+    empty: none does.
+
+    Raises:
+        ConfigError: both are set, or the file cannot be read.
+    """
+    variables, twin = tables.variables, f"{name}_FILE"
+    if twin not in variables:
         return variables.get(name)
-    raise tables.error(path, "the name of a variable that is set", "one that is not set")
+    if name in variables:
+        expected = f"only one of {name} and {twin}"
+        raise tables.error(path, expected, "both") if path else ConfigError(twin, "", expected, "both")
+    return tables.read(path, variables[twin], variable=twin).strip()
 
 
 def base_url(url: str) -> str:

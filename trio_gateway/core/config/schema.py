@@ -31,6 +31,14 @@ CountOrOff = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 # A description is what an error message says was expected, where the bounds alone do not read well.
 Url = Annotated[str, Meta(description="the base URL of an API")]
 Host = Annotated[str, Meta(pattern=r"^\S+\Z", description="an address or a host name")]
+HostName = Annotated[
+    str,
+    Meta(
+        max_length=253,
+        pattern=r"^(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?)\Z",
+        description="a host name or an address without scheme and port, such as gateway.lan",
+    ),
+]
 Origin = Annotated[
     str,
     Meta(
@@ -99,8 +107,9 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     """Largest answer that is gathered whole (``"stream": false``); beyond it 502 ``answer_too_large``."""
     max_held: Count = 268_435_456
     """Large events and gathered answers of all requests together; beyond it 502 ``answer_too_large``."""
-    allowed_hosts: tuple[Host, ...] = ()
-    """Names, besides the usual local ones, that ``Host`` may bear where the gateway listens on loopback."""
+    allowed_hosts: tuple[HostName, ...] = ()
+    """Names, besides the usual local ones, that ``Host`` may bear where the gateway listens on loopback.
+    Example: ``["gateway.lan"]``."""
     learn_start: bool = True
     """Whether answers may teach that a model's text begins inside reasoning."""
     max_streams: Count = 2000

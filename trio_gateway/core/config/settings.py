@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import msgspec
 from msgspec import inspect
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from ..access import is_loopback
 from ..families import family_of
-from .cross_checks import KEY_WAYS, base_url, client_keys, complete, upstream_key
+from .cross_checks import KEY_WAYS, base_url, client_keys, complete, secret_variable, upstream_key
 from .schema import ConfigError, GatewayConfig, ModelConfig
 from .tables import Tables, dotted, quote
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from .schema import ServerConfig
     from .tables import KeyPath
 
-__all__ = ["ConfigError", "Settings", "base_url", "load_settings", "resolve_model"]
+__all__ = ["ConfigError", "LogFormat", "Settings", "base_url", "load_settings", "resolve_model"]
+
+LogFormat: TypeAlias = Literal["text", "json"]
 
 _DEFAULT_URL: Final = "http://localhost:9000"
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
@@ -41,14 +43,14 @@ _VARIABLES: Final[Mapping[str, KeyPath]] = {
     "HOST": ("server", "host"),
     "PORT": ("server", "port"),
     "GATEWAY_API_KEYS_FILE": ("server", "api_keys_file"),
+    "ALLOWED_HOSTS": ("server", "allowed_hosts"),
     "UPSTREAM_URL": ("upstreams", "main", "url"),
     "UPSTREAM_API_KEY": ("upstreams", "main", "api_key_env"),
     "UPSTREAM_API_KEY_FILE": ("upstreams", "main", "api_key_env"),
     "UPSTREAM_MODEL": ("models", "default", "upstream_model"),
 }
 
-# Variables that are known, but that nothing acts on yet.
-_VARIABLES_NOT_YET: Final = ("REDIS_URL",)
+_REDIS_URL: Final = "REDIS_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ class Settings:
     """Lines to log once at the start."""
     log_level: str = "info"
     """One of debug, info, warning, error, critical."""
+    log_format: LogFormat | None = None
+    """How log lines are written; ``None``: text where stderr is a terminal, else JSON."""
+    redis_url: str | None = field(default=None, repr=False)
+    """Where shared state lives, as ``REDIS_URL`` or the file of ``REDIS_URL_FILE`` says; it may hold a
+    password."""
 
 
 def load_settings(
@@ -85,8 +92,17 @@ def load_settings(
     tables.check(cast("inspect.StructType", inspect.type_info(GatewayConfig)), tables.root, ())
     config = complete(msgspec.convert(tables.root, GatewayConfig), tables)
     keys = {name: upstream_key(name, upstream, tables) for name, upstream in config.upstreams.items()}
-    warnings += [*_ignored(config, variables), *_without_effect(variables), *_open_to_all(config.server)]
-    return Settings(config, keys, client_keys(config.server, tables), tuple(warnings), _log_level(variables))
+    redis_url = _redis_url(tables)
+    warnings += [*_ignored(config, variables), *_without_effect(redis_url), *_open_to_all(config.server)]
+    return Settings(
+        config,
+        keys,
+        client_keys(config.server, tables),
+        tuple(warnings),
+        _log_level(variables),
+        _log_format(variables),
+        redis_url,
+    )
 
 
 def resolve_model(config: GatewayConfig, model_id: str) -> ModelConfig | None:
@@ -119,12 +135,14 @@ def _lay_over(tables: Tables) -> list[str]:
             continue
         if not text.isprintable():
             raise ConfigError(name, dotted(path), "printable text", "a control character or broken UTF-8")
-        value: str | int = text
+        value: str | int | list[str] = text
         if path[-1] == "api_key_env":
             warnings += _overrule_key(tables.table(path[:-1]), name)
             value = "UPSTREAM_API_KEY"
         elif name == "PORT" and re.fullmatch("[0-9]{1,9}", text):
             value = int(text)
+        elif name == "ALLOWED_HOSTS":
+            value = [each.strip() for each in text.split(",")]
         tables.put(path, value, name)
     return warnings
 
@@ -141,6 +159,15 @@ def _log_level(variables: Mapping[str, str]) -> str:
     return level.lower()
 
 
+def _log_format(variables: Mapping[str, str]) -> LogFormat | None:
+    text = variables.get("LOG_FORMAT")
+    if text is None:
+        return None
+    if text.lower() not in get_args(LogFormat):
+        raise ConfigError("LOG_FORMAT", "", f"one of {', '.join(get_args(LogFormat))}", quote(text))
+    return cast("LogFormat", text.lower())
+
+
 def _ignored(config: GatewayConfig, variables: Mapping[str, str]) -> Iterator[str]:
     if "main" in config.upstreams:
         return
@@ -150,10 +177,17 @@ def _ignored(config: GatewayConfig, variables: Mapping[str, str]) -> Iterator[st
             yield f"{name} is ignored: it is about the upstream main, and the file names only others"
 
 
-def _without_effect(variables: Mapping[str, str]) -> Iterator[str]:
-    for name in _VARIABLES_NOT_YET:
-        if name in variables:
-            yield f"{name} has no effect yet"
+def _redis_url(tables: Tables) -> str | None:
+    url = secret_variable(_REDIS_URL, (), tables)
+    if url is None or (url and url.isprintable()):
+        return url
+    where = _REDIS_URL if _REDIS_URL in tables.variables else f"{_REDIS_URL}_FILE"
+    raise ConfigError(where, "", "printable text", "a control character" if url else "an empty file")
+
+
+def _without_effect(redis_url: str | None) -> Iterator[str]:
+    if redis_url is not None:  # nothing acts on it yet
+        yield f"{_REDIS_URL} has no effect yet"
 
 
 def _open_to_all(server: ServerConfig) -> Iterator[str]:

@@ -37,7 +37,12 @@ class Tables:
         self.root: dict[str, Any] = _parse_toml(self.read((), file), file) if file else {}
 
     def error(self, path: KeyPath, expected: str, found: str) -> ConfigError:
-        return ConfigError(self._origins.get(path, self.file), dotted(path), expected, found)
+        return ConfigError(self._origin(path), dotted(path), expected, found)
+
+    def _origin(self, path: KeyPath) -> str:
+        """The variable that the value at *path*, or a list around it, came from, else the file."""
+        ways = (path[:length] for length in range(len(path), 0, -1))
+        return next((self._origins[way] for way in ways if way in self._origins), self.file)
 
     def table(self, path: KeyPath) -> dict[str, Any]:
         """The table at *path*, made where it is missing."""
@@ -48,7 +53,7 @@ class Tables:
                 raise self.error(path[:depth], "a table", _found(path[:depth], table))
         return cast("dict[str, Any]", table)
 
-    def put(self, path: KeyPath, value: str | int, variable: str) -> None:
+    def put(self, path: KeyPath, value: str | int | list[str], variable: str) -> None:
         self.table(path[:-1])[str(path[-1])] = value
         self._origins[path] = variable
 
@@ -65,7 +70,7 @@ class Tables:
             reason = error.strerror or "one that cannot be read"
         except ValueError:  # not UTF-8, or a name that no system takes
             reason = "one that is not UTF-8 text"
-        where = variable or self._origins.get(path, self.file)
+        where = variable or self._origin(path)
         raise ConfigError(where, dotted(path), "a readable file", reason)
 
     def check(self, info: inspect.StructType | inspect.DictType, value: object, path: KeyPath) -> None:

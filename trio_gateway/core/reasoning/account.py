@@ -91,6 +91,10 @@ class Account:
         self._keep(text)
         self._skipped += len(text)
 
+    def room(self, size: int) -> bool:
+        """Whether the open block can take *size* more characters and still become output."""
+        return self._block is not None and self._block.tell() + size <= KEPT
+
     def close_block(self) -> None:
         """The open block, if any, was reasoning: its text is needed no longer."""
         self._block = None

@@ -163,7 +163,8 @@ class Scan:
     ) -> None:
         self.mid = Lexicon(mid)
         self.sentence = Lexicon((*mid, *sentence)) if sentence else self.mid
-        self.line = Lexicon((*mid, *sentence, *line)) if line or sentence else self.mid
+        # First those of a line: an end marker that stands alone on one may close a wrapper elsewhere.
+        self.line = Lexicon((*line, *mid, *sentence)) if line or sentence else self.mid
         self.outside_code = outside_code
         self.triggers = _triggers(self.line.markers)
 

@@ -10,6 +10,7 @@ OUTPUT     the answer; awaited: a start marker or a wrapper at the start of a li
 GAP        after a marker, back in the answer; whitespace is dropped; awaited: a marker, or text
 BLOCK      after a start marker; whitespace and the label are dropped; awaited: text
 REASONING  in a block; awaited: an end paired with its start, or a tool call
+PRESUMED   text that other answers make likely to be reasoning; awaited: as in OUTPUT
 PROSE      reasoning told in prose, a guess; awaited: words that end it, or a tag, which beats the guess
 CANDIDATE  after such words; awaited: words that take them back, or the end of the hold
 CALL       the arguments of a harmony tool call; awaited: the next token of the format
@@ -69,6 +70,7 @@ class State(Enum):
     GAP = auto()
     BLOCK = auto()
     REASONING = auto()
+    PRESUMED = auto()
     PROSE = auto()
     CANDIDATE = auto()
     CALL = auto()
@@ -76,6 +78,7 @@ class State(Enum):
 
 _IN_BLOCK: Final = (State.ASSUMED, State.BLOCK, State.REASONING)
 _IN_PROSE: Final = (State.PROSE, State.CANDIDATE)
+_STEADY: Final = (State.OUTPUT, State.REASONING, State.PRESUMED, State.PROSE, State.CALL)
 
 
 def starts_in_reasoning(model: ModelConfig, *, thinking: bool | None) -> bool:
@@ -97,6 +100,10 @@ class ReasoningSplitter:
 
     *starts_in_reasoning*: the prompt has opened a block (see the function of this name).
 
+    *presumed*: other answers make it likely that the prompt has opened a block, so text is given as
+    reasoning. An end marker without a start, alone on its line, confirms it. Without one the text is output
+    in the end, and any other marker is met as if nothing had been presumed.
+
     *whole*: the answer is not streamed, so output need not leave before it is certain. It is given when a
     block opens or at the end; if an end marker without a start stands alone on a line before, it was
     reasoning. In a streamed answer such a marker is only dropped, and counted in ``orphans``.
@@ -116,9 +123,18 @@ class ReasoningSplitter:
     _doubt: Doubt
     """In CANDIDATE."""
 
-    def __init__(self, model: ModelConfig, *, starts_in_reasoning: bool = False, whole: bool = False) -> None:
+    def __init__(
+        self,
+        model: ModelConfig,
+        *,
+        starts_in_reasoning: bool = False,
+        presumed: bool = False,
+        whole: bool = False,
+    ) -> None:
         self.orphans = 0
         """End markers that no start preceded, dropped; at most one of an answer is."""
+        self.divided = False
+        """Text stands before such a marker and after it."""
         self.promoted = False
         """The answer ended in a block that was left open, so that this became output."""
         self._model = model
@@ -126,6 +142,8 @@ class ReasoningSplitter:
         self._account = Account(keep_output=whole and not starts_in_reasoning)
         self._code = CodeTracker()
         self._held = ""  # the text under consideration; the next begins after it
+        self._presumed = presumed and not (starts_in_reasoning or whole)
+        self._follows_text = False  # the orphan has text before it
         self._started = starts_in_reasoning  # a start marker was seen, so that no end is an orphan any more
         self._wrapped: frozenset[str] = frozenset()  # what closes the wrappers that are open
         self._block = self._grammar.any_block  # what ends the block
@@ -148,7 +166,7 @@ class ReasoningSplitter:
     def structured(self) -> list[Piece]:
         """A field of its own brought reasoning: all text is output from here on, what was held back too."""
         pieces = self._account.begin()
-        if self._state in _IN_PROSE:
+        if self._state in (*_IN_PROSE, State.PRESUMED):
             self._promote()
         elif self._state in _IN_BLOCK:
             self._account.close_block()
@@ -161,6 +179,11 @@ class ReasoningSplitter:
 
     def end_reasoning(self) -> list[Piece]:
         """A tool call came beside the text: open reasoning ends, and words that may have ended it did."""
+        self._presumed = False
+        if self._state is State.PRESUMED:
+            pieces = self._account.begin()
+            self._unpresume()
+            return pieces
         if self._state not in (*_IN_BLOCK, *_IN_PROSE):
             return []
         pieces = self._run(self._take_held(), final=True)
@@ -173,10 +196,10 @@ class ReasoningSplitter:
 
         Where the model stopped of its own accord (``stop``) in an open block, there was no block: that is
         output, with its start marker if other output came before it. Cut off for any other reason it stays
-        reasoning. Prose that nothing ended is output always.
+        reasoning. Prose that nothing ended, and what was only presumed to be reasoning, is output always.
         """
         pieces = self._run(self._take_held(), final=True)
-        if self._state in _IN_BLOCK and finish_reason == "stop":
+        if (self._state in _IN_BLOCK and finish_reason == "stop") or self._state is State.PRESUMED:
             self.promoted = self._promote()
         elif self._state in _IN_PROSE:
             self._promote()
@@ -196,18 +219,32 @@ class ReasoningSplitter:
                 self._flow = self._speak
             case State.ASSUMED | State.BLOCK | State.REASONING:
                 self._flow = self._account.think
+            case State.PRESUMED:
+                self._flow = self._presume
             case State.PROSE | State.CANDIDATE:
                 self._flow = self._muse
             case State.CALL:
                 self._flow = self._account.call
             case _:
                 pass
-        steady = state in (State.OUTPUT, State.REASONING, State.PROSE, State.CALL)
-        self._trigger = (scan.triggers if steady else _ANYTHING).search
+        self._trigger = (scan.triggers if state in _STEADY else _ANYTHING).search
 
     def _speak(self, text: str) -> None:
         self._code.add(text)
         self._account.speak(text)
+
+    def _presume(self, text: str) -> None:
+        self._code.add(text)
+        if self._account.room(len(text)):
+            self._account.think(text)
+        else:  # what cannot become output any more must not be held back on a presumption
+            self._unpresume()
+            self._account.speak(text)
+
+    def _unpresume(self) -> None:
+        """What was presumed to be reasoning is output, and what comes is read as output."""
+        self._promote()
+        self._enter(State.OUTPUT, self._scan)
 
     def _muse(self, text: str) -> None:
         self._code.add(text)
@@ -229,7 +266,7 @@ class ReasoningSplitter:
                     at = self._at_block(text, at, final=final)
                 case State.CANDIDATE:
                     at = self._in_doubt(text, at, final=final)
-                case _:  # OUTPUT, REASONING, PROSE, CALL
+                case _:  # OUTPUT, REASONING, PRESUMED, PROSE, CALL
                     at = self._in_text(text, at, final=final)
         return pieces
 
@@ -244,7 +281,10 @@ class ReasoningSplitter:
             if place - at > BLANKS:
                 self._flow(text[at : place - BLANKS])
             return self._meet(hit, text, max(at, place - BLANKS), place)
-        if at_head:
+        if at_head and self._presumed:
+            self._account.open_block("")
+            self._enter(State.PRESUMED, self._output_scan())
+        elif at_head:
             self._enter(State.OUTPUT, self._output_scan())
         else:
             self._enter(State.REASONING, self._block)
@@ -257,6 +297,7 @@ class ReasoningSplitter:
         hit = self._scan.line.at(text, place, len(text), final=final)
         if hit is not None:
             return self._meet(hit, text, place, place)
+        self.divided = self._follows_text
         self._enter(State.OUTPUT, self._scan)
         return place
 
@@ -311,6 +352,8 @@ class ReasoningSplitter:
         if marker is None:
             self._held = text[at:]
             return len(text)
+        if self._state is State.PRESUMED and marker.kind is not Kind.ORPHAN:
+            self._unpresume()
         match marker.kind:
             case Kind.START:
                 if self._state is State.PROSE:
@@ -334,6 +377,7 @@ class ReasoningSplitter:
                 return place
             case Kind.ORPHAN:
                 self.orphans += 1
+                self._follows_text = self._account.spoken or self._account.reasoned
                 self._account.recast()
                 self._leave()
             case Kind.OPEN:

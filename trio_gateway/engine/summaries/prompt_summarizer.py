@@ -45,6 +45,7 @@ class PromptSummarizer:
             try:
                 self._extractive = summarize_prompt(self._messages)
                 text = prompt_text(self._messages)
+                self._messages = None  # a large request is not kept for the rest of its answer
             except Exception:
                 # A bug in the summary. The answer matters more: the client merely misses this phase.
                 log.exception("summary_failed")
