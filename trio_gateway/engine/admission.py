@@ -11,6 +11,7 @@ from msgspec import Struct
 from ..core.breaker import Permit, Refusal
 from ..core.errors import ApiError, error_for
 from ..core.faults import Fault, Replay
+from .memory import RequestMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,8 +106,17 @@ class Admission:
     Close it whatever happens: closing again, or after the stream has taken the permit, does nothing more.
     """
 
-    def __init__(self, model: ModelConfig, route: Route, first: Try, leave: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        model: ModelConfig,
+        route: Route,
+        first: Try,
+        leave: Callable[[], None],
+        *,
+        memory: RequestMemory | None = None,
+    ) -> None:
         self.model = model
+        self.memory = memory or RequestMemory()
         self.route = route
         self.admitted_at = trio.current_time()
         self._first: Try | None = first
@@ -124,6 +134,7 @@ class Admission:
         if self._first is not None:
             self._first.backend.release(self._first.permit)
             self._first = None
+        self.memory.close()
         if self._leave is not None:
             self._leave()
             self._leave = None

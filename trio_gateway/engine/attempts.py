@@ -73,6 +73,7 @@ class Attempts:
         self._metrics = shared.metrics
         self._bodies = shared.bodies
         self._memory = shared.memory
+        self._request_memory = admission.memory
         self._deadline = admission.admitted_at + shared.server.request_timeout
         self._gathered = gathered
         self._thinks = True
@@ -165,12 +166,13 @@ class Attempts:
             limit=ReasoningLimit(limited),
             on_runaway=_ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO,
             deadline=self._deadline,
+            memory=self._request_memory,
             spoke=heard,
         )
         try:
-            reader = self._reader(start)
             body = await self._bodies.encode(self._request, partial(self._fields, backend, name))
-            fault = await exchange.run(reader, body, self._authorization)
+            with closing(self._reader(start)) as reader:
+                fault = await exchange.run(reader, body, self._authorization)
         finally:
             exchange.release()
             if attempt.extra:
@@ -186,6 +188,8 @@ class Attempts:
             presumed=start is Start.PRESUMED,
             choices=self._request.n,
             whole=self._gathered,
+            shows_reasoning=self._request.options.shows_reasoning,
+            memory=self._request_memory.stream,
             call_prefix=f"call_{self._report.request_id}_",
         )
 

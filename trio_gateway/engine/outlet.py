@@ -23,7 +23,9 @@ from ..core.phases import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..core.byte_budget import Holding
     from ..core.errors import ApiError
+    from .backlog import Backlog
     from .metrics import Metrics
     from .prompter import Prompter
     from .report import Report
@@ -58,8 +60,8 @@ class Opening:
 class Outlet:
     """The one way from the upstream's side of a stream to the client's.
 
-    *thoughts_send*: where the reasoning itself goes, if the client wants it. *gathered*: nobody sees the
-    answer before it is whole, so until then it can be begun anew.
+    *thoughts_send*: where the reasoning itself goes, if the client wants it. *backlog* counts what both
+    channels hold. *gathered*: nobody sees the answer before it is whole, so until then it can be begun anew.
     """
 
     def __init__(
@@ -74,7 +76,9 @@ class Outlet:
         gathered: bool,
         choices: int,
         opening: Opening,
+        backlog: Backlog,
     ) -> None:
+        self._backlog = backlog
         self._output_send = output_send
         self._thoughts_send = thoughts_send
         self._prompter = prompter
@@ -98,8 +102,11 @@ class Outlet:
         """The upstream has begun to answer, whatever its first event says."""
         self._opening.begin()
 
-    async def send(self, events: list[Event]) -> None:
-        """Pass on what one read gave. Waits only while the client is slow to take it."""
+    async def send(self, events: list[Event], held: Holding | None = None) -> None:
+        """Pass on what one read gave. Waits only while the client is slow to take it.
+
+        *held*: memory of the upstream's event, given back when the client has what became of it.
+        """
         thoughts: Batch = []
         output: Batch = []
         for event in events:
@@ -133,10 +140,13 @@ class Outlet:
         self._undelivered += output
         if thoughts and self._thoughts_send is not None:
             self._commit()
-            await self._thoughts_send.send(thoughts)
+            await self._backlog.send(self._thoughts_send, thoughts, None if output else held)
+            held = held if output else None
         if output:
             self._begin()
-            await self._deliver()
+            await self._deliver(held)
+        elif held is not None:
+            held.release()
 
     async def finish(self) -> None:
         """The answer is complete: token counts, if there are any, and the end."""
@@ -179,9 +189,9 @@ class Outlet:
             self._undelivered += last
         await self._deliver()
 
-    async def _deliver(self) -> None:
+    async def _deliver(self, held: Holding | None = None) -> None:
         if self._undelivered:
-            await self._output_send.send(self._undelivered)
+            await self._backlog.send(self._output_send, self._undelivered, held)
             self._undelivered = []
 
     def _begin(self) -> None:

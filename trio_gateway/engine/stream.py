@@ -15,6 +15,7 @@ import trio
 
 from ..core.events import Batch, Failure, Ping
 from .attempts import Attempts
+from .backlog import Backlog
 from .outlet import Opening, Outlet
 from .prompter import Prompter
 from .summarizer import Summarizer
@@ -29,22 +30,30 @@ if TYPE_CHECKING:
 
 __all__ = ["EventStream", "open_stream"]
 
-# Batches. A client that lags may be this many reads of the upstream behind (64 KiB each at most, which is
-# well under 1 MiB a stream); then the reader stops and TCP makes the upstream wait.
+# Batches. A client that lags may be this many reads of the upstream behind, of 64 KiB each at most, or as
+# many as the backlog allows; then the reader stops and TCP makes the upstream wait.
 _OUTPUT_BUFFER = 4
 # Batches of the phase before: lines that come an interval apart, or reads, if the client wants to see them.
 _THOUGHTS_BUFFER = 4
+# Events given to the client's task at once, if more are there: encoding one takes up to 20 µs.
+_MOST_EVENTS = 256
 
 
 class EventStream:
     """The batches of one answer. Iterate once; the last batch ends in ``Done``."""
 
     def __init__(
-        self, phases: list[trio.MemoryReceiveChannel[Batch]], *, heartbeat: float, opening: Opening
+        self,
+        phases: list[trio.MemoryReceiveChannel[Batch]],
+        *,
+        heartbeat: float,
+        opening: Opening,
+        backlog: Backlog,
     ) -> None:
         self._phases = phases
         self._heartbeat = heartbeat
         self._opening = opening
+        self._backlog = backlog
         self._held: Batch = []
 
     async def opened(self) -> Failure | None:
@@ -73,7 +82,11 @@ class EventStream:
         return self
 
     async def __anext__(self) -> Batch:
-        """All that is there, once something is; a ``Ping`` when nothing was for a heartbeat (seconds)."""
+        """All that is there, once something is; a ``Ping`` when nothing was for a heartbeat (seconds).
+
+        Of very much only a part is given at a time. Whoever asks for more has delivered what came before.
+        """
+        self._backlog.delivered()
         batch = self._take()
         while not batch:
             if not self._phases:
@@ -81,21 +94,25 @@ class EventStream:
             # No scope where nothing has to be waited for: this is the way of every token.
             with trio.move_on_after(self._heartbeat) as patience, suppress(trio.EndOfChannel):
                 batch = await self._phases[0].receive()
+                self._backlog.take(batch)
             if patience.cancelled_caught:
                 return [Ping()]
-            batch = batch + self._take()
+            batch = batch + self._take(_MOST_EVENTS - len(batch))
         return batch
 
-    def _take(self) -> Batch:
-        """What is there already, from this phase and those after it."""
+    def _take(self, most: int = _MOST_EVENTS) -> Batch:
+        """What is there already, from this phase and those after it, until there are *most* events."""
         batch, self._held = self._held, []
-        while self._phases:
+        while self._phases and len(batch) < most:
             try:
-                batch += self._phases[0].receive_nowait()
+                received = self._phases[0].receive_nowait()
             except trio.WouldBlock:
                 break
             except trio.EndOfChannel:
                 del self._phases[0]
+            else:
+                self._backlog.take(received)
+                batch += received
         return batch
 
 
@@ -119,6 +136,7 @@ async def open_stream(
     prompter = _prompter(request, shared)
     summarizer = _summarizer(request, shared)
     opening = Opening(request.release)
+    backlog = Backlog(admission.memory.stream)
     outlet = Outlet(
         output_send,
         thoughts_send.clone() if request.options.shows_reasoning else None,
@@ -129,6 +147,7 @@ async def open_stream(
         gathered=gathered,
         choices=request.n,
         opening=opening,
+        backlog=backlog,
     )
     attempts = Attempts(
         request,
@@ -147,8 +166,9 @@ async def open_stream(
         try:
             heartbeat = shared.server.heartbeat
             phases = [prompt_receive, thoughts_receive, output_receive]
-            yield EventStream(phases, heartbeat=heartbeat, opening=opening)
+            yield EventStream(phases, heartbeat=heartbeat, opening=opening, backlog=backlog)
         finally:
+            backlog.close()
             shared.running.discard(attempts)
             nursery.cancel_scope.cancel()
 

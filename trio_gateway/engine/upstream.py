@@ -1,9 +1,8 @@
-"""The only module that knows httpx: requests to one model server, as bytes, with every fault named.
+"""Requests to one model server, as bytes, with every fault named.
 
-httpx is used for what it does well (TLS, pooling, HTTP/1.1). Its pool limit is off, because httpcore
-loses a slot whenever a request is cancelled while it waits for one (httpcore #1093); the backend counts
-instead. Redirects, proxies from the environment and cookies are off: a redirect would carry the key to
-another host, and one client's cookies are nobody else's business.
+httpx is used for what it does well: requests, headers, TLS. How bytes travel is the business of
+:mod:`.transport`; these two modules alone know httpx. Redirects, proxies from the environment and cookies are
+off: a redirect would carry the key to another host, and a cookie of one client belongs to no other.
 """
 
 from __future__ import annotations
@@ -14,37 +13,30 @@ from contextlib import asynccontextmanager, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, cast
 
+import httpcore
 import httpx
 import trio
 
 from ..core.access import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
 from ..core.chunks import InbandError, describe_http_error
+from ..core.content_coding import ContentCodingError, ContentDecoder
 from ..core.faults import Fault, fault_of_error, fault_of_transport
-from ..core.model_list import parse_model_ids
+from ..core.json_scan import JSONScanError, scan_slices
+from ..core.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
 from .bodies import Payload
+from .transport import AnswerRefusedError, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-
-    import httpcore
 
     from ..core.config import UpstreamConfig
 
 __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
 
-# Larger than any list of models seen (a router with 3,000 entries sends 1.5 MB).
-_MAX_MODEL_LIST = 4 * 1024 * 1024
 # An error page is read no further than this: enough for any error object, nothing to fill memory with.
 _MAX_ERROR_BODY = 64 * 1024
-# Bytes and fields of an answer's head: many times what any proxy chain adds.
-_MAX_HEAD = 64 * 1024
-_MAX_FIELDS = 1000
-# Decompressed bytes per byte received. Real JSON stays under 20; a bomb is at 1000.
-_MAX_INFLATION = 100
-# Bytes of decompressed data that are always allowed, so that a short, repetitive answer is no bomb.
-_INFLATION_FLOOR = 1024 * 1024
 # Seconds that TLS connections may take to say goodbye.
 _FAREWELL = 1.0
 
@@ -66,28 +58,59 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
         return UpstreamFailure(self.fault.redacted(secrets))
 
 
+class _Body:
+    """The body of a response, decompressed a piece at a time.
+
+    Raises:
+        ContentCodingError: it is compressed in a way that is not read.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._decoder = ContentDecoder(response.headers.get("Content-Encoding", ""))
+        # httpx promises an iterator only; it is a generator, and has to be closed.
+        self._chunks = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+        self._pieces: Iterator[bytes] = iter(())
+
+    async def receive(self) -> bytes:
+        """The next bytes, at most 64 KiB; empty at the end. Other tasks run between any two pieces.
+
+        Raises:
+            UpstreamFailure: the connection or the framing is broken.
+            ContentCodingError: the compression is.
+        """
+        if piece := next(self._pieces, b""):
+            await trio.lowlevel.checkpoint()
+            return piece
+        while not piece:
+            with _faults_named():
+                data = await anext(self._chunks, b"")
+            if not data:
+                break
+            self._pieces = self._decoder.pieces(data)
+            piece = next(self._pieces, b"")
+        return piece
+
+    async def aclose(self) -> None:
+        """Take nothing more of it."""
+        await self._chunks.aclose()
+
+
 class UpstreamAnswer:
     """An accepted request's answer, read as bytes."""
 
-    def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
-        self._response = response
-        self._chunks = chunks
-        self._received = 0
+    def __init__(self, response: httpx.Response, body: _Body) -> None:
+        self._body = body
         self.streamed = _media_type(response) != "application/json"
         """Server-sent events, or one JSON object (some servers ignore ``stream``)."""
 
     async def receive(self) -> bytes:
-        """The next bytes of the body, as they come; empty at its end.
+        """The next bytes of the body, as they come, at most 64 KiB; empty at its end.
 
         Raises:
-            UpstreamFailure: the connection or the body's framing broke.
+            UpstreamFailure: the connection, the framing or the compression is broken.
         """
         with _faults_named():
-            chunk = await anext(self._chunks, b"")
-        self._received += len(chunk)
-        if self._received > max(_INFLATION_FLOOR, _MAX_INFLATION * self._response.num_bytes_downloaded):
-            raise UpstreamFailure.of("bad_content_encoding", "The upstream's body inflates too far.")
-        return chunk
+            return await self._body.receive()
 
 
 class Upstream:
@@ -108,13 +131,13 @@ class Upstream:
         self._client = self._open_client()
 
     def _open_client(self) -> httpx.AsyncClient:
+        # Reading the authorities' certificates takes 25 ms, which plain HTTP has no use for.
+        is_secure = self._config.url.startswith("https:")
         return httpx.AsyncClient(
+            transport=Transport(httpx.create_ssl_context(trust_env=False) if is_secure else None),
             follow_redirects=False,
             trust_env=False,
-            # Reading the authorities' certificates takes 25 ms, which plain HTTP has no use for.
-            verify=self._config.url.startswith("https:"),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             # Every other limit of time belongs to the caller's scopes.
             timeout=httpx.Timeout(None, connect=self._config.connect_timeout),
         )
@@ -168,14 +191,13 @@ class Upstream:
             try:
                 if isinstance(body, Payload):
                     body.drop()
-                _check_head(response)
                 if not response.is_success:
                     raise UpstreamFailure(await self._refusal(response))
-                chunks = _body(response)
+                received = _body(response)
                 try:
-                    yield UpstreamAnswer(response, chunks)
+                    yield UpstreamAnswer(response, received)
                 finally:
-                    await chunks.aclose()
+                    await received.aclose()
             except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
                 raise failure.redacted(secrets_of(authorization)) from failure
             finally:
@@ -189,16 +211,20 @@ class Upstream:
         """The ids of the models the upstream lists; none where its answer is no such list.
 
         Raises:
-            UpstreamFailure: it did not answer, or refused.
+            UpstreamFailure: it did not answer, or refused, or the list is too large.
         """
         async with self._in_use():
             response = await self._send("GET", "/models", headers={"Accept": "application/json"})
             try:
                 if not response.is_success:
                     raise UpstreamFailure(await self._refusal(response))
-                return parse_model_ids(await _read(response, _MAX_MODEL_LIST))
+                with _faults_named():
+                    body = await _read(_Body(response), MAX_LIST + 1)
             finally:
                 await response.aclose()
+        if len(body) > MAX_LIST or not await _has_few_values(body):
+            raise UpstreamFailure.of("answer_too_large", "The upstream's list of models is too large.")
+        return parse_model_ids(body)
 
     async def _send(
         self, method: str, path: str, *, headers: dict[str, str], content: bytes | Payload | None = None
@@ -226,9 +252,14 @@ class Upstream:
             return await self._client.send(request({"trace": _Connects().trace}), stream=True)
 
     async def _refusal(self, response: httpx.Response) -> Fault:
-        told = describe_http_error(response.status_code, await _read(response, _MAX_ERROR_BODY))
+        """What an error status means. Where its body cannot be read, the status alone is judged."""
+        try:
+            body = await _read(_Body(response), _MAX_ERROR_BODY)
+        except ContentCodingError:
+            body = b""
+        described = describe_http_error(response.status_code, body[:_MAX_ERROR_BODY])
         return fault_of_error(
-            told, own_key=self._own_key, retry_after=_pause(response.headers), secrets=self._secrets
+            described, own_key=self._own_key, retry_after=_pause(response.headers), secrets=self._secrets
         )
 
 
@@ -273,56 +304,44 @@ def _media_type(response: httpx.Response) -> str:
     return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
-def _check_head(response: httpx.Response) -> None:
-    """Refuse what h11 lets pass: a head without measure, and a body framed in two ways.
-
-    Two readers of one connection may disagree where such a body ends, and the rest would be taken for the
-    answer to somebody else's request.
-
-    Raises:
-        UpstreamFailure: it is refused.
-    """
-    fields = response.headers.raw
-    framed_twice = "Content-Length" in response.headers and "Transfer-Encoding" in response.headers
-    size = sum(len(name) + len(value) + 4 for name, value in fields)  # 4: the colon, a space, the line's end
-    if framed_twice or size > _MAX_HEAD or len(fields) > _MAX_FIELDS:
-        raise UpstreamFailure.of("upstream_protocol", "The head of the upstream's answer is not acceptable.")
-
-
-def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The bytes of an accepted answer, once its headers promise something we can read.
+def _body(response: httpx.Response) -> _Body:
+    """The body of an accepted answer, once its headers promise something we can read.
 
     Raises:
         UpstreamFailure: they do not.
     """
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     # A missing type is let pass: what is no event stream fails as one soon enough.
     if response.status_code == 204 or response.headers.get("Content-Length") == "0":
         raise UpstreamFailure.of("empty", "The upstream sent no body.")
     if _media_type(response) not in {"", "text/event-stream", "application/json"}:
         raise UpstreamFailure.of("bad_content_type", "The upstream sent neither events nor JSON.")
-    match encoding:
-        case "identity" | "":
-            chunks = response.aiter_raw()
-        case "gzip" | "deflate":
-            chunks = response.aiter_bytes()
-        case _:
-            message = "The upstream used a content encoding that was not asked for."
-            raise UpstreamFailure.of("bad_content_encoding", message)
-    return cast("AsyncGenerator[bytes, None]", chunks)  # httpx promises an iterator; we need to close it
+    with _faults_named():
+        return _Body(response)
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes:
-    """The body's first *limit* bytes."""
-    body = bytearray()
-    chunks = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+async def _read(body: _Body, limit: int) -> bytes:
+    """The beginning of *body*: at least *limit* bytes, and little more, where there are so many.
+
+    Raises:
+        UpstreamFailure, ContentCodingError: as ``receive``.
+    """
+    read = bytearray()
     try:
-        with _faults_named():
-            while len(body) < limit and (chunk := await anext(chunks, b"")):
-                body += chunk
+        while len(read) < limit and (piece := await body.receive()):
+            read += piece
     finally:
-        await chunks.aclose()
-    return bytes(body[:limit])
+        await body.aclose()
+    return bytes(read)
+
+
+async def _has_few_values(body: bytes) -> bool:
+    """Whether a list of models can be parsed in one go."""
+    try:
+        for _ in scan_slices(body, max_values=MAX_VALUES):
+            await trio.lowlevel.checkpoint()
+    except JSONScanError:
+        return False
+    return True
 
 
 def _pause(headers: httpx.Headers) -> float | None:
@@ -334,25 +353,25 @@ def _pause(headers: httpx.Headers) -> float | None:
 
 @contextmanager
 def _faults_named() -> Iterator[None]:
-    """Give httpx's exceptions the gateway's names. Their own texts stay inside: they may name hosts."""
+    """Give httpcore's exceptions the gateway's names. Their own texts stay inside: they may name hosts."""
     try:
         yield
-    except httpx.ConnectTimeout as error:
+    except httpcore.ConnectTimeout as error:
         raise UpstreamFailure.of(
             "upstream_connect_timeout", "The upstream could not be reached in time."
         ) from error
-    except httpx.ConnectError as error:
+    except httpcore.ConnectError as error:
         if _caused_by(error, ssl.SSLError):
             raise UpstreamFailure.of("upstream_tls", "No secure connection to the upstream.") from error
         raise UpstreamFailure.of("upstream_unreachable", "The upstream could not be reached.") from error
-    except httpx.DecodingError as error:
-        raise UpstreamFailure.of(
-            "bad_content_encoding", "The upstream's body cannot be decompressed."
-        ) from error
-    except httpx.RemoteProtocolError as error:
+    except AnswerRefusedError as error:
+        raise UpstreamFailure.of("upstream_protocol", str(error)) from error
+    except httpcore.RemoteProtocolError as error:
         raise _protocol_failure(str(error)) from error
-    except httpx.NetworkError as error:
+    except httpcore.NetworkError as error:
         raise UpstreamFailure.of("upstream_closed", "The upstream closed the connection.") from error
+    except ContentCodingError as error:
+        raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
 
 
 def _protocol_failure(text: str) -> UpstreamFailure:

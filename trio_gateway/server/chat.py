@@ -22,7 +22,6 @@ from ..core.chat import ChatRequest
 from ..core.completion import CompletionBuilder
 from ..core.encoder import ENCODERS, ChunkHead, Encoder, Format
 from ..core.errors import RequestError, refusal
-from ..core.strict_json import dumps
 from ..engine.report import Report
 from .asgi import CLEANUP
 from .errors import error_response
@@ -86,15 +85,15 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
         gathered=not streamed,
     )
     if streamed and g.stream_format == "phases":
-        response = _stream_response(gateway, stream, chat)
+        response = _stream_response(stream, chat)
     else:
-        response = await (_begun(gateway, stream, chat) if streamed else _gathered(stream, chat))
+        response = await (_begun(stream, chat) if streamed else _gathered(stream, chat))
         response.headers["X-Gateway-Attempts"] = str(report.attempts)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
 
 
-async def _begun(gateway: Gateway, stream: Stream, chat: ChatRequest) -> Response:
+async def _begun(stream: Stream, chat: ChatRequest) -> Response:
     """A stream once its upstream has begun to answer, or the error it failed with before."""
     # The view has to return before the body is sent, and a nursery cannot stay open over that: so the stream
     # lives in a task beside the view's. Both are children of the request's own nursery, which is cancelled
@@ -104,7 +103,7 @@ async def _begun(gateway: Gateway, stream: Stream, chat: ChatRequest) -> Respons
     failure = await events.opened()
     if failure is not None:
         return error_response(failure.error)
-    return _stream_response(gateway, nullcontext(events), chat)
+    return _stream_response(nullcontext(events), chat)
 
 
 async def _hold_open(stream: Stream, *, task_status: trio.TaskStatus[EventStream]) -> None:
@@ -120,13 +119,16 @@ async def _gathered(stream: Stream, chat: ChatRequest) -> Response:
             builder.add(batch)
     if builder.failure is not None:
         return error_response(builder.failure.error)
-    return Response(dumps(builder.completion()), content_type="application/json")
+    parts: list[bytes] = []
+    for part in builder.parts():
+        parts.append(part.encode("utf-8", "replace"))
+        await trio.lowlevel.checkpoint()  # a whole answer may be large, and each part takes its time
+    return Response(b"".join(parts), content_type="application/json")
 
 
-def _stream_response(gateway: Gateway, stream: Stream, chat: ChatRequest) -> Response:
+def _stream_response(stream: Stream, chat: ChatRequest) -> Response:
     encoder = make_encoder(g.stream_format, chat, request_id=g.request_id)
-    body = SSEBody(stream, encoder, gateway.bodies.threads)
-    return Response(body, headers=_STREAM_HEADERS)
+    return Response(SSEBody(stream, encoder), headers=_STREAM_HEADERS)
 
 
 def make_encoder(format: Format, chat: ChatRequest | None, *, request_id: str) -> Encoder:  # noqa: A002

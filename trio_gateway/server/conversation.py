@@ -15,8 +15,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from ..core.batch_slices import slices
-from ..core.encoder import error_object
+from ..core.encoder import error_object, frame_slices
 from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ..core.events import Done, Failure
 from ..core.strict_json import dumps
@@ -27,7 +26,6 @@ from .dialogue import FAULT, IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from ..core.batch_slices import Slice
     from ..core.chat import ChatRequest
     from ..core.encoder import Encoder, Format, Frame
     from ..core.events import Batch
@@ -219,22 +217,18 @@ class Conversation:
             self._mailbox.is_busy = False
         # A batch is sent whole, as an answer that is cut off inside of one would have no end.
         with trio.CancelScope(shield=True):
-            for part in slices(batch):
-                await self._send(await self._encoded(encoder, part))
+            for frames in frame_slices(encoder, batch):
+                await self._send(frames)
         await trio.lowlevel.checkpoint_if_cancelled()
         self._finish(end)
-
-    async def _encoded(self, encoder: Encoder, part: Slice) -> list[Frame]:
-        if part.is_heavy:
-            threads = self._gateway.bodies.threads
-            return await trio.to_thread.run_sync(encoder.encode, part.events, limiter=threads)
-        return encoder.encode(part.events)
 
     async def _send(self, frames: list[Frame]) -> None:
         # Pings of the protocol do what SSE's comments do.
         texts = [_text(event, data) for event, data in frames if event != ":"]
         if texts:
             await self._wire.send(texts)
+        else:
+            await trio.lowlevel.checkpoint()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from .formats import ENCODERS, Format
 from .frames import PARAGRAPH, PREFIXES, ChunkHead, Frame, sse
 from .openai import OpenAIEncoder
 from .phases import PhasesEncoder
+from .slices import frame_slices, sse_slices
 
 __all__ = [
     "ENCODERS",
@@ -21,5 +22,7 @@ __all__ = [
     "OpenAIEncoder",
     "PhasesEncoder",
     "error_object",
+    "frame_slices",
     "sse",
+    "sse_slices",
 ]
