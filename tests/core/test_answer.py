@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from trio_gateway.core.answer import AnswerReader
-from trio_gateway.core.chunks import Chunk, parse_chunk
+from trio_gateway.core.byte_budget import ByteBudget
+from trio_gateway.core.chunks import ChoiceDelta, ChoiceError, Chunk, parse_chunk
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.events import (
     Event,
@@ -21,6 +22,7 @@ from trio_gateway.core.events import (
     Usage,
 )
 from trio_gateway.core.families import DEFAULT_MODELS
+from trio_gateway.core.json_slices import json_parts
 from trio_gateway.core.learning import Evidence
 
 TAGS = ModelConfig(markers=(("<think>", "</think>"),))
@@ -222,3 +224,107 @@ def test_harmony_tool_calls_become_tool_calls() -> None:
         "function": {"name": "add", "arguments": ""},
     }
     assert "".join(call["function"]["arguments"] for call in calls[1:]) == '{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("choices", "index", "fits"), [(1, 0, True), (1, 1, False), (2, 1, True), (2, 10**9, False)]
+)
+def test_choices_that_were_not_asked_for(choices: int, index: int, fits: bool) -> None:
+    answer = reader(choices=choices)
+    if fits:
+        answer.check(delta("4", index=index))
+    else:
+        with pytest.raises(ChoiceError, match=f"an index of {choices} or more"):
+            answer.check(Chunk([ChoiceDelta(0, "4"), ChoiceDelta(index, "4")]))
+
+
+def test_log_probabilities_of_text_that_is_held_back_are_joined() -> None:
+    answer = reader()
+    assert read(answer, delta("<", logprobs={"content": [1]})) == []
+    assert read(answer, delta("x", logprobs={"content": [2]})) == [OutputDelta(0, "<x", {"content": [1, 2]})]
+    assert read(answer, delta("y")) == [OutputDelta(0, "y")]
+
+
+@pytest.mark.parametrize("logprobs", [{"content": ["z" * 50]}, {"content": ["z" * 500]}])
+def test_log_probabilities_beyond_the_memory_are_dropped_with_all_of_their_text(logprobs: object) -> None:
+    memory = ByteBudget(120)
+    answer = AnswerReader(TAGS, starts_in_reasoning=False, memory=memory)
+    for _ in range(3):
+        assert read(answer, delta("", logprobs=logprobs)) == []
+    assert memory.held == 0
+    assert read(answer, delta("4", logprobs={"content": [1]})) == [OutputDelta(0, "4")]
+    assert read(answer, delta("2", logprobs={"content": [2]})) == [OutputDelta(0, "2", {"content": [2]})]
+
+
+def test_log_probabilities_without_text_are_dropped_beyond_a_mebibyte() -> None:
+    answer, size = reader(), []
+    for _ in range(40):
+        read(answer, delta("", logprobs={"content": ["z" * 60_000]}))
+        size.append(answer.size)
+    assert 900_000 < max(size) <= 1024 * 1024
+    assert size[-1] == 0
+
+
+def test_the_memory_is_given_back() -> None:
+    memory = ByteBudget(1000)
+    answer = AnswerReader(TAGS, starts_in_reasoning=False, memory=memory, choices=2)
+    read(answer, delta("<", logprobs={"content": [1]}), delta("<", logprobs={"content": [1]}, index=1))
+    assert memory.held == 2
+    read(answer, delta("x"))
+    assert memory.held == 1
+    answer.close()
+    answer.close()
+    assert memory.held == 0
+
+
+def plain(value: object) -> object:
+    """What a whole answer's event holds, in which growing values stand for JSON."""
+    return json.loads("".join(json_parts(value)))
+
+
+def test_what_is_gathered_besides_text_waits_for_the_end() -> None:
+    answer = reader(whole=True)
+    call = {"index": 0, "id": "a", "function": {"arguments": "{"}}
+    assert read(answer, delta("4", tool_calls=[call], logprobs={"content": [1]})) == []
+    assert answer.output_seen
+    assert (
+        read(answer, delta(refusal="n"), delta(tool_calls=[{"index": 0, "function": {"arguments": "}"}}]))
+        == []
+    )
+    text, extra, finish = read(answer, delta(refusal="o", finish="stop"))
+    assert isinstance(text, OutputDelta)
+    assert isinstance(extra, OutputExtra)
+    assert (text.text, plain(text.logprobs), finish) == ("4", {"content": [1]}, Finish(0, "stop"))
+    assert plain(extra.delta) == {
+        "tool_calls": [{"index": 0, "id": "a", "function": {"arguments": "{}"}}],
+        "refusal": "no",
+    }
+
+
+def test_a_whole_answer_without_a_finish_reason_gives_what_was_gathered_at_its_end() -> None:
+    answer = reader(whole=True)
+    read(answer, delta(refusal="no"))
+    (extra,) = answer.end()
+    assert isinstance(extra, OutputExtra)
+    assert plain(extra.delta) == {"refusal": "no"}
+    answer.close()
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_the_size_of_a_whole_answer(shows: bool) -> None:
+    answer = AnswerReader(TAGS, starts_in_reasoning=False, whole=True, shows_reasoning=shows)
+    read(answer, delta(reasoning_content="r" * 1000))
+    assert answer.size == 1000 * shows
+    read(answer, delta("é" * 100))
+    assert answer.size == 200 + 1000 * shows
+    read(answer, delta(refusal="x" * 5000), delta("", logprobs={"content": ["y" * 3000]}))
+    assert 8200 + 1000 * shows < answer.size < 8600 + 1000 * shows
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_reasoning_that_becomes_output_counts(shows: bool) -> None:
+    answer = AnswerReader(TAGS, starts_in_reasoning=False, whole=True, shows_reasoning=shows)
+    read(answer, delta("<think>" + "x" * 1000))
+    assert answer.size <= 1010 if shows else answer.size < 20
+    assert any(isinstance(event, Retraction) for event in read(answer, delta("", finish="stop")))
+    assert 1000 <= answer.size < 1020

@@ -421,7 +421,7 @@ def test_a_splitter_assumes_nothing_unasked() -> None:
 def test_what_is_whole_gives_output_only_once_it_is_certain() -> None:
     splitter = splitter_for(THINK, whole=True)
     assert splitter.feed("a") == splitter.feed("b") == []
-    assert splitter.feed("\n<think>c") == [Output("a"), Output("b"), Reasoning("c")]
+    assert splitter.feed("\n<think>c") == [Output("ab"), Reasoning("c")]
     assert splitter.feed("</think>d") == [Output("\nd")]
     assert [
         *splitter_for(THINK, whole=True).feed("a"),

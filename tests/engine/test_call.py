@@ -11,6 +11,7 @@ from trio_gateway.core.config import ModelConfig, UpstreamConfig
 from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.call import Call
 from trio_gateway.engine.lease import Lease
+from trio_gateway.engine.memory import RequestMemory
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.route import Route
 
@@ -36,6 +37,7 @@ def call(upstream: Backend, leave: Callable[[], None]) -> Call:
         record=cast("RequestRecord", None),
         services=cast("Services", None),
         model=ModelConfig(),
+        memory=RequestMemory(),
         route=route,
         deadline=0.0,
         first_lease=lease,

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from trio_gateway.core.byte_budget import ByteBudget
+from trio_gateway.core.chat import parse_chat_request
 from trio_gateway.core.chunks import InbandError
+from trio_gateway.core.config import ServerConfig
 from trio_gateway.core.events import (
     Batch,
     Done,
@@ -17,16 +20,17 @@ from trio_gateway.core.events import (
     Failure,
     Finish,
     OutputDelta,
+    OutputExtra,
     Ping,
     PromptSummary,
     ReasoningLine,
 )
 from trio_gateway.core.faults import fault_of_error, fault_of_transport
-from trio_gateway.engine.lease import Lease
+from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.upstream import UpstreamFailure
 from trio_gateway.mock import load_traces
 
-from ..support import DONE, sse_chunk
+from ..support import DONE, chat, sse_chunk
 from .world import FINISH, SPEAK, THINK, FakeUpstream, Step, World, failure, kinds
 
 if TYPE_CHECKING:
@@ -59,9 +63,12 @@ async def test_what_came_together_leaves_together(autojump_clock: MockClock) -> 
     ("script", "config", "when", "code"),
     [
         ([float("inf")], {"first_event_timeout": 7.0}, 7.0, "first_event_timeout"),
-        ([b": hi\n\n", 3.0] * 99, {"first_event_timeout": 7.0}, 7.0, "first_event_timeout"),
+        ([b": hi\n\n", float("inf")], {"first_event_timeout": 7.0}, 7.0, "first_event_timeout"),
+        ([b": hi\n\n", 3.0] * 999, {"first_event_timeout": 7.0}, 600.0, "first_event_timeout"),
+        ([*[b": hi\n\n", 3.0] * 9, float("inf")], {"first_event_timeout": 7.0}, 31.0, "first_event_timeout"),
+        ([b": hi\n\n", 3.0] * 999, {"queue_timeout": 5.0}, 120.0, "first_event_timeout"),
         ([2.0, THINK, float("inf")], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
-        ([2.0, THINK, *[b": hi\n\n", 3.0] * 99], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
+        ([2.0, THINK, *[b": hi\n\n", 3.0] * 999], {"idle_timeout": 5.0}, 602.0, "idle_timeout"),
         ([2.0, THINK, *[b"d", 1.0] * 99], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
         ([2.0, THINK, 4.0, SPEAK, float("inf")], {"idle_timeout": 5.0}, 11.0, "idle_timeout"),
         ([THINK, 5.0] * 999, {"idle_timeout": 6.0}, 900.0, "deadline"),
@@ -274,8 +281,182 @@ async def test_an_answer_in_one_object(autojump_clock: MockClock) -> None:
 
 
 async def test_an_object_without_end(autojump_clock: MockClock) -> None:
-    world = World(FakeUpstream([b"[" * 65536] * 200, streamed=False), max_attempts=1)
-    assert failure(await world.answer())[1] == "upstream_protocol"
+    world = World(FakeUpstream([b"[" * 65536] * 300, streamed=False), max_attempts=2)
+    assert failure(await world.answer())[1] == "answer_too_large"
+    assert (world.upstreams[0].opened, verdict(world)) == (1, "neutral")
+
+
+def verdict(world: World) -> str:
+    """The outcome of the one call that the breaker has seen; slow ones bear it in their name."""
+    seen = world.backends[0].breaker.snapshot(trio.current_time())
+    (outcome,) = (name for name in ("success", "failure", "neutral") if getattr(seen, name))
+    return outcome + " and slow" * (seen.slow_rate > 0)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_an_answer_that_is_buffered_has_a_limit(streamed: bool, autojump_clock: MockClock) -> None:
+    piece = sse_chunk({"content": "x" * 1000})
+    whole = dumps({"choices": [{"message": {"content": "x" * 100_000}, "finish_reason": "stop"}]}).encode()
+    steps = [piece] * 100 + [FINISH + DONE] if streamed else [whole]
+    for limit, code in ((100_000 if streamed else len(whole), None), (99_999, "answer_too_large")):
+        world = World(FakeUpstream(steps, streamed=streamed))
+        world.server, world.buffered = ServerConfig(max_answer=limit), True
+        told = await world.answer()
+        assert (failure(told)[1] if code else kinds(told)[-1]) == (code or Done)
+        assert (world.upstreams[0].opened, verdict(world)) == (1, "neutral" if code else "success")
+
+
+async def test_reasoning_that_nobody_gets_is_not_buffered(autojump_clock: MockClock) -> None:
+    thoughts = [sse_chunk({"reasoning_content": "Adding numbers again. " * 50})] * 50
+    for reasoning, code in (("summary", None), ("raw", "answer_too_large")):
+        world = World(FakeUpstream([*thoughts, SPEAK + FINISH + DONE]))
+        world.server, world.buffered = ServerConfig(max_answer=50_000), True
+        request = parse_chat_request(dumps(chat(gateway={"reasoning": reasoning})).encode())
+        told = await world.answer(request)
+        assert (failure(told)[1] if code else kinds(told)[-1]) == (code or Done)
+
+
+async def test_another_attempt_gathers_anew(autojump_clock: MockClock) -> None:
+    piece = sse_chunk({"content": "x" * 60_000})
+    world = World(FakeUpstream([piece], [piece, FINISH + DONE]))
+    world.server, world.buffered = ServerConfig(max_answer=100_000), True
+    assert kinds(await world.answer())[-1] is Done
+    assert (world.upstreams[0].opened, world.record.outcome) == (2, "ok")
+
+
+async def test_all_answers_together_have_a_limit(autojump_clock: MockClock) -> None:
+    """The request that would exceed it fails; the others, and small ones, do not."""
+    piece = sse_chunk({"content": "x" * 80_000})
+    go_on = trio.Event()
+    first = World(FakeUpstream([piece, go_on, FINISH + DONE]))
+    second = World(FakeUpstream([piece, FINISH + DONE]))
+    third = World(FakeUpstream([SPEAK + FINISH + DONE]))
+    second.held = third.held = first.held = ByteBudget(170_000)
+    first.buffered = second.buffered = third.buffered = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.answer_unchecked)
+        await trio.sleep(1)
+        assert first.held.held == 80_000
+        assert failure(await second.answer_unchecked())[1] == "answer_too_large"
+        assert kinds(await third.answer_unchecked())[-1] is Done
+        go_on.set()
+    assert (first.record.outcome, first.held.held) == ("ok", 0)
+    assert verdict(second) == "neutral"
+
+
+async def test_a_large_event_is_held_until_its_client_has_it(autojump_clock: MockClock) -> None:
+    event = sse_chunk({"images": [{"url": "x" * 200_000}]})
+    pieces = [event[start : start + 60_000] for start in range(0, len(event), 60_000)]
+    world = World(FakeUpstream([*pieces[:2], 1.0, *pieces[2:], 10.0, SPEAK + FINISH + DONE]))
+    async with world.stream(prompt="off") as batches:
+        await trio.sleep(0.5)
+        assert world.held.held == 120_000
+        await trio.sleep(5)
+        assert world.held.held == len(event) - len("data: \n\n")
+        batch = await anext(batches)
+        assert [type(each) for each in batch] == [OutputExtra]
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.held.held == 0
+        async for _ in batches:
+            pass
+    assert world.record.outcome == "ok"
+
+
+async def test_large_events_of_all_have_a_limit(autojump_clock: MockClock) -> None:
+    event = sse_chunk({"images": [{"url": "x" * 200_000}]})
+    world = World(FakeUpstream([THINK, event[:100_000], event[100_000:]]))
+    world.held.limit = 150_000
+    assert failure(await world.answer())[1] == "answer_too_large"
+    assert (world.upstreams[0].opened, verdict(world)) == (1, "neutral")
+
+
+@pytest.mark.parametrize("leaves_after", [0.5, 2.0])
+async def test_a_client_that_leaves_gives_the_memory_back(
+    leaves_after: float, autojump_clock: MockClock
+) -> None:
+    event = sse_chunk({"images": [{"url": "x" * 200_000}]})
+    world = World(FakeUpstream([event[:100_000], 1.0, event[100_000:], *[event] * 9]))
+    async with world.stream(prompt="off"):
+        await trio.sleep(leaves_after)
+        assert world.held.held
+    world.check()
+
+
+async def test_a_slow_client_slows_the_upstream_by_bytes(autojump_clock: MockClock) -> None:
+    """However large its events are, what waits is one mebibyte, besides the one that is delivered."""
+    read = 0
+
+    class Counting(list[bytes]):
+        def __iter__(self) -> Any:
+            nonlocal read
+            for number in range(100):
+                read = number
+                yield sse_chunk({"images": [{"url": "x" * 400_000}]})
+
+    world = World(FakeUpstream(Counting([b""])))
+    async with world.stream(prompt="off") as batches:
+        await anext(batches)
+        await trio.sleep(10)
+        assert read < 5
+        assert world.held.held < 5 * 410_000
+
+
+async def test_a_long_text_leaves_in_pieces_that_amount_to_it(autojump_clock: MockClock) -> None:
+    text = "0123456789" * 10_000
+    told = await World(FakeUpstream([sse_chunk({"content": text}), FINISH + DONE])).answer()
+    pieces = [event.text for _, event in told if isinstance(event, OutputDelta)]
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= 8192
+
+
+async def test_what_came_before_an_error_in_the_same_read_is_sent_once(autojump_clock: MockClock) -> None:
+    text = "0123456789" * 2_000
+    bad = sse_chunk({"content": "4"}, index=5)
+    world = World(FakeUpstream([sse_chunk({"content": "a"}) + sse_chunk({"content": text}) + bad]))
+    told = await world.answer()
+    assert "".join(event.text for _, event in told if isinstance(event, OutputDelta)) == "a" + text
+    assert failure(told)[1] == "upstream_protocol"
+
+
+@pytest.mark.parametrize(
+    ("steps", "outcome"),
+    [
+        ([b": hi\n\n", 20.0] * 99, "neutral"),
+        ([*[b": hi\n\n", 20.0] * 3, SPEAK + FINISH + DONE], "success"),
+        ([b": hi\n\n", 40.0, SPEAK + FINISH + DONE], "success and slow"),
+        ([b": hi\n\n", float("inf")], "failure and slow"),
+        ([SPEAK, *[b": hi\n\n", 20.0] * 99], "neutral"),
+    ],
+)
+async def test_an_upstream_that_queues_is_neither_ill_nor_slow(
+    steps: list[Step], outcome: str, autojump_clock: MockClock
+) -> None:
+    world = World(FakeUpstream(steps), max_attempts=1)
+    await world.answer()
+    assert verdict(world) == outcome
+
+
+async def test_a_queue_is_left_for_the_next_upstream_never_for_the_same(autojump_clock: MockClock) -> None:
+    queue, other = FakeUpstream([b": hi\n\n", 20.0] * 99), FakeUpstream([SPEAK + FINISH + DONE])
+    world = World(queue, other)
+    told = await world.answer()
+    assert (told[-1], queue.opened, other.opened) == ((600.0, Done()), 1, 1)
+
+
+async def test_comments_do_not_extend_the_time_of_a_probe(autojump_clock: MockClock) -> None:
+    fails = UpstreamFailure(fault_of_error(InbandError("x", status=401), own_key=True))
+    world = World(FakeUpstream([fails], [b": hi\n\n", 1.0] * 99), max_attempts=1)
+    await world.answer()
+    breaker = world.backends[0].breaker
+    await trio.sleep(breaker.snapshot(trio.current_time()).open_until_s)
+    started = trio.current_time()
+    assert failure(await world.answer())[0] - started == pytest.approx(15.0, abs=0.01)
+
+
+async def test_after_every_finish_reason_comments_extend_nothing(autojump_clock: MockClock) -> None:
+    comments: list[Step] = [b": hi\n\n", 1.0]
+    told = await World(FakeUpstream([SPEAK + FINISH, *comments * 99])).answer()
+    assert told[-1] == (5.0, Done())
 
 
 async def test_two_minutes_of_thinking_are_told_without_gaps(autojump_clock: MockClock) -> None:
@@ -338,6 +519,7 @@ async def test_of_choices_that_think_at_once_one_is_summarised(autojump_clock: M
             for index, thought in enumerate(thoughts):
                 steps += [sse_chunk({"reasoning_content": thought[start : start + 7]}, index=index), 0.1]
     world = World(FakeUpstream([*steps, sse_chunk({"content": "4"}), FINISH + DONE]))
-    lines = [event.text for _, event in await world.answer() if isinstance(event, ReasoningLine)]
+    request = parse_chat_request(dumps(chat(n=2)).encode())
+    lines = [event.text for _, event in await world.answer(request) if isinstance(event, ReasoningLine)]
     assert lines
     assert all("apples" in line and "pear" not in line for line in lines)

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from trio_gateway.core.breaker import Outcome
 from trio_gateway.core.config import UpstreamConfig
+from trio_gateway.core.model_list import MAX_LIST
 from trio_gateway.engine.upstream import Upstream, UpstreamFailure
 
 from ..support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from trio_gateway.core.faults import Fault
 
@@ -192,3 +194,95 @@ async def test_cancelled_while_it_waits_nothing_stays_open() -> None:
         with trio.fail_after(1):
             while server.open_connections:  # noqa: ASYNC110  (a socket's other end has no event)
                 await trio.sleep(0.001)
+
+
+ERROR = b'{"error": {"message": "no such thing", "code": "nothing"}}'
+
+
+def error_page(encoding: bytes, body: bytes) -> bytes:
+    fields = b"Content-Type: application/json\r\nContent-Encoding: " + encoding
+    return b"HTTP/1.1 400 Bad\r\n" + fields + b"\r\nConnection: close\r\n\r\n" + body
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)])
+async def test_an_error_page_is_decompressed(encoding: bytes, pack: Callable[[bytes], bytes]) -> None:
+    told = await fault(plays(error_page(encoding, pack(ERROR))))
+    assert (told.error.message, told.error.code) == ("no such thing", "nothing")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        error_page(b"br", b"junk"),
+        error_page(b"gzip, gzip", gzip.compress(gzip.compress(ERROR))),
+        error_page(b"gzip", b"junk"),
+        error_page(b"gzip", gzip.compress(bytes(50_000_000))),
+    ],
+    ids=["not asked for", "twice", "not compressed", "a bomb"],
+)
+async def test_where_an_error_page_cannot_be_read_its_status_is_judged(page: bytes) -> None:
+    told = await fault(plays(page))
+    assert (told.error.message, told.error.status, told.outcome) == ("status 400", 400, Outcome.NEUTRAL)
+
+
+@asynccontextmanager
+async def listing(answer: bytes) -> AsyncIterator[Upstream]:
+    """An upstream whose list of models is *answer*, head included."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.receive_some(65536)
+            await stream.send_all(answer)
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        async with client(f"http://127.0.0.1:{listener.socket.getsockname()[1]}") as upstream:
+            yield upstream
+        nursery.cancel_scope.cancel()
+
+
+def model_list(*fields: bytes, body: bytes) -> bytes:
+    lines = [b"HTTP/1.1 200 OK", b"Content-Type: application/json", b"Connection: close", *fields, b"", b""]
+    return b"\r\n".join(lines) + body
+
+
+MODELS = b'{"data": [{"id": "one"}, {"id": "two"}]}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        model_list(body=MODELS),
+        model_list(b"Content-Encoding: gzip", body=gzip.compress(MODELS)),
+        model_list(b"Content-Encoding: deflate", body=zlib.compress(MODELS)),
+        model_list(body=b" " * (MAX_LIST - len(MODELS)) + MODELS),
+    ],
+    ids=["plain", "gzip", "deflate", "as large as allowed"],
+)
+async def test_a_list_of_models(answer: bytes) -> None:
+    async with listing(answer) as upstream:
+        assert await upstream.list_models() == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (model_list(body=b" " * MAX_LIST + MODELS), "answer_too_large"),
+        (model_list(body=b'{"data": [' + b'{"id":"a"},' * 200_000 + b"{}]}"), "answer_too_large"),
+        (model_list(body=b'{"x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "answer_too_large"),
+        (
+            model_list(b"Content-Encoding: gzip", body=gzip.compress(bytes(500_000_000))),
+            "answer_too_large",
+        ),
+        (model_list(b"Content-Encoding: br", body=MODELS), "bad_content_encoding"),
+        (model_list(b"Content-Encoding: gzip, gzip", body=MODELS), "bad_content_encoding"),
+    ],
+    ids=["too large", "too many values", "too deep", "a bomb", "not asked for", "twice"],
+)
+async def test_a_list_of_models_that_is_not_read(answer: bytes, code: str) -> None:
+    async with listing(answer) as upstream:
+        with pytest.raises(UpstreamFailure) as raised:
+            await upstream.list_models()
+    assert raised.value.fault.error.code == code

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import trio
 
+from trio_gateway.core.byte_budget import ByteBudget
 from trio_gateway.core.chat import ChatRequest, parse_chat_request
 from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
@@ -18,6 +19,7 @@ from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.bodies import Bodies
 from trio_gateway.engine.call import Call
 from trio_gateway.engine.clients import Clients
+from trio_gateway.engine.memory import RequestMemory
 from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.request_record import RequestRecord
 from trio_gateway.engine.route import Route
@@ -147,6 +149,9 @@ class World:
         self.record = RequestRecord(
             Clients(None).identify(None), request_id="r", accepted_at=trio.current_time()
         )
+        self.server = ServerConfig()
+        self.held = ByteBudget(10**9)
+        self.buffered = False
         self.asked = 0
         self.left = 0
 
@@ -159,7 +164,7 @@ class World:
         first = route.first()
         assert not isinstance(first, ApiError)
         services = Services(
-            ServerConfig(),
+            self.server,
             SummaryConfig(**summary),  # type: ignore[arg-type]
             self.metrics,
             Bodies(ServerConfig().max_bodies),
@@ -171,6 +176,8 @@ class World:
             record=self.record,
             services=services,
             model=self.model,
+            memory=RequestMemory(self.server, self.held),
+            buffered=self.buffered,
             route=route,
             deadline=trio.current_time() + services.server.request_timeout,
             first_lease=first,
@@ -208,6 +215,7 @@ class World:
             assert seen.in_flight == 0
             assert seen.admitted == seen.success + seen.failure + seen.neutral + seen.stale
             assert len(upstream.closed_at) == upstream.opened
+        assert self.held.held == 0
         assert (self.left, self.running) == (self.asked, set())
 
 

@@ -33,7 +33,7 @@ class Slice(Struct, frozen=True):
 
     events: Batch
     is_heavy: bool
-    """To encode it takes long enough to be done in a thread."""
+    """To encode it takes so long that it is written in parts."""
 
 
 def slices(batch: Batch) -> Iterator[Slice]:

@@ -5,9 +5,11 @@ A batch (a list of events) is all that one read from the upstream gave; it leave
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
+
+from .weight import text_weight, weigh
 
 if TYPE_CHECKING:
     from .errors import ApiError
@@ -28,6 +30,7 @@ __all__ = [
     "Restart",
     "Retraction",
     "Usage",
+    "weight",
 ]
 
 
@@ -123,3 +126,27 @@ Event: TypeAlias = (
     | Ping
 )
 Batch: TypeAlias = list[Event]
+
+_EVENT: Final = 64
+"""Bytes of an event, whatever it holds."""
+_HEAVY: Final = 1024 * 1024
+"""Bytes beyond which it does not matter how many there are."""
+
+
+def weight(event: Event) -> int:
+    """About how many bytes *event* takes; beyond 1 MiB it is only certain that it takes more than that.
+
+    >>> weight(OutputDelta(0, "four"))
+    68
+    """
+    match event:
+        case OutputDelta(_, text, logprobs):
+            return _EVENT + text_weight(text) + (0 if logprobs is None else weigh(logprobs, limit=_HEAVY))
+        case ReasoningDelta(_, text):
+            return _EVENT + text_weight(text)
+        case OutputExtra(_, delta, logprobs):
+            return _EVENT + weigh([delta, logprobs], limit=_HEAVY)
+        case Finish(_, reason):
+            return _EVENT + len(reason)
+        case _:
+            return _EVENT

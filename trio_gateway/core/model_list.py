@@ -6,8 +6,14 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["MAX_MODEL_ID", "parse_model_ids"]
+__all__ = ["MAX_LIST", "MAX_MODELS", "MAX_MODEL_ID", "MAX_VALUES", "parse_model_ids"]
 
+MAX_LIST: Final = 4 * 1024 * 1024
+"""Bytes of a list: larger than any seen (a router with 3,000 entries sends 1.5 MB)."""
+MAX_VALUES: Final = 250_000
+"""JSON values of a list: those 3,000 entries have 40 each. So many are decoded within 10 ms."""
+MAX_MODELS: Final = 500
+"""Models taken from one upstream: they become labels of metrics, which must stay few."""
 MAX_MODEL_ID: Final = 256
 """Characters of the longest model id: a longer one is refused from clients, and dropped from lists."""
 
@@ -25,12 +31,15 @@ def parse_model_ids(body: bytes) -> list[str]:
 
     Where *body* is no such list there are none.
 
+    Ids that are empty or too long, or that hold anything but visible characters and blanks, are left out; of
+    the rest the first 500 are taken.
+
     >>> parse_model_ids(b'{"object": "list", "data": [{"id": "qwen3:8b"}]}')
     ['qwen3:8b']
     """
     try:
-        entries = msgspec.json.decode(body, type=_List).data
+        ids = (entry.id for entry in msgspec.json.decode(body, type=_List).data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Not every server has such a list, and what it has instead is of no use: it offers no models.
         return []
-    return [entry.id for entry in entries if len(entry.id) <= MAX_MODEL_ID]
+    return [name for name in ids if 0 < len(name) <= MAX_MODEL_ID and name.isprintable()][:MAX_MODELS]

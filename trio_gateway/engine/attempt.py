@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
 from ..core.breaker import Outcome
-from ..core.chunks import Chunk, InbandError, ProtocolError, read_event
+from ..core.chunks import ChoiceError, Chunk, InbandError, LargeEvent, ProtocolError, cut_chunk, read_event
 from ..core.errors import error_for
 from ..core.events import ReasoningDelta
 from ..core.faults import Fault, Replay, fault_of_transport
+from ..core.patience import Patience
 from ..core.repeated_chunks import RepeatedChunks
-from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
+from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent, cut_lines
 from .upstream import UpstreamAnswer, UpstreamFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..core.answer import AnswerReader
     from ..core.events import Event
@@ -33,15 +35,15 @@ __all__ = ["Attempt"]
 _BODY_GRACE = 0.1
 # Seconds to wait for usage and [DONE] once every choice has its finish reason; nothing else may follow.
 _DONE_GRACE = 5.0
-# Bytes of an answer that comes as one JSON object, from servers that do not stream.
-_MAX_WHOLE_ANSWER = 8 * 1024 * 1024
+# Bytes of an event, or of an answer in one object, that is read in slices: 5,000 values take up to 10 ms.
+_SLICED_OVER = 16 * 1024
 
 
 class Attempt:
     """Runs once. Its lease is given back when ``run`` returns, and by ``release`` at the latest.
 
-    *on_runaway* is what follows when the model thinks more than it may. *on_first_event* is called at the
-    first valid event.
+    *limit* is how much the model may think, *on_runaway* what follows when it thinks more.
+    *on_first_event* is called at the first valid event.
     """
 
     _reader: AnswerReader
@@ -59,12 +61,14 @@ class Attempt:
         self._call = call
         self._lease = lease
         self._delivery = delivery
+        self._limit = limit
         self._on_runaway = on_runaway
         self._on_first_event = on_first_event
         self._metrics = call.services.metrics
-        self._limit = limit
+        self._event_held = call.memory.hold_event()
+        self._batch: list[Event] = []  # what is emitted next
         self._repeated = RepeatedChunks()
-        self._started_at = math.inf
+        self._patience = Patience(lease.config, math.inf)
         self._first_event_at: float | None = None
         self._ended = False
 
@@ -74,9 +78,9 @@ class Attempt:
         None when the client has the whole answer; otherwise what went wrong.
         """
         self._reader = reader
-        self._started_at = trio.current_time()
+        self._patience = Patience(self._lease.config, trio.current_time())
         fault: Fault | None = None
-        self._lease.scope.deadline = self._first_event_deadline()
+        self._lease.scope.deadline = self._next_event_deadline()
         with self._lease.scope:
             try:
                 await self._converse(body)
@@ -86,6 +90,7 @@ class Attempt:
 
     def release(self) -> None:
         """Give the lease back without a verdict, if there was none: the client left, or the gateway stops."""
+        self._event_held.release()
         self._lease.release(slow=self._is_slow())
 
     def _is_complete(self) -> bool:
@@ -110,12 +115,13 @@ class Attempt:
                 await self._read_stream(answer)
             else:
                 await self._read_whole(answer)
+            # T18: only a body that was read to its end leaves its connection for the next request.
             self._lease.scope.deadline = trio.current_time() + _BODY_GRACE
             while await answer.receive():
                 pass
 
     async def _read_stream(self, answer: UpstreamAnswer) -> None:
-        decoder = SSEDecoder()
+        decoder = SSEDecoder(max_line=self._call.memory.max_event, raw_over=_SLICED_OVER)
         try:
             await self._decode_stream(answer, decoder)
         finally:
@@ -123,9 +129,16 @@ class Attempt:
                 self._metrics.invalid_utf8.labels(self._lease.name).inc(decoder.replaced)
 
     async def _decode_stream(self, answer: UpstreamAnswer, decoder: SSEDecoder) -> None:
-        while chunk := await answer.receive():
-            if await self._take(_decoded(decoder, chunk)):
-                return
+        while data := await answer.receive():
+            comments = decoder.comments
+            for number, piece in enumerate(cut_lines(data)):
+                if number:
+                    await trio.lowlevel.checkpoint()  # one read may bring thousands of events
+                if await self._take(_decoded(decoder, piece)):
+                    return
+                self._hold_event(decoder.waiting)
+            if decoder.comments > comments:
+                self._expect_next(begun=False)
         # The standard drops an event that the end of the stream has cut off. One that is evidently whole
         # and the last is taken all the same: some servers forget the blank line after it.
         rest = [event for event in _decoded(decoder) if _is_final(event)]
@@ -134,48 +147,118 @@ class Attempt:
 
     async def _read_whole(self, answer: UpstreamAnswer) -> None:
         whole = bytearray()
-        while chunk := await answer.receive():
-            whole += chunk
-            if len(whole) > _MAX_WHOLE_ANSWER:
-                raise UpstreamFailure.of("upstream_protocol", "The upstream's answer is too large.")
-        await self._take([SSEEvent(data=whole.decode("utf-8", "replace")), SSEEvent(data=DONE)])
+        while data := await answer.receive():
+            whole += data
+            self._refuse_if(self._call.memory.refusal(self._event_held, len(whole)))
+        is_large = len(whole) > _SLICED_OVER
+        event = SSEEvent(raw=whole) if is_large else SSEEvent(data=whole.decode("utf-8", "replace"))
+        await self._take([event, SSEEvent(data=DONE)])
 
     async def _take(self, events: list[SSEEvent]) -> bool:
-        """Emit what the *events* of one read bring; true when one of them was the end of the answer."""
+        """Emit what *events* bring; true when one of them was the end of the answer."""
         # Another attempt that runs beside this one may have had its first event before: then this one is
         # over.
         await trio.lowlevel.checkpoint_if_cancelled()
-        gained: list[Event] = []
-        failure: UpstreamFailure | None = None
-        done = False
+        chunks = 0
         for event in events:
             if event.data.strip() == DONE:
-                done = True
-                break
+                self._emit()
+                self._end()
+                await self._flush()
+                return True
             try:
-                gained += self._read(event)
-            except UpstreamFailure as error:
-                failure = error  # what came before it still counts
-                break
-        self._delivery.emit(gained)
-        if done:
-            self._end()
-        if gained or done:
-            # While the client is slow to take this, the upstream is not the one that is silent.
-            self._lease.scope.deadline = self._call.deadline
-            await self._delivery.flush()
-        if failure is not None:
-            raise failure
-        if events and not done:
-            self._check_limit(gained)
-            self._lease.scope.deadline = self._next_event_deadline()
-        return done
+                chunks += await self._take_event(event)
+            except UpstreamFailure:
+                self._emit()  # what came before it still counts
+                raise
+        if events:
+            self._check_limit(self._emit())
+            await self._flush()
+            self._expect_next(begun=chunks > 0)
+        return False
 
-    def _check_limit(self, gained: list[Event]) -> None:
+    async def _take_event(self, event: SSEEvent) -> bool:
+        """Add what *event* brings to what is emitted next; False where it is no part of the answer."""
+        if (repeated := self._repeated.recognise(event)) is not None:
+            self._read(repeated)
+            return True
+        if event.raw:
+            return await self._take_large(event)
+        with _protocol_faults():
+            chunk = read_event(event)
+        if isinstance(chunk, Chunk):
+            self._repeated.learn(event, chunk)
+        return await self._take_chunk(chunk)
+
+    async def _take_large(self, event: SSEEvent) -> bool:
+        """Emit what a large event brings; its memory is given back when the client has it."""
+        self._emit()
+        self._hold_event(len(event.raw))
+        large = LargeEvent(event)
+        with _protocol_faults():
+            for _ in large.slices():
+                await trio.lowlevel.checkpoint()
+        if large.replaced:
+            self._metrics.invalid_utf8.labels(self._lease.name).inc(large.replaced)
+        is_part = await self._take_chunk(large.chunk)
+        self._check_limit(self._emit())
+        await self._flush()
+        self._hold_event(0)
+        return is_part
+
+    async def _take_chunk(self, chunk: Chunk | InbandError | None) -> bool:
+        """Add what *chunk* brings to what is emitted next; piece by piece, where it has much text."""
+        if chunk is None:
+            return False
+        for part in cut_chunk(self._accepted(chunk)):
+            self._read(part)
+            if part is not chunk:
+                self._check_limit(self._emit())
+                await self._flush()
+                await trio.lowlevel.checkpoint()
+        return True
+
+    def _read(self, chunk: Chunk) -> None:
+        self._batch += self._reader.read(chunk)
+        if self._reader.whole:
+            self._refuse_if(self._call.memory.answer_refusal(self._reader.size))
+
+    def _emit(self) -> list[Event]:
+        """Emit what has been read."""
+        batch, self._batch = self._batch, []
+        self._delivery.emit(batch)
+        return batch
+
+    async def _flush(self) -> None:
+        """Wait while the client is slow. Meanwhile the upstream is not the one that is silent."""
+        self._lease.scope.deadline = self._call.deadline
+        await self._delivery.flush()
+
+    def _expect_next(self, *, begun: bool) -> None:
+        """Set the clock for the next event. *begun*: one came just now, and not only a comment."""
+        now = trio.current_time()
+        if begun:
+            self._patience.event(now)
+        elif self._reader.finished:
+            return  # only the end is waited for
+        else:
+            self._patience.comment(now)
+        self._lease.scope.deadline = self._next_event_deadline()
+
+    def _hold_event(self, size: int) -> None:
+        if not self._call.memory.fits(self._event_held, size):
+            self._refuse_if("The gateway reads too many large events at present.")
+
+    def _refuse_if(self, reason: str | None) -> None:
+        """Fail for *reason*, if there is one: a bound of the gateway, which is neutral for the upstream."""
+        if reason is not None:
+            raise UpstreamFailure(Fault(error_for("answer_too_large", reason), Outcome.NEUTRAL, Replay.NO))
+
+    def _check_limit(self, emitted: list[Event]) -> None:
         if self._reader.output_seen:
             return
         now = trio.current_time()
-        for event in gained:
+        for event in emitted:
             if isinstance(event, ReasoningDelta):
                 self._limit.feed(event.text, now)
         if (reason := self._limit.exceeded(now)) is not None:
@@ -185,26 +268,16 @@ class Attempt:
         # The upstream does its work; it is the model that does not come to an end.
         return Fault(error_for("reasoning_limit", reason), Outcome.NEUTRAL, self._on_runaway)
 
-    def _read(self, event: SSEEvent) -> list[Event]:
-        chunk = self._repeated.recognise(event) or self._parse(event)
-        if chunk is None:
-            return []
+    def _accepted(self, chunk: Chunk | InbandError) -> Chunk:
+        """*chunk*, which is part of the answer, unless it is an error."""
+        if isinstance(chunk, InbandError):
+            raise UpstreamFailure(self._lease.upstream.fault_in_stream(chunk))
+        with _protocol_faults():
+            self._reader.check(chunk)
         if self._first_event_at is None:
             self._first_event_at = trio.current_time()
             self._lease.confirm()
             self._on_first_event()
-        return self._reader.read(chunk)
-
-    def _parse(self, event: SSEEvent) -> Chunk | None:
-        try:
-            chunk = read_event(event)
-        except ProtocolError as error:
-            message = "The upstream sent an event that is no chunk."
-            raise UpstreamFailure.of("upstream_protocol", message) from error
-        if isinstance(chunk, InbandError):
-            raise UpstreamFailure(self._lease.upstream.fault_in_stream(chunk))
-        if chunk is not None:
-            self._repeated.learn(event, chunk)
         return chunk
 
     def _end(self) -> None:
@@ -219,13 +292,12 @@ class Attempt:
         self._ended = True
         self._delivery.finish()
 
-    def _first_event_deadline(self) -> float:
-        by = self._started_at + self._lease.config.first_event_timeout
-        return min(by, self._lease.deadline, self._call.deadline)
-
     def _next_event_deadline(self) -> float:
-        pause = _DONE_GRACE if self._reader.finished else self._lease.config.idle_timeout
-        by = min(trio.current_time() + pause, self._call.deadline)
+        by = min(self._patience.deadline, self._call.deadline)
+        if self._first_event_at is None:
+            return min(by, self._lease.deadline)
+        if self._reader.finished:
+            by = min(by, trio.current_time() + _DONE_GRACE)
         return by if self._reader.output_seen else min(by, self._limit.deadline)
 
     def _why_cancelled(self) -> Fault:
@@ -238,13 +310,33 @@ class Attempt:
             return fault_of_transport("deadline", message)
         if (reason := self._limit.exceeded(now)) and not self._reader.output_seen:
             return self._runaway(reason)
+        code = "first_event_timeout" if self._first_event_at is None else "idle_timeout"
+        if self._patience.was_queued(now):
+            # It has answered all the time, so it is not ill; it would only queue the request again.
+            message = "The upstream has kept the request in its queue for too long."
+            return Fault(error_for(code, message), Outcome.NEUTRAL, Replay.NEXT)
         if self._first_event_at is None:
-            return fault_of_transport("first_event_timeout", "The upstream did not begin to answer in time.")
-        return fault_of_transport("idle_timeout", "The upstream fell silent.")
+            return fault_of_transport(code, "The upstream did not begin to answer in time.")
+        return fault_of_transport(code, "The upstream fell silent.")
 
     def _is_slow(self) -> bool:
         first_event_at = self._first_event_at if self._first_event_at is not None else trio.current_time()
-        return first_event_at - self._started_at > self._lease.config.breaker.slow_after
+        return first_event_at - self._patience.quiet_since > self._lease.config.breaker.slow_after
+
+
+@contextmanager
+def _protocol_faults() -> Iterator[None]:
+    """Give an event that is no chunk, or one of more choices than were asked for, the fault it means."""
+    try:
+        yield
+    except ChoiceError as error:
+        # The client has chosen their number, perhaps in a way that the upstream reads differently.
+        message = "The upstream sent more choices than were asked for."
+        fault = Fault(error_for("upstream_protocol", message), Outcome.NEUTRAL, Replay.NEXT)
+        raise UpstreamFailure(fault) from error
+    except ProtocolError as error:
+        message = "The upstream sent an event that is no chunk."
+        raise UpstreamFailure.of("upstream_protocol", message) from error
 
 
 def _decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:
@@ -256,4 +348,4 @@ def _decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:
 
 
 def _is_final(event: SSEEvent) -> bool:
-    return event.data.strip() == DONE or '"finish_reason"' in event.data
+    return event.data.strip() == DONE or '"finish_reason"' in event.data or b'"finish_reason"' in event.raw

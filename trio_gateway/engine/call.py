@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..core.chat import ChatRequest
     from ..core.config import ModelConfig
     from .lease import Lease
+    from .memory import RequestMemory
     from .request_record import RequestRecord
     from .route import Route
     from .services import Services
@@ -29,6 +30,8 @@ class Call:
     model: ModelConfig
     """The entry of the configuration that serves the requested model."""
     route: Route
+    memory: RequestMemory
+    """What the large events and the gathered answer of this request may take."""
     deadline: float
     """Instant of Trio's clock by which the whole answer, with all its attempts, must be over."""
     authorization: str | None = None
@@ -55,6 +58,7 @@ class Call:
         if self.first_lease is not None:
             self.first_lease.release()
             self.first_lease = None
+        self.memory.close()
         if self.leave is not None:
             self.leave()
             self.leave = None

@@ -29,8 +29,8 @@ _FRESH = 60.0
 _RETRY = 2.0
 # Seconds an upstream has to send its list.
 _PATIENCE = 10.0
-# Models taken from one upstream: they become labels of metrics, which must stay few.
-_MOST = 500
+# Codes of a list that came, but is not read.
+_IGNORED = frozenset({"answer_too_large", "bad_content_encoding"})
 
 
 class Catalogue:
@@ -50,13 +50,16 @@ class Catalogue:
                 nursery.start_soon(self._follow, backend)
 
     async def _follow(self, backend: Backend) -> None:
-        retry = _RETRY
+        retry, log_ignored = _RETRY, log.warning
         while True:
             try:
                 with trio.fail_after(_PATIENCE):
-                    backend.traffic.models = tuple(await backend.upstream.list_models())[:_MOST]
+                    backend.traffic.models = tuple(await backend.upstream.list_models())
             except (UpstreamFailure, trio.TooSlowError) as error:
-                # Nobody sees this: what it listed before stays, and chat requests find out for themselves.
+                if isinstance(error, UpstreamFailure) and error.fault.error.code in _IGNORED:
+                    log_ignored("models_ignored", upstream=backend.name, reason=str(error))
+                    log_ignored = log.debug  # it is asked again and again
+                # Clients see nothing of this: what was listed before stays.
                 log.debug("models_not_listed", upstream=backend.name, reason=str(error))
                 await trio.sleep(retry)
                 retry = min(retry * 2, _FRESH)

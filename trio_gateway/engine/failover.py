@@ -149,10 +149,10 @@ class Failover:
             on_first_event=on_first_event,
         )
         try:
-            reader = self._reader(start)
             fields = partial(self._fields, lease, name)
             body = await self._call.services.bodies.encode(self._request, fields)
-            fault = await attempt.run(reader, body)
+            with closing(self._reader(start)) as reader:
+                fault = await attempt.run(reader, body)
         finally:
             attempt.release()
         if fault is None:
@@ -166,6 +166,8 @@ class Failover:
             presumed=start is Start.PRESUMED,
             choices=self._request.n,
             whole=self._call.buffered,
+            shows_reasoning=self._request.options.shows_reasoning,
+            memory=self._call.memory.stream,
             call_prefix=f"call_{self._record.request_id}_",
         )
 

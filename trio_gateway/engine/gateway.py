@@ -10,6 +10,7 @@ import trio
 from msgspec.structs import replace
 
 from ..core.breaker import Snapshot, State
+from ..core.byte_budget import ByteBudget
 from ..core.config.settings import Settings, resolve_model
 from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
 from ..core.learning import StartMemory
@@ -19,6 +20,7 @@ from .bodies import Bodies
 from .call import Call
 from .catalogue import Catalogue
 from .clients import Clients
+from .memory import RequestMemory
 from .metrics import Metrics
 from .route import Route
 from .services import Running, Services
@@ -52,7 +54,9 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.clients = Clients(settings.client_keys)
         self.bodies = Bodies(settings.config.server.max_bodies)
+        self._held = ByteBudget(settings.config.server.max_held)
         self.metrics = Metrics(self._snapshots, lambda: self.bodies.budget.taken)
+        self.metrics.held_bytes.set_function(lambda: self._held.held)
         self.backends: dict[str, Backend] = {}
         self.active = 0
         self.draining = False
@@ -92,6 +96,7 @@ class Gateway:
         """Make *settings* those that requests begin under."""
         self.config = settings.config
         self.bodies.budget.limit = settings.config.server.max_bodies
+        self._held.limit = settings.config.server.max_held
         self.backends = {
             name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
             for name, config in settings.config.upstreams.items()
@@ -167,6 +172,7 @@ class Gateway:
             services=self._services,
             model=model,
             route=route,
+            memory=RequestMemory(self.config.server, self._held),
             deadline=trio.current_time() + self.config.server.request_timeout,
             authorization=authorization,
             buffered=buffered,

@@ -98,6 +98,9 @@ class Metrics:
             "gateway_bodies_bytes", "Request bodies in flight, as received.", registry=registry
         )
         self.bodies_bytes.set_function(bodies_bytes)
+        self.held_bytes = Gauge(
+            "gateway_held_bytes", "Large events and gathered answers that are held.", registry=registry
+        )
         registry.register(_BreakerCollector(snapshots))
 
 

@@ -22,7 +22,6 @@ from ..core.chat import ChatRequest
 from ..core.completion import CompletionBuilder
 from ..core.encoder import ENCODERS, ChunkHead, Encoder, Format
 from ..core.errors import RequestError, refusal
-from ..core.strict_json import dumps
 from ..engine.request_record import RequestRecord
 from ..engine.stream import open_stream
 from .asgi import BODY, CLEANUP
@@ -115,7 +114,11 @@ async def _buffered(call: Call) -> Response:
         await stream.deliver(_BufferSink(builder))
     if builder.failure is not None:
         return error_response(builder.failure.error)
-    return Response(dumps(builder.completion()), content_type="application/json")
+    parts: list[bytes] = []
+    for part in builder.parts():
+        parts.append(part.encode("utf-8", "replace"))
+        await trio.lowlevel.checkpoint()  # a whole answer may be large, and each part takes its time
+    return Response(b"".join(parts), content_type="application/json")
 
 
 class _BufferSink:
@@ -131,7 +134,7 @@ class _BufferSink:
 def _stream_response(stream: Stream, call: Call, *, ping_first: bool = False) -> Response:
     encoder = make_encoder(g.stream_format, call.request, request_id=g.request_id)
     writer = cast("dict[str, Any]", request.scope)[BODY]
-    sink = SSESink(encoder, writer, call.services.bodies.threads)
+    sink = SSESink(encoder, writer)
     return Response(SSEBody(stream, sink, ping_first=ping_first), headers=_STREAM_HEADERS)
 
 

@@ -15,7 +15,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from ..core.encoder import error_object
+from ..core.encoder import DONE_FRAME, error_object, frame_slices
 from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ..core.events import Done, Failure
 from ..core.strict_json import dumps
@@ -26,11 +26,11 @@ from .chat import make_encoder
 from .dialogue import FAULT, IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from ..core.chat import ChatRequest
     from ..core.encoder import Encoder, Format
-    from ..core.events import Batch, Event
+    from ..core.events import Batch
     from ..engine.call import Call
     from ..engine.clients import Client
     from ..engine.gateway import Gateway
@@ -201,7 +201,7 @@ class Conversation:
         asked = chat.options.format if chat is not None else None
         chosen = self._fixed_format or asked or self._gateway.config.server.stream_format
         encoder = make_encoder(chosen, chat, request_id=record.request_id)
-        return _FrameSink(self, encoder, self._gateway.bodies.threads)
+        return _FrameSink(self, encoder)
 
     async def _fail(self, chat: ChatRequest | None, error: ApiError, record: RequestRecord) -> None:
         sink = self._sink(chat, record)
@@ -223,8 +223,8 @@ class Conversation:
 class _FrameSink(BatchSink[list[str]]):
     """Sink that writes the events of one answer as text frames of *conversation*'s socket."""
 
-    def __init__(self, conversation: Conversation, encoder: Encoder, threads: trio.CapacityLimiter) -> None:
-        super().__init__(threads)
+    def __init__(self, conversation: Conversation, encoder: Encoder) -> None:
+        super().__init__()
         self._conversation = conversation
         self._encoder = encoder
         self.is_over = False
@@ -234,12 +234,13 @@ class _FrameSink(BatchSink[list[str]]):
         super().write(batch)
         self.is_over = isinstance(batch[-1], Done)
 
-    def encode(self, events: Sequence[Event]) -> list[str]:
-        if isinstance(events[-1], Done):  # the client may ask again when it reads this
-            codes = [event.error.code for event in events if isinstance(event, Failure)]
-            self._conversation.finish_answer(*codes)
-        # Pings of the protocol do what SSE's comments do.
-        return [_text(event, data) for event, data in self._encoder.encode(events) if event != ":"]
+    def encode(self, batch: Batch) -> Iterator[list[str]]:
+        for frames in frame_slices(self._encoder, batch):
+            if frames and frames[-1] == DONE_FRAME:  # the client may ask again when it reads this
+                codes = [event.error.code for event in batch if isinstance(event, Failure)]
+                self._conversation.finish_answer(*codes)
+            # Pings of the protocol do what SSE's comments do.
+            yield [_text(event, data) for event, data in frames if event != ":"]
 
     def send_nowait(self, data: list[str]) -> list[str]:
         return data

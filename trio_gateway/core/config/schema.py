@@ -161,6 +161,10 @@ class UpstreamConfig(_Section, frozen=True, kw_only=True):
     """Environment variable that holds its key."""
     api_key_file: str = ""
     """File that holds its key."""
+    ca_file: str = ""
+    """File of certificates to trust besides the system's and those of ``SSL_CERT_FILE``."""
+    proxy: str = ""
+    """URL of an HTTP proxy to reach it by; empty: none."""
     pass_through_key: bool = False
     """Send it the client's own ``Authorization`` instead of a key of ours."""
     connect_timeout: Seconds = 5.0

@@ -6,11 +6,13 @@ The transports write frames; nothing here knows WebSocket, and of SSE only :func
 
 from .base import Encoder, error_object
 from .formats import ENCODERS, Format
-from .frames import PARAGRAPH, PREFIXES, ChunkHead, Frame, sse
+from .frames import DONE_FRAME, PARAGRAPH, PREFIXES, ChunkHead, Frame, sse
 from .openai import OpenAIEncoder
 from .phases import PhasesEncoder
+from .slices import frame_slices, sse_slices
 
 __all__ = [
+    "DONE_FRAME",
     "ENCODERS",
     "PARAGRAPH",
     "PREFIXES",
@@ -21,5 +23,7 @@ __all__ = [
     "OpenAIEncoder",
     "PhasesEncoder",
     "error_object",
+    "frame_slices",
     "sse",
+    "sse_slices",
 ]

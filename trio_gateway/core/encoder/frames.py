@@ -11,7 +11,7 @@ from ..phases import Phase
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["PARAGRAPH", "PING", "PREFIXES", "ChunkHead", "Frame", "sse"]
+__all__ = ["DONE_FRAME", "PARAGRAPH", "PING", "PREFIXES", "ChunkHead", "Frame", "sse"]
 
 Frame: TypeAlias = tuple[str, str]
 """``(event, data)``: the SSE event's name (``"message"`` for one without a name) and its data."""
@@ -24,6 +24,9 @@ PREFIXES = {
 
 PARAGRAPH = "\n\n"
 """Parts what is joined by a client: a phase from the next, or a summary from the next."""
+
+DONE_FRAME: Frame = ("message", "[DONE]")
+"""The last frame of every stream."""
 
 PING: Frame = (":", "ping")
 """The frame of a sign of life: an SSE comment."""

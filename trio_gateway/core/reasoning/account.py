@@ -8,6 +8,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Final
 
+from ..growing_text import GrowingText
 from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
 
 __all__ = ["KEPT", "Account"]
@@ -28,7 +29,7 @@ class Account:
         self._pieces: list[Piece] = []
         self.spoken = False  # output was given, and not only whitespace
         self.reasoned = False  # reasoning was
-        self._kept: list[str] | None = [] if keep_output else None
+        self._kept: GrowingText | None = GrowingText() if keep_output else None
         self._parted = False  # a marker stands between the output so far and what comes
         self._calls = -1
 
@@ -121,14 +122,15 @@ class Account:
     def release(self) -> None:
         """Give the output that was held back; no more is."""
         kept, self._kept = self._kept, None
-        self._pieces += map(Output, kept or ())
+        if kept is not None:
+            self._pieces += map(Output, kept.pieces())
 
     def recast(self) -> None:
         """The output that was held back is reasoning; no more is."""
         if self._kept is not None:
-            text, self._kept = "".join(self._kept), None
+            kept, self._kept = self._kept, None
             self.spoken = False
-            if text:
+            for text in kept.pieces():
                 self.think(text)
 
     def _keep(self, text: str) -> None:

@@ -12,18 +12,22 @@ import structlog
 import trio
 
 from ...core.answer import AnswerReader
-from ...core.chunks import InbandError, ProtocolError, read_event
+from ...core.chunks import InbandError, ProtocolError, cut_chunk, read_event
 from ...core.events import OutputDelta
 from ...core.families import family_of
 from ...core.faults import fault_of_transport
+from ...core.json_scan import SCAN_OVER
 from ...core.reasoning import starts_in_reasoning
-from ...core.sse import DONE, LineTooLongError, SSEDecoder
+from ...core.sse import DONE, LineTooLongError, SSEDecoder, cut_lines
 from ...core.summary.request import MAX_TEXT, summary_body, summary_line
 from ..lease import Lease
 from ..upstream import UpstreamFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ...core.config import SummaryConfig
+    from ...core.sse import SSEEvent
     from ..backend import Backend
     from ..metrics import Metrics
     from ..upstream import UpstreamAnswer
@@ -137,15 +141,26 @@ class SummaryModel:
         """The beginning of what it says, without its own reasoning; the rest is not waited for."""
         family = family_of(self._config.model)
         reader = AnswerReader(family, starts_in_reasoning=starts_in_reasoning(family, thinking=None))
-        decoder = SSEDecoder()
-        said = ""
-        while len(said) < MAX_TEXT and (data := await answer.receive()):
-            for event in decoder.feed(data):
-                if event.data.strip() == DONE:
-                    return said
-                chunk = read_event(event)
-                if isinstance(chunk, InbandError):
-                    raise UpstreamFailure(self._backend.upstream.fault_in_stream(chunk))
-                events = reader.read(chunk) if chunk is not None else []
-                said += "".join(told.text for told in events if isinstance(told, OutputDelta))
-        return said
+        decoder = SSEDecoder(max_line=SCAN_OVER)  # so that each event is one that may be parsed at once
+        text = ""
+        while data := await answer.receive():
+            for piece in cut_lines(data):
+                for event in decoder.feed(piece):
+                    if event.data.strip() == DONE:
+                        return text
+                    text += "".join(self._output(event, reader))
+                if len(text) >= MAX_TEXT:
+                    return text
+                await trio.lowlevel.checkpoint()  # one read may bring thousands of events
+        return text
+
+    def _output(self, event: SSEEvent, reader: AnswerReader) -> Iterator[str]:
+        """What *event* adds to the output."""
+        chunk = read_event(event)
+        if isinstance(chunk, InbandError):
+            raise UpstreamFailure(self._backend.upstream.fault_in_stream(chunk))
+        if chunk is None:
+            return
+        reader.check(chunk)
+        for part in cut_chunk(chunk):
+            yield from (each.text for each in reader.read(part) if isinstance(each, OutputDelta))

@@ -111,6 +111,6 @@ async def _prepare(client: Http1Client, request: httpx.Request) -> Request:
     fields = [(name, value) for name, value in request.headers.raw if name.lower() not in _FRAMING]
     body = await request.aread()
     try:
-        return client.prepare(request.method.encode("ascii"), request.url.raw_path, fields, body)
+        return client.prepare(request.method.encode("ascii"), request.url.raw_path, fields, (body,))
     except (InvalidRequestError, UnicodeEncodeError) as error:
         raise httpx.LocalProtocolError("the request is not valid in HTTP") from error

@@ -83,6 +83,10 @@ class Response:
             self._connection.drop()
             self._connection = None
 
+    async def aclose(self) -> None:
+        """Close the connection if the body has not been read to its end."""
+        self.close()
+
     def _take(self, data: bytes, connection: Connection) -> bytes:
         decoder = self._decoder
         try:
