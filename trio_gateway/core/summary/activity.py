@@ -27,7 +27,7 @@ BEFORE = 3
 """Sentences before the one with the thing in which its deed is looked for."""
 
 _PREDICATE = (
-    r"(?:\s+(?:is|are|was|were|has|have|can|should|must|would|will|might|becomes?|remains?|equals?|corresponds?"
+    r"(?:\s(?:is|are|was|were|has|have|can|should|must|would|will|might|becomes?|remains?|equals?|corresponds?"
     r"|comes?|consists?|gives?|means?|says?|seems?|starts?|goes|arises)\b)"
 )
 _SUBJECT = re.compile(
@@ -42,9 +42,9 @@ _MORE = re.compile(
 # "by actually writing out the number": a deed with its thing, in the model's own words.
 _DEED = re.compile(
     r"\b(?:by|when|while|in|of|for|about|without|after|before|just) (?:actually |just )?"
-    r"(?P<verb>[a-z-]+ing) (?P<thing>(?:out |up |down |at |with |for |about )?"
+    r"(?P<verb>[a-z-]{1,30}ing) (?P<thing>(?:out |up |down |at |with |for |about )?"
     r"(?:the|each|every|both|all|its|my|our|a|an)\s[^,;:.?!=≈]{3,70}?)"
-    r"(?=[,;:.?!]|\s(?:is|are|and|so|but|or|to|we|i|you|which|because|if|when|does|doesn't|would)\b|\s*$)"
+    r"(?=[,;:.?!]|\s(?:is|are|and|so|but|or|to|we|i|you|which|because|if|when|does|doesn't|would)\b|\s?$)"
 )
 _GERUNDS = frozenset(map(gerund, VERBS))
 _CHECK = re.compile(
@@ -55,8 +55,8 @@ _CHECK = re.compile(
 _SHOWN = (
     ("Looking at {} another way", r"(?:another|different|other) (?:way|approach|method)"),
     ("Confirming {}", r"indeed|correct|consistent|confirms?|makes sense|matches"),
-    ("Reconsidering {}", r"wait|hmm|confus\w+|mistake|wrong|conflict\w*|inconsisten\w+|discrepancy|unless"),
-    ("Considering {}", r"alternatively|maybe|perhaps|if|could|might|suppose|assum\w+"),
+    ("Reconsidering {}", r"wait|hmm|confus\w++|mistake|wrong|conflict\w*|inconsisten\w++|discrepancy|unless"),
+    ("Considering {}", r"alternatively|maybe|perhaps|if|could|might|suppose|assum\w++"),
 )
 _MARKS = [(deed, re.compile(rf"\b(?:{words})\b", re.IGNORECASE)) for deed, words in _SHOWN]
 

@@ -37,12 +37,8 @@ COMPARED = 12
 """Best clauses among which pairs are tried."""
 CODE = "Writing code: "
 
-# Work done is liked, a clause that leans on one before it is not; of a program there is only its first line.
-_LIKED = (
-    (re.compile(CODE), 0.5),
-    (re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE), 0.8),
-    (re.compile(r"[A-Z][a-z-]+ing\s|.*="), 1.1),
-)
+_LEANS_BACK = re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE)
+_WORK_DONE = re.compile(r"[A-Z][a-z-]+ing\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +114,17 @@ class Choice:
         """What a line of these clauses is worth."""
         value = self._weights.value(frozenset().union(*(clause.terms for clause in line)))
         for clause in line:
-            value *= next((factor for mark, factor in _LIKED if mark.match(clause.text)), 1.0)
+            value *= _liking(clause.text)
         return value
+
+
+def _liking(text: str) -> float:
+    """A factor for what a clause is: work done is liked, one that leans on another before it is not."""
+    if text.startswith(CODE):
+        return 0.5
+    if _LEANS_BACK.match(text):
+        return 0.8
+    return 1.1 if "=" in text or _WORK_DONE.match(text) else 1.0
 
 
 def joined(line: Sequence[Clause]) -> str:
