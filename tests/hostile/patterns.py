@@ -81,7 +81,9 @@ def _sites_of(path: Path, tree: ast.Module, uses: dict[str, set[str]]) -> Iterat
     names = _names_of_values(tree)
     for node in ast.walk(tree):
         match node:
-            case ast.ImportFrom(module="re"):
+            case ast.ImportFrom(module="re", names=imported) if {each.name for each in imported} & (
+                USES | {"compile"}
+            ):
                 raise AssertionError(
                     f"{file}:{node.lineno}: import re as a whole, so that its uses are found"
                 )

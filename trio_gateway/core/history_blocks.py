@@ -93,9 +93,13 @@ def _without_blanks(text: str, place: int) -> int:
 
 def _are_alike(starts: Sequence[str]) -> bool:
     """Whether two of *starts* can stand at one place, so that a search for the end of one may be in vain."""
-    pairs = permutations(map(str.lower, starts), 2)
-    stems = ((start.removesuffix(">"), other) for start, other in pairs)
-    return any(other.startswith(stem) and not other[len(stem) :][:1].isalnum() for stem, other in stems)
+    return any(_is_like(*pair) for pair in permutations(map(str.lower, starts), 2))
+
+
+def _is_like(start: str, other: str) -> bool:
+    """Whether *start* can stand where *other* does. The name of a tag ends where its attributes may begin."""
+    stem = start.removesuffix(">")
+    return other.startswith(stem) and (stem == start or not other[len(stem) :][:1].isalnum())
 
 
 def _run(ends: Mapping[str, Sequence[str]]) -> str:
