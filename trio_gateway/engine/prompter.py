@@ -8,7 +8,8 @@ import structlog
 import trio
 
 from ..core.events import PromptSummary
-from ..core.summary.prompt import LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
+from ..core.summary.prompt import LONGEST, QUOTED_WHOLE, prompt_steps, prompt_text
+from .slices import in_slices
 from .summary_model import Question, hang_up
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Prompter:
             hang_up(nursery)
 
     async def _line(self, messages: Sequence[Mapping[str, Any]], nursery: trio.Nursery) -> str:
-        extractive = summarize_prompt(messages)
+        extractive = await in_slices(prompt_steps(messages)) or ""
         if self._model is None or len(text := prompt_text(messages)) <= QUOTED_WHOLE:
             return extractive
         self._question = self._model.ask(nursery, "prompt", text, LONGEST)

@@ -5,13 +5,14 @@ first complete thought, further ones an interval apart, the last when the reason
 repeats itself, or is about to tell the result, the line is late, and the summary makes do with less: while
 reasoning comes lines are seldom more than two intervals apart. Where even that fails a sign of life stands
 for the line. The task that reads the upstream never waits for any of it: ``feed`` and ``end`` are
-synchronous.
+synchronous and only keep what they are given. The summary's own task works it up when a line is due, in
+slices of less than 2 ms; when the answer comes meanwhile, that line is given up for the last one, which is
+made of little.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ import trio
 
 from ..core.events import Batch, Ping, ReasoningLine
 from ..core.summary import SIZES, ReasoningSummary
+from ..core.summary.recent import RecentText
 from ..core.summary.request import MAX_REQUEST
+from .slices import in_slices
 from .summary_model import Question, hang_up
 
 if TYPE_CHECKING:
@@ -57,8 +60,7 @@ class Summarizer:
         self._summary = ReasoningSummary(detail=detail)
         self._width = SIZES[detail].width
         self._model = model
-        self._recent: deque[str] = deque()
-        self._recent_size = 0
+        self._recent = RecentText(MAX_REQUEST)
         self._question = Question()
         self._silent = silent
         self._interval = interval
@@ -75,7 +77,7 @@ class Summarizer:
             return
         self._summary.feed(text)
         if self._model is not None:
-            self._keep(text)
+            self._recent.add(text[-MAX_REQUEST:])
         if self._late_at == math.inf:  # waiting counts from the first text: silence has nothing to tell
             self._late_at = trio.current_time() + _LATE * self._pause()
         if self._summary.ready or self._is_late() or trio.current_time() >= self._sign_due:
@@ -85,7 +87,7 @@ class Summarizer:
         """Another attempt begins: its reasoning starts anew, and nothing told already is told again."""
         self._summary.restart()
         self._late_at = math.inf
-        self._take_recent()
+        self._recent.clear()
 
     def end(self) -> None:
         """The reasoning is over: say a last line if there is one, then close the phase."""
@@ -110,6 +112,8 @@ class Summarizer:
             if self._ended.is_set():
                 break
             line = await self._line(nursery) if self._summary.ready or self._is_late() else None
+            if self._ended.is_set():
+                break
             self._ready = trio.Event()
             if line is not None:
                 await lines_send.send([ReasoningLine(line)])
@@ -125,35 +129,23 @@ class Summarizer:
                 break
             if self._summary.ready:
                 self._ready.set()
-        if (line := self._summary.last()) is not None:
+        if (line := await in_slices(self._summary.last_steps())) is not None:
             with suppress(trio.WouldBlock):  # it must not keep a client that lags from the answer
                 lines_send.send_nowait([ReasoningLine(line)])
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
         if self._model is not None and self._summary.ready:
-            recent = self._take_recent()
+            recent = self._recent.take(MAX_REQUEST)
             question = self._question = self._model.ask(nursery, "reasoning", recent, self._width)
             await question.settled()
-            if self._ended.is_set():
-                return None  # what there is to say, the last line says
-            if question.line is not None and self._summary.accept(question.line):
-                return question.line
-        return self._summary.line(late=self._is_late())
+            line = question.line
+            if line is not None and await in_slices(self._summary.accept_steps(line), until=self._ended):
+                return line
+        # What there is to say once the answer is here, the last line says.
+        return await in_slices(self._summary.line_steps(late=self._is_late()), until=self._ended)
 
     def _is_late(self) -> bool:
         return trio.current_time() >= self._late_at
-
-    def _keep(self, text: str) -> None:
-        self._recent.append(text)
-        self._recent_size += len(text)
-        while self._recent_size - len(self._recent[0]) > MAX_REQUEST:
-            self._recent_size -= len(self._recent.popleft())
-
-    def _take_recent(self) -> str:
-        text = "".join(self._recent)
-        self._recent.clear()
-        self._recent_size = 0
-        return text
 
     def _pause(self) -> float:
         return self._interval * (2 ** (self._told // _LINES_A_PACE) if self._slows_down else 1)

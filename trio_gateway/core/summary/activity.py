@@ -10,6 +10,7 @@ rules are English; elsewhere no activity is found.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .clauses import whole
@@ -19,10 +20,12 @@ from .verbs import VERBS, gerund
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["activities"]
+__all__ = ["activities", "activities_in"]
 
 FEWEST_TERMS = 2
 """A thing of less is any thing: "the value"."""
+MOST = 8
+"""Activities of either kind that are taken from one sentence."""
 BEFORE = 3
 """Sentences before the one with the thing in which its deed is looked for."""
 
@@ -68,17 +71,33 @@ def activities(sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
     [('Double-checking the number of bits', 'the number of bits')]
     """
     for at in range(len(sentences) - 1, -1, -1):
-        for found in _DEED.finditer(sentences[at]):
-            if found["verb"] in _GERUNDS and not _MORE.search(found["thing"]) and whole(found["thing"]):
-                yield f"{found['verb'].capitalize()} {found['thing']}", found["thing"]
-        end = 0
-        for found in _SUBJECT.finditer(sentences[at]):
-            thing = found[1][0].lower() + found[1][1:]
-            if found.start() < end or _MORE.search(thing) or not whole(thing):
-                continue
-            if len(set(terms(thing))) >= FEWEST_TERMS:
-                end = found.end(1)
-                yield _deed(sentences[max(0, at - BEFORE) : at + 1]).replace("{}", thing), thing
+        yield from activities_in(sentences, at)
+
+
+def activities_in(sentences: Sequence[str], at: int) -> Iterator[tuple[str, str]]:
+    """The activities in the sentence at that place, at most twice ``MOST``."""
+    yield from islice(_deeds(sentences[at]), MOST)
+    deed = ""
+    for thing in islice(_things(sentences[at]), MOST):
+        deed = deed or _deed(sentences[max(0, at - BEFORE) : at + 1])
+        yield deed.replace("{}", thing), thing
+
+
+def _deeds(sentence: str) -> Iterator[tuple[str, str]]:
+    for found in _DEED.finditer(sentence):
+        if found["verb"] in _GERUNDS and not _MORE.search(found["thing"]) and whole(found["thing"]):
+            yield f"{found['verb'].capitalize()} {found['thing']}", found["thing"]
+
+
+def _things(sentence: str) -> Iterator[str]:
+    end = 0
+    for found in _SUBJECT.finditer(sentence):
+        thing = found[1][0].lower() + found[1][1:]
+        if found.start() < end or _MORE.search(thing) or not whole(thing):
+            continue
+        if len(set(terms(thing))) >= FEWEST_TERMS:
+            end = found.end(1)
+            yield thing
 
 
 def _deed(sentences: Sequence[str]) -> str:

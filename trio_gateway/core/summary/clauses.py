@@ -16,6 +16,8 @@ from .verbs import FINITE, VERBS, gerund
 
 __all__ = ["clauses", "finished", "fragment", "shortened", "whole"]
 
+MOST = 16
+"""Parts of a sentence, or places to cut it, that are tried."""
 FEWEST_WORDS = 4
 FEWEST_CHARACTERS = 7
 """A clause without spaces must be at least this long."""
@@ -171,15 +173,16 @@ def finished(sentence: str) -> list[str]:
     """
     body = _without_opener(sentence)
     ends = [] if _SUBORDINATE.match(body) else [found.start() for found in _PART.finditer(body)]
-    heads = (body[:end] for end in reversed(ends))
+    heads = (body[:end] for end in reversed(ends[-MOST:]))
     return next((clauses(head) for head in heads if _balanced(head)), [])
 
 
 def shortened(clause: str, width: int) -> str | None:
     """*clause* without its last phrases, so that it still is a sentence of at most *width* characters."""
-    for found in reversed(list(_PHRASE.finditer(clause, width // 2))):
+    places = [found for found in _PHRASE.finditer(clause, width // 2) if found.start() <= width]
+    for found in reversed(places[-MOST:]):
         head = clause[: found.start()]
-        if len(head) <= width and _readable(head) and not _INCOMPLETE.search(clause[: found.end()]):
+        if _readable(head) and not _INCOMPLETE.search(clause[: found.end()]):
             return head
     return None
 
@@ -215,7 +218,7 @@ def _parts(body: str) -> list[str]:
     alone = [part for part in parts[1:] if not (_LEANING.match(part) or _NOT_FIRST.match(part))]
     if _SUBORDINATE.match(body) and (main := _MAIN_CLAUSE.search(body)):
         alone.append(body[main.end() :])
-    return [parts[0], *alone]
+    return [parts[0], *alone[:MOST]]
 
 
 def _readable(text: str) -> bool:
