@@ -41,6 +41,12 @@ _ANNOUNCED = re.compile(
     r"|(?:所以|因此|总共|一共)[^。，]{0,20}(?:是|为|等于|=)\s*+\d",
     re.IGNORECASE,
 )
+# One of these is in whatever the pattern above matches. To look for them is much quicker, and mostly in vain.
+_ANNOUNCERS_TABLE = """
+answer conclusion result solution total final boxed rounded rounds rounding putting correct right
+最终 最終 最後 最后 正确 答案 答え 所以 因此 总共 一共
+"""
+_ANNOUNCERS = tuple(_ANNOUNCERS_TABLE.split())
 _HEADING = re.compile(
     r"\W*+(?:(?:(?:the|my) )?(?:final )?(?:answer|response|output|conclusion|result)"
     r"|(?:最终|最終)?(?:答案|答え))\W*+",
@@ -69,6 +75,7 @@ _SUSPECT = re.compile(
     r"|答案|结果|結果|结论|答え",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
 _VALUE = re.compile(r"\d[\d,]*+(?:\.\d++)?+")
 
 
@@ -88,14 +95,14 @@ class AnswerGuard:
             self._closing = True
         elif _DOUBT.match(raw):
             self._closing = False
-        if not (self._closing or _ANNOUNCED.search(raw) or self.announces(sentence)):
+        if not (self._closing or _announces(raw) or self.announces(sentence)):
             return False
         self.note_value(sentence)
         return True
 
     def announces(self, text: str) -> bool:
         """Whether *text*, in plain words, names an answer or states a value of what was asked for."""
-        return bool(_ANNOUNCED.search(text)) or self._reaches_aim(text)
+        return _announces(text) or self._reaches_aim(text)
 
     def may_betray(self, clause: str) -> bool:
         """Whether a clause may give the result away, of a sentence whose end has not come: any value may."""
@@ -119,7 +126,7 @@ class AnswerGuard:
     def _reaches_aim(self, sentence: str) -> bool:
         """ "The coefficient of a²b² is 120", where the coefficient of a²b² was asked for; or any value in the
         unit that was asked for."""
-        subject, unit = _stated(sentence.rstrip(" .!?")) if self._aim else ("", "")
+        subject, unit = _stated(sentence.rstrip(" .!?")) if self._aim and _DIGIT.search(sentence) else ("", "")
         parts = [part for part in _CLAUSE_END.split(subject) if _SUBJECT.search(part)]
         if not parts or _ONE_OF_MANY.search(parts[-1]):
             return False
@@ -128,6 +135,11 @@ class AnswerGuard:
         about_it = len(common) >= 2 or self._aim[0] in common
         in_its_unit = not set(self._aim).isdisjoint(terms(unit))
         return in_its_unit or (about_it and 2 * len(common) >= len(named))
+
+
+def _announces(text: str) -> bool:
+    lowered = text.lower()
+    return any(word in lowered for word in _ANNOUNCERS) and bool(_ANNOUNCED.search(text))
 
 
 def _stated(sentence: str) -> tuple[str, str]:
