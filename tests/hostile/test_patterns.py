@@ -11,12 +11,13 @@ import pytest
 from .patterns import SCANNING, USES, Found, find_patterns, sites
 from .pumping import applications, attacks, is_linear
 
+_found = lru_cache(maxsize=1)(find_patterns)
 
-@lru_cache(maxsize=1)
+
 def _patterns() -> dict[str, list[Found]]:
     """The patterns of the package, by the file they stand in."""
     by_file = defaultdict(list)
-    for found in find_patterns():
+    for found in _found()[0]:
         by_file[found.place.partition(":")[0]].append(found)
     return by_file
 
@@ -34,6 +35,10 @@ def _weaknesses(found: Found) -> list[str]:
 def test_every_pattern_is_linear(file: str) -> None:
     weak = [weakness for found in _patterns()[file] for weakness in _weaknesses(found)]
     assert weak == []
+
+
+def test_no_place_that_uses_a_pattern_is_missed() -> None:
+    assert _found()[1] == []
 
 
 def test_the_patterns_are_found() -> None:

@@ -126,7 +126,8 @@ class AnswerGuard:
     def _reaches_aim(self, sentence: str) -> bool:
         """ "The coefficient of a²b² is 120", where the coefficient of a²b² was asked for; or any value in the
         unit that was asked for."""
-        subject, unit = _stated(sentence.rstrip(" .!?")) if self._aim and _DIGIT.search(sentence) else ("", "")
+        stated = self._aim and _DIGIT.search(sentence)
+        subject, unit = _stated(sentence.rstrip(" .!?")) if stated else ("", "")
         parts = [part for part in _CLAUSE_END.split(subject) if _SUBJECT.search(part)]
         if not parts or _ONE_OF_MANY.search(parts[-1]):
             return False
