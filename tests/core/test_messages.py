@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.errors import RequestError
+from trio_gateway.core.history_blocks import FARTHEST
 from trio_gateway.core.messages import check_messages, clean_history
 
 PROMPT = "[Prompt Summary] Processing: “Hi”...\n\n"
@@ -272,3 +273,35 @@ def test_what_is_cleaned_is_a_tail(content: str) -> None:
     [message] = clean_history([assistant(content=content)], keep_reasoning=False)
     assert content.endswith(message["content"])
     assert clean_history([message], keep_reasoning=False) == [message]
+
+
+ALIKE = [("<t>", "</t>"), ("<t>!", "!</t>"), ("A", "B"), ("AB", "CD")]
+"""Pairs of which two can stand at one place."""
+
+
+@pytest.mark.parametrize(
+    ("content", "cleaned"),
+    [
+        ("<t>!a!</t>4", "4"),
+        ("<t>!a</t>4", "4"),  # the longer start has no end, the shorter one has
+        ("<t>!a</t><t>!b</t>\n4", "4"),
+        ("ABxCD AxB 4", "4"),
+        ("ABx 4", "x 4"),
+        ("<t>!a", "<t>!a"),
+        ("<t>a</t>" * 32 + "4", "4"),
+        ("<t>a</t>" * 33 + "4", "<t>a</t>4"),
+        ("<t>! a </t>" + "<t>" + "x" * 3000 + "</t> 4", "4"),
+    ],
+)
+def test_markers_of_which_two_can_stand_at_one_place(content: str, cleaned: str) -> None:
+    assert clean_history([assistant(content=content)], keep_reasoning=False, markers=ALIKE) == [
+        assistant(content=cleaned)
+    ]
+
+
+@pytest.mark.parametrize("markers", [[], ALIKE])
+def test_a_block_of_more_than_a_mebicharacter_stays(markers: list[tuple[str, str]]) -> None:
+    for size, cleaned in [(FARTHEST, "4"), (FARTHEST + 9, "")]:
+        content = "<think>" + "a" * (size - len("</think>")) + "</think>4"
+        [message] = clean_history([assistant(content=content)], keep_reasoning=False, markers=markers)
+        assert message["content"] == (cleaned or content)

@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.summary import SIZES, ReasoningSummary
+from trio_gateway.core.summary import SIZES, ReasoningSummary, digest
 from trio_gateway.core.summary.activity import activities
-from trio_gateway.core.summary.lines import LONG_LOOK
+from trio_gateway.core.summary.digest import PIECE, RECENT
+from trio_gateway.core.summary.lines import LAST_LOOK, LONG_LOOK
 from trio_gateway.core.summary.salience import REMEMBERED, REMEMBERED_EXACTLY, VOCABULARY, Told, Weights
-from trio_gateway.core.summary.sentences import KEPT
+from trio_gateway.core.summary.steps import at_once
 
 if TYPE_CHECKING:
     from trio_gateway.core.summary import Detail
+    from trio_gateway.core.summary.steps import Steps
 
 DETAILS: list[Detail] = ["concise", "auto", "detailed"]
 
@@ -334,7 +336,8 @@ def test_every_line_is_text_for_people(reasoning: list[str], detail: Detail, lat
 def test_what_is_never_asked_for_is_not_kept() -> None:
     summary = ReasoningSummary()
     summary.feed("Let me check whether the next item is larger. " * 10_000)
-    assert len(summary._digested) == KEPT
+    assert len(summary._digest.pending) == RECENT
+    assert not summary._digest.sentences
 
 
 @given(reasonings, st.integers(1, 9), st.sampled_from(DETAILS), st.booleans())
@@ -388,3 +391,138 @@ def test_a_term_weighs_more_the_rarer_it_was() -> None:
     assert weights.value(frozenset(["new"])) > weights.value(frozenset(["once"]))
     assert weights.value(frozenset(["new"])) > weights.value(frozenset(["old"]))
     assert weights.value(frozenset()) == 0
+
+
+# --------------------------------------------------------------------------------------- in slices
+
+
+def exhausted(steps: Steps[object], most: int) -> bool:
+    """Whether *steps* end within so many yields; otherwise they are given up."""
+    for _ in range(most):
+        try:
+            next(steps)
+        except StopIteration:
+            return True
+    steps.close()
+    return False
+
+
+def test_feeding_only_keeps_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_up: list[str] = []
+
+    def plain(text: str) -> str:
+        worked_up.append(text)
+        return text
+
+    monkeypatch.setattr(digest, "plain", plain)
+    summary = ReasoningSummary()
+    for _ in range(1000):
+        summary.feed("Let me check whether the next item is larger. ")
+    assert worked_up == []
+    summary.last()
+    assert 0 < sum(map(len, worked_up)) <= LAST_LOOK
+
+
+def test_only_the_latest_text_is_worked_up_from_the_end_of_a_thought_on() -> None:
+    summary = ReasoningSummary()
+    summary.feed("We open the box with the golden key. So")
+    assert summary.line() == "We open the box with the golden key"
+    summary.feed("We pour the tea into the blue cup. " + "Hm " * RECENT)
+    summary.feed("We count the spoons in the upper drawer. So")
+    assert summary.line(late=True) == "We count the spoons in the upper drawer"
+    assert "tea" not in str(summary._told._recent)
+
+
+def test_a_torn_text_without_an_end_is_read_all_the_same() -> None:
+    summary = ReasoningSummary()
+    summary.feed("x " * RECENT + "\nWe count the spoons in the upper drawer. So")
+    assert summary.line(late=True) == "We count the spoons in the upper drawer"
+
+
+def test_text_that_comes_meanwhile_waits_for_the_next_line() -> None:
+    summary = ReasoningSummary()
+    summary.feed("We count the spoons in the upper drawer. So")
+    steps = summary.line_steps(late=False)
+    next(steps)
+    summary.feed(" we pour the tea into the blue cup. So")
+    assert at_once(steps) == "We count the spoons in the upper drawer"
+    assert summary.ready
+    assert summary.line() == "We pour the tea into the blue cup"
+
+
+def test_a_torrent_meanwhile_is_no_end() -> None:
+    """Text that comes faster than it is worked up takes no more of a line's time."""
+    summary = ReasoningSummary()
+    summary.feed("We count the spoons in the upper drawer. " * 100)
+    steps = summary.line_steps(late=False)
+    for _ in range(1000):
+        summary.feed("We pour the tea into the blue cup. " * 1000)
+        try:
+            next(steps)
+        except StopIteration:
+            break
+    else:
+        raise AssertionError("it goes on and on")
+    assert summary.ready
+
+
+def test_another_attempt_meanwhile_gets_no_line_of_the_one_before() -> None:
+    for most in range(1, 40):
+        summary = ReasoningSummary()
+        summary.feed("We count the spoons in the upper drawer. So we pour the tea into the blue cup. And")
+        steps = summary.line_steps(late=True)
+        done = exhausted_after_restart(summary, steps, most)
+        summary.feed("We count the spoons in the upper drawer. So")
+        if done:
+            break
+        assert summary.line() == "We count the spoons in the upper drawer"
+    assert most > 5
+
+
+def exhausted_after_restart(summary: ReasoningSummary, steps: Steps[str | None], most: int) -> bool:
+    """Restart *summary* after so many of *steps*; whether they had come to their end."""
+    for _ in range(most):
+        try:
+            next(steps)
+        except StopIteration:
+            return True
+    summary.restart()
+    assert at_once(steps) is None
+    return False
+
+
+def test_a_line_of_a_model_for_an_attempt_that_is_over_is_not_accepted() -> None:
+    summary = ReasoningSummary()
+    summary.feed("We count the spoons in the upper drawer. So")
+    steps = summary.accept_steps("Counting the spoons")
+    next(steps)
+    summary.restart()
+    assert at_once(steps) is False
+
+
+@given(reasonings, st.integers(0, 60), st.sampled_from(DETAILS), st.booleans())
+def test_what_is_given_up_leaves_a_sound_summary(
+    reasoning: list[str], most: int, detail: Detail, late: bool
+) -> None:
+    summary = ReasoningSummary(detail=detail)
+    told: list[str | None] = []
+    for part in reasoning:
+        summary.feed(part)
+        exhausted(summary.line_steps(late=late), most)
+        summary.feed(part)
+        told.append(summary.line(late=late))
+    told.append(summary.last())
+    assert all(line is None or 0 < len(line) <= SIZES[detail].width for line in told)
+
+
+@given(st.lists(st.sampled_from([*PARTS, "1", "！", "`", "<", "a", "\n", "\\frac{"]), min_size=1, max_size=4))
+def test_a_slice_is_a_little_work(parts: list[str]) -> None:
+    """Whatever it is of: no less than one yield for each piece of text that is read."""
+    text = "".join(parts)
+    text *= RECENT // len(text)
+    summary = ReasoningSummary()
+    summary.feed(text)
+    slices = 0
+    for _ in summary.line_steps(late=True):
+        slices += 1
+    assert len(text) // PIECE <= slices <= 400

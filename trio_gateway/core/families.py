@@ -42,7 +42,7 @@ _UNKNOWN: Final = ModelConfig(markers=GENERIC_MARKERS)
 
 _FAMILIES: Final = {
     "deepseek-r1": ModelConfig(
-        match=r"deepseek[-_ ]?r1|\br1-1776|\bqwq(?!.*preview)", markers=_THINK, starts_in_reasoning=True
+        match=r"deepseek[-_ ]?r1|\br1-1776|\bqwq(?!.{0,99}preview)", markers=_THINK, starts_in_reasoning=True
     ),
     "deepseek-v3.1": ModelConfig(
         match=r"deepseek[-_ ]?(?:chat-)?v(?:3[.p][1-9]|[4-9])|deepseek-reasoner",
@@ -58,10 +58,10 @@ _FAMILIES: Final = {
         thinking_switch="enable_thinking",
     ),
     "qwen3-thinking": ModelConfig(
-        match=r"qwen-?3.*thinking", markers=_THINK, starts_in_reasoning=True, tool_markers=_TOOL_CALL
+        match=r"qwen-?3.{0,99}thinking", markers=_THINK, starts_in_reasoning=True, tool_markers=_TOOL_CALL
     ),
     "qwen3": ModelConfig(
-        match=r"qwen-?3(?![.p\d])(?!.*(?:instruct|coder|embed|rerank|guard))",
+        match=r"qwen-?3(?![.p\d])(?!.{0,99}(?:instruct|coder|embed|rerank|guard))",
         markers=_THINK,
         tool_markers=_TOOL_CALL,
         thinking_switch="enable_thinking",
@@ -73,7 +73,7 @@ _FAMILIES: Final = {
         thinking_switch="enable_thinking",
     ),
     "kimi-k2-thinking": ModelConfig(
-        match=r"kimi-?k2.*thinking|kimi-?k2[.p][5-9]",
+        match=r"kimi-?k2.{0,99}thinking|kimi-?k2[.p][5-9]",
         markers=_THINK,
         starts_in_reasoning="when_thinking",
         tool_markers=("<|tool_calls_section_begin|>",),
@@ -83,7 +83,7 @@ _FAMILIES: Final = {
         match=r"kimi-?vl|kimi-?(?:k1|dev)|kimi-thinking-preview", markers=(("◁think▷", "◁/think▷"),)
     ),
     "magistral": ModelConfig(
-        match=r"magistral|ministral.*reasoning",
+        match=r"magistral|ministral.{0,99}reasoning",
         markers=(("[THINK]", "[/THINK]"), *_THINK),  # the first Magistral wrote tags
     ),
     "gpt-oss": ModelConfig(match=r"gpt-?oss", dialect="harmony"),
@@ -116,7 +116,7 @@ _FAMILIES: Final = {
         tool_markers=_TOOL_CALL,
         thinking_switch="enable_thinking",
     ),
-    "olmo-3-think": ModelConfig(match=r"olmo-?3.*think", markers=_THINK, starts_in_reasoning=True),
+    "olmo-3-think": ModelConfig(match=r"olmo-?3.{0,99}think", markers=_THINK, starts_in_reasoning=True),
     "command-a-reasoning": replace(_COHERE, match=r"command-?a-reasoning", starts_in_reasoning=True),
     "command-r7b": replace(_COHERE, match=r"command-?r7b"),
     "hunyuan": ModelConfig(
@@ -127,7 +127,7 @@ _FAMILIES: Final = {
         thinking_switch="enable_thinking",
     ),
     "ernie-4.5-thinking": ModelConfig(
-        match=r"ernie-?4\.5.*thinking",
+        match=r"ernie-?4\.5.{0,99}thinking",
         markers=_THINK,
         starts_in_reasoning=True,
         wrappers=(("<response>", "</response>"),),
@@ -144,14 +144,14 @@ _FAMILIES: Final = {
     "exaone-deep": ModelConfig(
         match=r"exaone-?deep", markers=(("<thought>", "</thought>"),), starts_in_reasoning=True
     ),
-    "phi-4-reasoning": ModelConfig(match=r"phi-?4.*reasoning", markers=_THINK),
+    "phi-4-reasoning": ModelConfig(match=r"phi-?4.{0,99}reasoning", markers=_THINK),
     "smollm3": ModelConfig(match=r"smollm-?3", markers=_THINK, thinking_switch="enable_thinking"),
     "lfm2": ModelConfig(match=r"\blfm-?2", markers=_THINK),
     "cogito": ModelConfig(match=r"\bcogito", markers=_THINK, thinking_switch="enable_thinking"),
     "mimo": ModelConfig(match=r"\bmimo\b", markers=_THINK, thinking_switch="enable_thinking"),
     "intern-s1": ModelConfig(match=r"intern-?s1", markers=_THINK, thinking_switch="enable_thinking"),
     "apriel-thinker": ModelConfig(
-        match=r"apriel.*thinker",
+        match=r"apriel.{0,99}thinker",
         markers=(("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),),
         starts_in_reasoning=True,
         wrappers=(("", "[END FINAL RESPONSE]"),),

@@ -7,12 +7,14 @@ with reasoning if the client kept it; a model that reads either as its own words
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
 from .encoder import PREFIXES
 from .errors import refusal
+from .history_blocks import LeadingBlocks
 from .phases import Phase
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _OBJECT_PARTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 _OURS: Final = (PREFIXES[Phase.PROMPT_SUMMARY], PREFIXES[Phase.REASONING_SUMMARY])
-_BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
+_BLANK_LINE = re.compile(r"\n[ \t\r]*+\n")
 _COMMON_MARKERS: Final = tuple(
     (f"<{name}>", f"</{name}>") for name in ("think", "thinking", "reasoning", "reason", "thought")
 )
@@ -105,25 +107,17 @@ def clean_history(
 
     *keep_reasoning*: leave the reasoning. *markers*: the model's own, besides the common tags.
     """
-    blocks = None if keep_reasoning else _blocks(markers)
+    blocks = None if keep_reasoning else _blocks(tuple(markers))
     return [_clean(message, blocks) if message["role"] == "assistant" else message for message in messages]
 
 
-def _blocks(markers: Sequence[tuple[str, str]]) -> re.Pattern[str]:
-    """Matches the whole blocks a text begins with. One that never ends is no block, nor is one in code."""
-    pairs = sorted({*_COMMON_MARKERS, *markers}, key=lambda pair: len(pair[0]), reverse=True)
-    block = "|".join(f"{_marker(start)}.*?{_marker(end)}" for start, end in pairs if start and end)
-    return re.compile(rf"[\s\ufeff]*(?:(?:{block})\s*)+", re.DOTALL)
+@lru_cache(maxsize=256)
+def _blocks(markers: tuple[tuple[str, str], ...]) -> LeadingBlocks:
+    """The blocks of a model with these markers; kept, as compiling their patterns takes a moment."""
+    return LeadingBlocks((*markers, *_COMMON_MARKERS))
 
 
-def _marker(marker: str) -> str:
-    """A marker as a pattern. ``<name>`` tags may be in any case, and the opening one may bear attributes."""
-    if re.fullmatch(r"<[a-zA-Z]\w*>", marker):
-        return rf"(?ai:{marker[:-1]}(?:[ \t][^<>\n]{{0,64}})?>)"
-    return f"(?ai:{marker})" if re.fullmatch(r"</[a-zA-Z]\w*>", marker) else re.escape(marker)
-
-
-def _clean(message: Message, blocks: re.Pattern[str] | None) -> Message:
+def _clean(message: Message, blocks: LeadingBlocks | None) -> Message:
     message = {
         key: value
         for key, value in message.items()
@@ -139,17 +133,15 @@ def _clean(message: Message, blocks: re.Pattern[str] | None) -> Message:
     return message
 
 
-def _clean_text(text: str, blocks: re.Pattern[str] | None) -> str:
+def _clean_text(text: str, blocks: LeadingBlocks | None) -> str:
     for prefix in _OURS:
         if text.startswith(prefix):
             end = _BLANK_LINE.search(text)  # none: the answer broke off before the next phase
             text = text[end.end() :] if end else ""
-    if blocks and (found := blocks.match(text)):
-        return text[found.end() :]
-    return text
+    return text[blocks.end(text) :] if blocks else text
 
 
-def _clean_parts(parts: list[Message], blocks: re.Pattern[str] | None) -> list[Message] | str:
+def _clean_parts(parts: list[Message], blocks: LeadingBlocks | None) -> list[Message] | str:
     """Clean from the head on: a part of which nothing is left goes, and the next one is the head."""
     for place, part in enumerate(parts):
         text = part["text"] if part["type"] == "text" else ""

@@ -57,6 +57,11 @@ class PhaseQueue:
         return ready
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether events wait for their phase's turn, or to be taken."""
+        return any(self._waiting.values())
+
+    @property
     def is_over(self) -> bool:
         """Every phase is closed and everything was taken."""
         return self._current == len(_ORDER)

@@ -36,7 +36,7 @@ class Outbox:
     def __init__(self) -> None:
         self._queue = PhaseQueue()
         self._sink: Sink | None = None
-        self._attached = trio.Event()
+        self._moved = trio.Event()
         self.over = trio.Event()
         """Every phase is closed, and all events were written."""
         self.written_at = trio.current_time()
@@ -48,7 +48,6 @@ class Outbox:
         *ping_first*: where nothing waits, a ``Ping``.
         """
         self._sink = sink
-        self._attached.set()
         if not self._pass_on() and ping_first:
             self.ping()
 
@@ -71,11 +70,13 @@ class Outbox:
             self._sink.write([Ping()])
 
     async def flush(self) -> None:
-        """Wait while the client is slow to take what was written."""
-        if self._sink is None:
-            await self._attached.wait()
-        if self._sink is not None:
-            await self._sink.flush()
+        """Wait while the client is slow to take what was put, or its phase has not got its turn.
+
+        So at most one read of the upstream waits here.
+        """
+        while self._sink is None or self._queue.is_waiting:
+            await self._moved.wait()
+        await self._sink.flush()
 
     def _pass_on(self) -> bool:
         """Write what has its turn; whether there was anything."""
@@ -85,6 +86,8 @@ class Outbox:
         if batch:
             self.written_at = trio.current_time()
             self._sink.write(batch)
+        self._moved.set()
+        self._moved = trio.Event()
         if self._queue.is_over:
             self.over.set()
         return bool(batch)

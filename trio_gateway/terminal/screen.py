@@ -159,7 +159,7 @@ class Screen:
         shown = text.rstrip()
         self._held = text[len(shown) :]
         if shown:
-            lines = re.sub(r"\s*\n", "\n", drop_controls(shown))
+            lines = re.sub(r"(?<!\s)\s*\n", "\n", drop_controls(shown))
             self._err.print(Text(lines, colour), end="", soft_wrap=True)
             self._line = "err"
 

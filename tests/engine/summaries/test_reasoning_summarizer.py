@@ -18,6 +18,8 @@ from trio_gateway.core.summary.terms import terms
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
+    from trio_gateway.core.summary.steps import Steps
+
 
 class FakeSummary:
     """Each piece of text that is fed is a line; ``-`` is text not worth one, ``~`` worth a late one only."""
@@ -32,13 +34,14 @@ class FakeSummary:
     def ready(self) -> bool:
         return bool(self._new)
 
-    def line(self, *, late: bool = False) -> str | None:
+    def line_steps(self, *, late: bool) -> Steps[str | None]:
         new, self._new = self._new, []
+        yield
         told = [text for text in new if text not in ("-", "~") or (late and text == "~")]
         return " ".join(told) or None
 
-    def last(self) -> str | None:
-        return self.line()
+    def last_steps(self) -> Steps[str | None]:
+        return self.line_steps(late=False)
 
     def restart(self) -> None:
         self._new = []
@@ -241,10 +244,11 @@ async def test_a_concise_summary_slows_down(
 async def test_a_bug_in_the_summary_only_ends_the_summary(
     summarizer: Summarizer, nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: FakeSummary) -> str:
+    def broken(self: FakeSummary, *, late: bool) -> Steps[str | None]:
+        yield
         raise ZeroDivisionError
 
-    monkeypatch.setattr(FakeSummary, "line", broken)
+    monkeypatch.setattr(FakeSummary, "line_steps", broken)
     heard = Heard(summarizer, nursery)
     await feed(summarizer, 1.0, "a")
     await trio.testing.wait_all_tasks_blocked()

@@ -230,7 +230,7 @@ async def test_a_bug_in_a_summary_costs_only_the_summary(
     monkeypatch.setattr(guest.model, "line", broken)
     ((_, line),) = await heard(guest, THOUGHT, "And ", end_at=9.0)
     assert "price" in line
-    monkeypatch.setattr("trio_gateway.engine.prompter.summarize_prompt", broken)
+    monkeypatch.setattr("trio_gateway.engine.prompter.prompt_steps", broken)
     send, receive = trio.open_memory_channel[Batch](1)
     await Prompter([{"role": "user", "content": "2+2?"}]).run(send)
     with pytest.raises(trio.EndOfChannel):

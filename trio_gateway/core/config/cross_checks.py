@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ..families import DEFAULT_MODELS, family_of
 from .keyfile import parse_keys
+from .match_patterns import expectation_missed
 from .schema import ConfigError
 from .tables import quote
 
@@ -77,10 +78,8 @@ def _complete_model(name: str, entry: ModelConfig, upstreams: list[str], tables:
         for index, (start, end) in enumerate(pairs):
             if start == end:
                 raise tables.error((*path, key, index), "a start that differs from its end", quote(start))
-    try:
-        re.compile(entry.match)
-    except (re.error, OverflowError, RecursionError):
-        raise tables.error((*path, "match"), "a regular expression", quote(entry.match)) from None
+    if expected := expectation_missed(entry.match):
+        raise tables.error((*path, "match"), expected, quote(entry.match))
     merged = _merge(name, entry, upstreams, tables)
     if merged.on_runaway == "no_thinking" and not merged.thinking_switch:
         expected = 'a switch, since on_runaway is "no_thinking"'

@@ -10,6 +10,7 @@ rules are English; elsewhere no activity is found.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .clauses import whole
@@ -19,15 +20,17 @@ from .verbs import VERBS, gerund
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["activities"]
+__all__ = ["activities", "activities_in"]
 
 FEWEST_TERMS = 2
 """A thing of less is any thing: "the value"."""
+MOST = 8
+"""Activities of either kind that are taken from one sentence."""
 BEFORE = 3
 """Sentences before the one with the thing in which its deed is looked for."""
 
 _PREDICATE = (
-    r"(?:\s+(?:is|are|was|were|has|have|can|should|must|would|will|might|becomes?|remains?|equals?|corresponds?"
+    r"(?:\s(?:is|are|was|were|has|have|can|should|must|would|will|might|becomes?|remains?|equals?|corresponds?"
     r"|comes?|consists?|gives?|means?|says?|seems?|starts?|goes|arises)\b)"
 )
 _SUBJECT = re.compile(
@@ -42,9 +45,9 @@ _MORE = re.compile(
 # "by actually writing out the number": a deed with its thing, in the model's own words.
 _DEED = re.compile(
     r"\b(?:by|when|while|in|of|for|about|without|after|before|just) (?:actually |just )?"
-    r"(?P<verb>[a-z-]+ing) (?P<thing>(?:out |up |down |at |with |for |about )?"
+    r"(?P<verb>[a-z-]{1,30}ing) (?P<thing>(?:out |up |down |at |with |for |about )?"
     r"(?:the|each|every|both|all|its|my|our|a|an)\s[^,;:.?!=≈]{3,70}?)"
-    r"(?=[,;:.?!]|\s(?:is|are|and|so|but|or|to|we|i|you|which|because|if|when|does|doesn't|would)\b|\s*$)"
+    r"(?=[,;:.?!]|\s(?:is|are|and|so|but|or|to|we|i|you|which|because|if|when|does|doesn't|would)\b|\s?$)"
 )
 _GERUNDS = frozenset(map(gerund, VERBS))
 _CHECK = re.compile(
@@ -55,8 +58,8 @@ _CHECK = re.compile(
 _SHOWN = (
     ("Looking at {} another way", r"(?:another|different|other) (?:way|approach|method)"),
     ("Confirming {}", r"indeed|correct|consistent|confirms?|makes sense|matches"),
-    ("Reconsidering {}", r"wait|hmm|confus\w+|mistake|wrong|conflict\w*|inconsisten\w+|discrepancy|unless"),
-    ("Considering {}", r"alternatively|maybe|perhaps|if|could|might|suppose|assum\w+"),
+    ("Reconsidering {}", r"wait|hmm|confus\w++|mistake|wrong|conflict\w*|inconsisten\w++|discrepancy|unless"),
+    ("Considering {}", r"alternatively|maybe|perhaps|if|could|might|suppose|assum\w++"),
 )
 _MARKS = [(deed, re.compile(rf"\b(?:{words})\b", re.IGNORECASE)) for deed, words in _SHOWN]
 
@@ -68,17 +71,33 @@ def activities(sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
     [('Double-checking the number of bits', 'the number of bits')]
     """
     for at in range(len(sentences) - 1, -1, -1):
-        for found in _DEED.finditer(sentences[at]):
-            if found["verb"] in _GERUNDS and not _MORE.search(found["thing"]) and whole(found["thing"]):
-                yield f"{found['verb'].capitalize()} {found['thing']}", found["thing"]
-        end = 0
-        for found in _SUBJECT.finditer(sentences[at]):
-            thing = found[1][0].lower() + found[1][1:]
-            if found.start() < end or _MORE.search(thing) or not whole(thing):
-                continue
-            if len(set(terms(thing))) >= FEWEST_TERMS:
-                end = found.end(1)
-                yield _deed(sentences[max(0, at - BEFORE) : at + 1]).replace("{}", thing), thing
+        yield from activities_in(sentences, at)
+
+
+def activities_in(sentences: Sequence[str], at: int) -> Iterator[tuple[str, str]]:
+    """The activities in the sentence at that place, at most twice ``MOST``."""
+    yield from islice(_deeds(sentences[at]), MOST)
+    deed = ""
+    for thing in islice(_things(sentences[at]), MOST):
+        deed = deed or _deed(sentences[max(0, at - BEFORE) : at + 1])
+        yield deed.replace("{}", thing), thing
+
+
+def _deeds(sentence: str) -> Iterator[tuple[str, str]]:
+    for found in _DEED.finditer(sentence):
+        if found["verb"] in _GERUNDS and not _MORE.search(found["thing"]) and whole(found["thing"]):
+            yield f"{found['verb'].capitalize()} {found['thing']}", found["thing"]
+
+
+def _things(sentence: str) -> Iterator[str]:
+    end = 0
+    for found in _SUBJECT.finditer(sentence):
+        thing = found[1][0].lower() + found[1][1:]
+        if found.start() < end or _MORE.search(thing) or not whole(thing):
+            continue
+        if len(set(terms(thing))) >= FEWEST_TERMS:
+            end = found.end(1)
+            yield thing
 
 
 def _deed(sentences: Sequence[str]) -> str:

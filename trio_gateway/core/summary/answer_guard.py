@@ -16,10 +16,13 @@ __all__ = ["AnswerGuard"]
 
 SUPPOSED = 16
 """Supposed results remembered; a reasoner seldom wavers between more."""
+STATEMENTS = 8
+"""Copulas, from the end of a sentence, that are tried for the one before its value."""
 EARLY = 6
 """Sentences at the beginning in which the aim is looked for."""
 
-_NUMBER = r"[-−]?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?"
+_NUMBER = r"[-−]?\$?\d"
+"""Where a number begins. To where it goes is asked only where something must follow it."""
 _COPULA = (
     r"(?:\b(?:is|be|are|was|equals?|becomes?|remains?|gives?|yields?|comes? (?:out )?to)\b|['’]s\b|[=:≈])"
 )
@@ -28,33 +31,38 @@ _ANNOUNCED = re.compile(
     rf"|\b(?:answer|conclusion)\b[^.]{{0,60}}?{_COPULA}"
     r"|\b(?:is|as|be) (?:the|my|our) (?:\w+ )?(?:answer|conclusion)\b"
     r"|\b(?:(?:overall|entire|whole|the) (?:result|solution)|total)\b[^.]{0,40}?"
-    rf"{_COPULA}\s*(?:\w+ ){{0,2}}{_NUMBER}"
+    rf"{_COPULA}\s*+(?:\w++ ){{0,2}}{_NUMBER}"
     r"|\bputting (?:it|this|that|them|everything) (?:all )?together[:,]? (?:(?:we|i) (?:get|have):? )?"
     rf"{_NUMBER}"
     rf"|\b(?:rounded|rounds|rounding)\b[^.]{{0,60}}{_NUMBER}"
-    rf"|{_NUMBER} \w+ be (?:the )?(?:correct|right|answer)"
+    r"|\d \w++ be (?:the )?(?:correct|right|answer)"
     r"|(?:最终|最終|最後|最后|正确)(?:的|の)?(?:答案|结果|結果|结论|答え)"
     r"|答案(?:是|为|為|就|应|：|:|等于)|答え(?:は|：|:)|答えです"
-    r"|(?:所以|因此|总共|一共)[^。，]{0,20}(?:是|为|等于|=)\s*\d",
+    r"|(?:所以|因此|总共|一共)[^。，]{0,20}(?:是|为|等于|=)\s*+\d",
     re.IGNORECASE,
 )
+# One of these is in whatever the pattern above matches. To look for them is much quicker, and mostly in vain.
+_ANNOUNCERS_TABLE = """
+answer conclusion result solution total final boxed rounded rounds rounding putting correct right
+最终 最終 最後 最后 正确 答案 答え 所以 因此 总共 一共
+"""
+_ANNOUNCERS = tuple(_ANNOUNCERS_TABLE.split())
 _HEADING = re.compile(
-    r"\W*(?:(?:the|my) )?(?:final )?(?:answer|response|output|conclusion|result)\W*"
-    r"|\W*(?:最终|最終)?(?:答案|答え)\W*",
+    r"\W*+(?:(?:(?:the|my) )?(?:final )?(?:answer|response|output|conclusion|result)"
+    r"|(?:最终|最終)?(?:答案|答え))\W*+",
     re.IGNORECASE,
 )
 _DOUBT = re.compile(
-    r"\W*(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|等等|不过|待って)", re.IGNORECASE
+    r"\W*+(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|等等|不过|待って)", re.IGNORECASE
 )
 _AIM = re.compile(
     r"\b(?:find|compute|calculate|determine|figure out|evaluate|work out|solve(?: for)?|what(?:'s| is| are)|"
     r"how (?:many|much|long|far|old|tall))\b(?P<what>[^.?!]*)",
     re.IGNORECASE,
 )
-_STATED = re.compile(
-    rf"(?P<subject>.*)(?:{_COPULA}|\b(?:as|has|have)\b)\s*(?:\w+ ){{0,2}}"
-    rf"[√π]?{_NUMBER}\w*(?P<unit>[^=]{{0,25}})$",
-    re.IGNORECASE,
+_STATES = re.compile(rf"{_COPULA}|\b(?:as|has|have)\b", re.IGNORECASE)
+_VALUE_AT_END = re.compile(
+    rf"\s*+(?:\w++ ){{0,2}}[√π]?{_NUMBER}[\d,]*+(?:\.\d++)?+(?:/\d++)?+\w*+(?P<unit>[^=]{{0,25}}+)\Z"
 )
 _CLAUSE_END = re.compile(r"[,;](?!\d)|\b(?:because|so|then|if|since)\b", re.IGNORECASE)
 # "which is 6 * 64 = 384" speaks of what stands before it.
@@ -63,11 +71,12 @@ _FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d]\w|\d[A-Za-z]")
 _ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one)\b", re.IGNORECASE)
 _SUSPECT = re.compile(
-    rf"\b(?:answer|result|conclusion|total|solution)\b|\d\d|{_COPULA}\s*(?:\w+ ){{0,2}}{_NUMBER}"
+    rf"\b(?:answer|result|conclusion|total|solution)\b|\d\d|{_COPULA}\s*+(?:\w++ ){{0,2}}{_NUMBER}"
     r"|答案|结果|結果|结论|答え",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_DIGIT = re.compile(r"\d")
+_VALUE = re.compile(r"\d[\d,]*+(?:\.\d++)?+")
 
 
 class AnswerGuard:
@@ -86,14 +95,14 @@ class AnswerGuard:
             self._closing = True
         elif _DOUBT.match(raw):
             self._closing = False
-        if not (self._closing or _ANNOUNCED.search(raw) or self.announces(sentence)):
+        if not (self._closing or _announces(raw) or self.announces(sentence)):
             return False
         self.note_value(sentence)
         return True
 
     def announces(self, text: str) -> bool:
         """Whether *text*, in plain words, names an answer or states a value of what was asked for."""
-        return bool(_ANNOUNCED.search(text)) or self._reaches_aim(text)
+        return _announces(text) or self._reaches_aim(text)
 
     def may_betray(self, clause: str) -> bool:
         """Whether a clause may give the result away, of a sentence whose end has not come: any value may."""
@@ -117,17 +126,30 @@ class AnswerGuard:
     def _reaches_aim(self, sentence: str) -> bool:
         """ "The coefficient of a²b² is 120", where the coefficient of a²b² was asked for; or any value in the
         unit that was asked for."""
-        stated = _STATED.match(sentence.rstrip(" .!?")) if self._aim else None
-        said = (
-            [part for part in _CLAUSE_END.split(stated["subject"]) if _SUBJECT.search(part)] if stated else []
-        )
-        if not stated or not said or _ONE_OF_MANY.search(said[-1]):
+        stated = self._aim and _DIGIT.search(sentence)
+        subject, unit = _stated(sentence.rstrip(" .!?")) if stated else ("", "")
+        parts = [part for part in _CLAUSE_END.split(subject) if _SUBJECT.search(part)]
+        if not parts or _ONE_OF_MANY.search(parts[-1]):
             return False
-        subject = {term for term in terms(_FIRST_COPULA.split(said[-1])[0]) if _NAME.match(term)}
-        common = subject.intersection(self._aim)
-        named = len(common) >= 2 or self._aim[0] in common
-        in_its_unit = not set(self._aim).isdisjoint(terms(stated["unit"]))
-        return in_its_unit or (named and 2 * len(common) >= len(subject))
+        named = {term for term in terms(_FIRST_COPULA.split(parts[-1])[0]) if _NAME.match(term)}
+        common = named.intersection(self._aim)
+        about_it = len(common) >= 2 or self._aim[0] in common
+        in_its_unit = not set(self._aim).isdisjoint(terms(unit))
+        return in_its_unit or (about_it and 2 * len(common) >= len(named))
+
+
+def _announces(text: str) -> bool:
+    lowered = text.lower()
+    return any(word in lowered for word in _ANNOUNCERS) and bool(_ANNOUNCED.search(text))
+
+
+def _stated(sentence: str) -> tuple[str, str]:
+    """Of what a sentence that ends in a value states it, and the unit; both empty where it does not."""
+    places = deque(_STATES.finditer(sentence), maxlen=STATEMENTS)
+    for copula in reversed(places):
+        if value := _VALUE_AT_END.match(sentence, copula.end()):
+            return sentence[: copula.start()], value["unit"]
+    return "", ""
 
 
 def _bare(value: str) -> str:

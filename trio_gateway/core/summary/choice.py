@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .clauses import shortened
 from .plain_text import cut
+from .steps import SLICE, Effort
 from .terms import is_cjk, terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .salience import Told, Weights
+    from .steps import Steps
 
 __all__ = ["CODE", "SIZES", "Choice", "Clause", "Detail", "joined"]
 
@@ -35,14 +37,12 @@ FEWEST_TERMS = 2
 """Less is "let me see" in other words."""
 COMPARED = 12
 """Best clauses among which pairs are tried."""
+TRIED = 96
+"""Best clauses that are compared with those that were shown."""
 CODE = "Writing code: "
 
-# Work done is liked, a clause that leans on one before it is not; of a program there is only its first line.
-_LIKED = (
-    (re.compile(CODE), 0.5),
-    (re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE), 0.8),
-    (re.compile(r"[A-Z][a-z-]+ing\s|.*="), 1.1),
-)
+_LEANS_BACK = re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE)
+_WORK_DONE = re.compile(r"[A-Z][a-z-]+ing\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,51 +64,73 @@ class Choice:
         self._weights = weights
         self._told = told
 
-    def best(self, options: Sequence[Clause], *, late: bool = False) -> list[Clause]:
-        """The clauses to tell, in their order; none when all was told. The best pair is found by trying, and
+    def best(self, options: Sequence[Clause], *, late: bool = False) -> Steps[list[Clause]]:
+        """The clauses to show, in their order; none when all was shown. The best pair is found by trying, and
         more are added one by one while that makes the line better."""
         options = [option for option in options if len(option.terms) >= FEWEST_TERMS and not option.fragment]
-        fresh = self._fresh([option for option in options if len(option.text) <= self._size.width], late)
-        pairs = [[one, other] for one in fresh for other in fresh if one.sentence < other.sentence]
-        best = max([[one] for one in fresh] + self._fitting(pairs), key=self._value, default=[])
+        short = [option for option in options if len(option.text) <= self._size.width]
+        fresh = yield from self._fresh(short, late)
+        best = yield from self._best_pair(fresh)
         while 1 < len(best) < self._size.clauses:
             more = [
                 sorted([*best, one], key=_place) for one in fresh if one.sentence not in map(_place, best)
             ]
             better = max(self._fitting(more), key=self._value, default=best)
+            yield
             if self._value(better) <= self._value(best):
                 break
             best = better
-        return best or self._made_to_fit(options, shortened, late)
+        return best or (yield from self._made_to_fit(options, shortened, late))
 
-    def rough(self, options: Sequence[Clause]) -> list[Clause]:
+    def rough(self, options: Sequence[Clause]) -> Steps[list[Clause]]:
         """One clause of what :meth:`best` scorns: remarks of hardly a word that carries meaning ("Verifying
         each step again"), fragments and, failing these, what must be cut off to fit."""
-        fresh = [
+        short = [
             option
             for option in options
-            if (option.fragment or len(option.terms) <= FEWEST_TERMS)
-            and len(option.text) <= self._size.width
-            and not self._told.knows(option.terms, late=True)
+            if (option.fragment or len(option.terms) <= FEWEST_TERMS) and len(option.text) <= self._size.width
         ]
-        best = sorted(fresh, key=lambda option: -self._value([option]))[:1]
-        return best or self._made_to_fit(options, cut, late=True)
+        fresh = yield from self._fresh(short, late=True)
+        return fresh[:1] or (yield from self._made_to_fit(options, cut, late=True))
+
+    def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
+        """The best clause, or the best two of different sentences, if they are better together."""
+        best = max(([one] for one in fresh), key=self._value, default=[])
+        for one in fresh:
+            pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
+            best = max([best, *self._fitting(pairs)], key=self._value)
+            yield
+        return best
 
     def _made_to_fit(
         self, options: Sequence[Clause], shorten: Callable[[str, int], str | None], late: bool
-    ) -> list[Clause]:
-        shorter = ((option, shorten(option.text, self._size.width)) for option in self._fresh(options, late))
-        whole = (replace(option, text=text, terms=frozenset(terms(text))) for option, text in shorter if text)
-        return next(([clause] for clause in whole if not self._told.knows(clause.terms, late=late)), [])
+    ) -> Steps[list[Clause]]:
+        for option in (yield from self._fresh(options, late)):
+            text = shorten(option.text, self._size.width)
+            yield
+            if text:
+                whole = replace(option, text=text, terms=frozenset(terms(text)))
+                if not self._told.knows(whole.terms, late=late):
+                    return [whole]
+        return []
 
-    def _fresh(self, options: Sequence[Clause], late: bool) -> list[Clause]:
-        """The best options that were not told, best first."""
+    def _fresh(self, options: Sequence[Clause], late: bool) -> Steps[list[Clause]]:
+        """The best options that were not shown, best first, among those that are worth a try."""
+        effort = Effort()
+        values = []
+        for option in options:
+            values.append(self._value([option]))
+            if effort.spend(2 * len(option.terms)):
+                yield
+        ranking = sorted(zip(values, options, strict=True), key=lambda valued: -valued[0])
         fresh: list[Clause] = []
-        for option in sorted(options, key=lambda option: -self._value([option])):
+        for _, option in ranking[:TRIED]:
             if not self._told.knows(option.terms, late=late):
                 fresh.append(option)
                 if len(fresh) == COMPARED:
                     break
+            if effort.spend(SLICE // 4):
+                yield
         return fresh
 
     def _fitting(self, lines: list[list[Clause]]) -> list[list[Clause]]:
@@ -118,8 +140,17 @@ class Choice:
         """What a line of these clauses is worth."""
         value = self._weights.value(frozenset().union(*(clause.terms for clause in line)))
         for clause in line:
-            value *= next((factor for mark, factor in _LIKED if mark.match(clause.text)), 1.0)
+            value *= _liking(clause.text)
         return value
+
+
+def _liking(text: str) -> float:
+    """A factor for what a clause is: work done is liked, one that leans on another before it is not."""
+    if text.startswith(CODE):
+        return 0.5
+    if _LEANS_BACK.match(text):
+        return 0.8
+    return 1.1 if "=" in text or _WORK_DONE.match(text) else 1.0
 
 
 def joined(line: Sequence[Clause]) -> str:

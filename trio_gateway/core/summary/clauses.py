@@ -3,6 +3,8 @@
 Fillers at the head go ("Okay, so", "Hmm, wait"), announcements become what they announce ("I need to find x"
 reads "Finding x"), long sentences are parted at conjunctions, and what cannot stand alone is left out. The
 rules are English; sentences of other languages are parted at their commas and otherwise stay as they are.
+
+A plain sentence has single spaces, so no pattern looks for more than one.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from .verbs import FINITE, VERBS, gerund
 
 __all__ = ["clauses", "finished", "fragment", "shortened", "whole"]
 
+MOST = 16
+"""Parts of a sentence, or places to cut it, that are tried."""
 FEWEST_WORDS = 4
 FEWEST_CHARACTERS = 7
 """A clause without spaces must be at least this long."""
@@ -27,7 +31,7 @@ def _words(*alternatives: str) -> str:
 # ----------------------------------------------------------------------------------------------- the head
 
 _FILLER = _words(
-    r"okay|ok|alright|all right|so|well|hmm+|hm|um+|uh|oh|ah|wow|wait a (?:minute|second|moment)|wait",
+    r"okay|ok|alright|all right|so|well|hmm++|hm|um++|uh|oh|ah|wow|wait a (?:minute|second|moment)|wait",
     r"hold on|hang on|now|and|but|then|also|actually|again|next|finally|right|yes|yep|yeah|no|nope|sure",
     r"good|great|got (?:it|that)|you know|i mean|alternatively|therefore|thus|hence|however|in this case",
     r"basically|for now|either way|anyway|still|to start|starting off|step by step|just(?= to\b)|let's see",
@@ -38,11 +42,11 @@ _FILLER = _words(
     r"(?:so )?(?:that|which|this) (?:means|implies|suggests)(?: that)?",
     r"(?:maybe|perhaps)(?= (?:(?:i|we) (?:should|need|can|could|have to|must|might)|let(?:'s)?)\b)",
     r"(?:just )?to (?:be sure|double[- ]check|make sure)(?=,)",
-    r"嗯+|好的?|好吧|等等|等一下|让我想想|唔",
+    r"嗯++|好的?|好吧|等等|等一下|让我想想|唔",
     r"ええと|えっと|うーん|では|さて|次に|ちょっと待って",
 )
 _OPENER = re.compile(
-    rf"{_FILLER}(?![\w'’])[\s,.:;!?…，。、！？—–-]*|(?:然后|接下来|那么|不过)，?", re.IGNORECASE
+    rf"{_FILLER}(?![\w'’])[\s,.:;!?…，。、！？—–-]*+|(?:然后|接下来|那么|不过)，?", re.IGNORECASE
 )
 _MODAL = _words(
     r"['’]ll|['’]d better|['’]d like to|['’]m going to|['’]m supposed to| am going to| are going to| will",
@@ -53,14 +57,14 @@ _BESIDE = _words(
     r"be able to|need to|figure out how to|make sure to|proceed to|go back and|think about how to",
 )
 _INTENTION = re.compile(
-    rf"(?:let me|let's|let us|to(?!.*\b(?:i|we|you|it|they)\b)|(?:i|we){_MODAL})\s+(?:{_BESIDE} )*"
+    rf"(?:let me|let's|let us|to(?!.*\b(?:i|we|you|it|they)\b)|(?:i|we){_MODAL})\s(?:{_BESIDE} )*"
     r"(?P<verb>[a-z]+(?:-[a-z]+)?)\b",
     re.IGNORECASE,
 )
 # Bare verbs that are hardly ever nouns.
 _COMMAND = re.compile(
     r"(?P<verb>calculate|compute|convert|divide|evaluate|expand|find|multiply|recall|recalculate|return|simplify|"
-    r"solve|substitute|subtract|use|verify)\s+(?!(?:is|are|was)\b)",
+    r"solve|substitute|subtract|use|verify)\s(?!(?:is|are|was)\b)",
     re.IGNORECASE,
 )
 _PLAIN_WORD = re.compile(r"[a-z]{2,}(?=[\s,:;?'’-]|$)|a (?=[a-z]{4,})|i(?=['’ ])")
@@ -69,15 +73,15 @@ _PLAIN_WORD = re.compile(r"[a-z]{2,}(?=[\s,:;?'’-]|$)|a (?=[a-z]{4,})|i(?=['�
 
 _SUBJECT = _words(
     r"I|we|it|that|this|these|those|there|the|they|he|she|you|let|let's|each|its|my|our|a|an|maybe|perhaps|then",
-    r"first|all|both|any|every|one|some|since|if|when|\S+ (?:is|are|=)",
+    r"first|all|both|any|every|one|some|since|if|when|\S++ (?:is|are|=)",
 )
 _BETWEEN = _words(
-    r"[;；]\s*|\s+[—–]\s+|:\s+(?=[A-Z(\d])|，(?=.)",
-    rf"(?<=[{CJK}])\s+(?=[{CJK}])",
-    rf",\s+(?=(?:and|and then|and so|then|yet) {_SUBJECT}\b)|,?\s+(?=(?:so|but) {_SUBJECT}\b)",
-    r",?\s+(?=(?:because|so that|but|which|since|where|while|whereas|although|though|unless)\s)",
-    r",\s+(?=(?:making|giving|meaning)\s)",
-    r",\s+(?=(?:\w{2,}ing|if|as|when|or)\s)|,\s+(?=right\?)",
+    r"[;；]\s?|\s[—–]\s|:\s(?=[A-Z(\d])|，(?=.)",
+    rf"(?<=[{CJK}])\s(?=[{CJK}])",
+    rf",\s(?=(?:and|and then|and so|then|yet) {_SUBJECT}\b)|,?\s(?=(?:so|but) {_SUBJECT}\b)",
+    r",?\s(?=(?:because|so that|but|which|since|where|while|whereas|although|though|unless)\s)",
+    r",\s(?=(?:making|giving|meaning)\s)",
+    r",\s(?=(?:\w{2,}ing|if|as|when|or)\s)|,\s(?=right\?)",
 )
 _PART = re.compile(_BETWEEN)
 _LEANING = re.compile(rf"\w{{2,}}ing\b|(?:and|but|or|so|yet|then) (?!{_SUBJECT}\b)", re.IGNORECASE)
@@ -85,7 +89,7 @@ _SUBORDINATE = re.compile(
     r"(?:if|when|since|because|although|though|while|given|as|once|after|before|for|instead)\b", re.IGNORECASE
 )
 _MAIN_CLAUSE = re.compile(
-    rf",\s+(?={_SUBJECT}\b|[^\s,]{{1,30}} (?:is|are|has|have|can|would|will|=|means|gives)\b)"
+    rf",\s(?={_SUBJECT}\b|[^\s,]{{1,30}} (?:is|are|has|have|can|would|will|=|means|gives)\b)"
 )
 
 # --------------------------------------------------------------------------------------- what stands alone
@@ -97,7 +101,7 @@ _WITHOUT_HEAD = _words(
 )
 _NOT_FIRST = re.compile(rf"{_WITHOUT_HEAD}\b", re.IGNORECASE)
 _QUESTION = re.compile(r"(?:is|are|was|were|has|have)\b.*\?$", re.IGNORECASE)
-_DEED = re.compile(r"[A-Z][a-z-]{2,}ing\s")
+_DEED_FIRST = re.compile(r"[A-Z][a-z-]{2,}ing\s")
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _NOT_LAST = re.compile(
     r"(?:^|\s)(?:a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because|"
@@ -111,8 +115,8 @@ _PHRASE = re.compile(
 )
 # Read with the first word of the phrase: what would be missing something without it.
 _INCOMPLETE = re.compile(
-    r"\b(?:unless|when|if)\b.|\b(?:that|because)(?: \S+){1,3} \S+$"
-    r"|\b(?:based|depends?|relies|consists?|due|equal) \S+$"
+    r"\b(?:unless|when|if)\b.|\b(?:that|because)(?: \S++){2,4}$"
+    r"|\b(?:based|depends?|relies|consists?|due|equal) \S++$"
     r"|\b(?:part|kind|sort|value|height|width|length|number|sum|product|power|coefficient|combination"
     r"|multiple|set|out) of$",
     re.IGNORECASE,
@@ -124,10 +128,10 @@ _AUXILIARY = _words(
 )
 # An auxiliary, a pronoun with what it does, a regular past.
 _PREDICATE = re.compile(
-    rf"\b(?:{_AUXILIARY}\b|(?:I|we|you|they|it|he|she)\s+[a-z]{{2,}}|[a-z]{{3,}}ed\b)", re.IGNORECASE
+    rf"\b(?:{_AUXILIARY}\b|(?:I|we|you|they|it|he|she)\s[a-z]{{2}}|[a-z]{{3,}}ed\b)", re.IGNORECASE
 )
 _WORD = re.compile(r"[a-z]{3,}")
-_EQUATION = re.compile(r"\S\s*(?:=|≈|≤|≥|<|>|→|⇒|->|≡|≠)\s*\S")
+_EQUATION = re.compile(r"\S\s*+(?:=|≈|≤|≥|<|>|→|⇒|->|≡|≠)\s*+\S")
 _LOOSE = re.compile(r"\\[A-Za-z]{3,}|\$\$|\\[()\[\]]|\^\{|_\{")
 _CJK = re.compile(f"[{CJK}]")
 _CLOSING = {")": "(", "]": "[", "}": "{"}
@@ -156,7 +160,7 @@ def fragment(sentence: str) -> str:
     ('Why the discrepancy?', '')
     """
     text = _speak(sentence.strip().rstrip(".。;,，:： "))
-    short = text.endswith("?") or bool(_DEED.match(text))
+    short = text.endswith("?") or bool(_DEED_FIRST.match(text))
     enough = len(text.split()) >= FEWEST_WORDS - short and _LETTERS.search(text)
     return text if enough and whole(text) and not _NOT_FIRST.match(text) and not _leans(text) else ""
 
@@ -169,23 +173,25 @@ def finished(sentence: str) -> list[str]:
     """
     body = _without_opener(sentence)
     ends = [] if _SUBORDINATE.match(body) else [found.start() for found in _PART.finditer(body)]
-    heads = (body[:end] for end in reversed(ends))
+    heads = (body[:end] for end in reversed(ends[-MOST:]))
     return next((clauses(head) for head in heads if _balanced(head)), [])
 
 
 def shortened(clause: str, width: int) -> str | None:
     """*clause* without its last phrases, so that it still is a sentence of at most *width* characters."""
-    for found in reversed(list(_PHRASE.finditer(clause, width // 2))):
+    places = [found for found in _PHRASE.finditer(clause, width // 2) if found.start() <= width]
+    for found in reversed(places[-MOST:]):
         head = clause[: found.start()]
-        if len(head) <= width and _readable(head) and not _INCOMPLETE.search(clause[: found.end()]):
+        if _readable(head) and not _INCOMPLETE.search(clause[: found.end()]):
             return head
     return None
 
 
 def _without_opener(text: str) -> str:
-    while found := _OPENER.match(text):
-        text = text[found.end() :]
-    return text
+    start = 0
+    while found := _OPENER.match(text, start):
+        start = found.end()
+    return text[start:]
 
 
 def _speak(part: str) -> str:
@@ -212,7 +218,7 @@ def _parts(body: str) -> list[str]:
     alone = [part for part in parts[1:] if not (_LEANING.match(part) or _NOT_FIRST.match(part))]
     if _SUBORDINATE.match(body) and (main := _MAIN_CLAUSE.search(body)):
         alone.append(body[main.end() :])
-    return [parts[0], *alone]
+    return [parts[0], *alone[:MOST]]
 
 
 def _readable(text: str) -> bool:

@@ -19,24 +19,28 @@ LANGUAGES = {name: language for language, names in _NAMES.items() for name in na
 """Names used at fences, in small letters, and the language they mean."""
 
 _MARKS = {
-    "Python": r"^\s*(?:def \w+\(.*:|class \w+.*:|from [\w.]+ import|import \w+$|elif .*:)|self\.|print\(",
-    "TypeScript": r"^\s*(?:export )?(?:interface|type) \w+|: (?:string|number|boolean)\b",
-    "JavaScript": r"^\s*(?:const|let|var) \w+ =|=>|\bfunction\b|console\.|===",
-    "Rust": r"\bfn \w+|\blet mut\b|^\s*impl\b|^use \w+::|println!",
-    "Go": r"^func |^package \w+|:=|\bfmt\.",
-    "Java": r"\bpublic (?:class|static|void)|\bprivate \w+|System\.out|^import java",
-    "C++": r"std::|#include <\w+>|\bcout\b|template ?<",
-    "C": r"#include [<\"]\w+\.h|\bint main\(|\bprintf\(|\bchar \*|\bmalloc\(",
-    "SQL": r"^\s*(?:SELECT|INSERT INTO|CREATE TABLE|UPDATE|ALTER TABLE|FROM|WHERE|LEFT JOIN|GROUP BY)\b",
+    "Python": r"^[ \t]*+(?:def \w++\(.*:|class \w.*:|from [\w.]++ import|import \w++$|elif .*:)"
+    r"|self\.|print\(",
+    "TypeScript": r"^[ \t]*+(?:export )?(?:interface|type) \w|: (?:string|number|boolean)\b",
+    "JavaScript": r"^[ \t]*+(?:const|let|var) \w++ =|=>|\bfunction\b|console\.|===",
+    "Rust": r"\bfn \w|\blet mut\b|^[ \t]*+impl\b|^use \w++::|println!",
+    "Go": r"^func |^package \w|:=|\bfmt\.",
+    "Java": r"\bpublic (?:class|static|void)|\bprivate \w|System\.out|^import java",
+    "C++": r"std::|#include <\w++>|\bcout\b|template ?<",
+    "C": r"#include [<\"]\w++\.h|\bint main\(|\bprintf\(|\bchar \*|\bmalloc\(",
+    "SQL": r"^[ \t]*+(?:SELECT|INSERT INTO|CREATE TABLE|UPDATE|ALTER TABLE|FROM|WHERE|LEFT JOIN|GROUP BY)\b",
     "HTML": r"</(?:div|p|span|body|html|a|li|ul|table|td|h\d)>|<!DOCTYPE",
-    "shell": r"^#!/bin/\w*sh|^\s*(?:sudo|echo|export|apt|pip|curl) |^\$ ",
-    "PHP": r"<\?php|\$\w+\s*=|->\w+\(",
+    "shell": r"^#!/bin/\w{0,8}sh|^[ \t]*+(?:sudo|echo|export|apt|pip|curl) |^\$ ",
+    "PHP": r"<\?php|\$\w++[ \t]*+=|->\w++\(",
 }
 _COMPILED = {language: re.compile(mark, re.MULTILINE) for language, mark in _MARKS.items()}
+SAMPLE = 2048
+"""Characters of a piece of code that are looked at: more would tell nothing new."""
 
 
 def guess_language(code: str) -> str:
-    """The language whose marks are most frequent in *code*; "code" where there are none."""
+    """The language whose marks are most frequent at the beginning of *code*; "code" where there are none."""
+    code = code[:SAMPLE]
     counts = {language: len(mark.findall(code)) for language, mark in _COMPILED.items()}
     best = max(counts, key=lambda language: counts[language])
     return best if counts[best] else "code"

@@ -1,10 +1,10 @@
 """What a model is working out, in lines for people, taken from its reasoning while it comes.
 
-Theory of operation: sentences are collected as they become complete. When a line is asked for, every clause
-of the new sentences that can stand alone is a candidate. The line is the clause, or the few clauses of
-different sentences, that carry most weight for their cost: terms that many of the new sentences share and
-that earlier rounds did not have. What was told is not told again, also not in other words, and the final
-result is kept back.
+Theory of operation: text is only kept, and only the latest. When a line is asked for it is worked up into
+sentences (:mod:`.digest`), and every clause of the new sentences that can stand alone is a candidate. The
+line is the clause, or the few clauses of different sentences, that carry most weight for their cost: terms
+that many of the new sentences share and that earlier rounds did not have. What was told is not told again,
+also not in other words, and the final result is kept back.
 
 A model that goes over its work, or is about to tell the result, leaves nothing to say so. When the line is
 late, less will do, in this order: a clause that is new in part, a finished clause of the sentence under way,
@@ -14,17 +14,13 @@ is no line.
 
 from __future__ import annotations
 
-import re
-from collections import deque
-from dataclasses import dataclass
-
-from .activity import activities
-from .answer_guard import AnswerGuard
-from .choice import CODE, SIZES, Choice, Clause, Detail, joined
-from .clauses import clauses, finished, fragment
+from .activity import activities_in
+from .choice import SIZES, Choice, Clause, Detail, joined
+from .clauses import finished
+from .digest import END, RECENT, Digest
 from .plain_text import plain
 from .salience import Told, Weights
-from .sentences import KEPT, Sentence, SentenceReader
+from .steps import Effort, Steps, at_once
 from .terms import terms
 
 __all__ = ["SIZES", "Detail", "ReasoningSummary"]
@@ -32,25 +28,16 @@ __all__ = ["SIZES", "Detail", "ReasoningSummary"]
 FIRST_LOOK = 30
 LONG_LOOK = 400
 """New characters from which on a line may be worth asking for: after the end of a sentence, and without."""
-DIGESTED_AT = 240
-"""New characters after which complete sentences are worked up. Most of a line's work is done so before it is
-asked for: the last one is asked for when the answer is about to leave."""
-
-_END = re.compile(r"[.!?]\s|[\n。！？]")
-_NAME = re.compile(r"[^\W\d]{3}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Digested:
-    """A sentence in plain words, its terms, and its clauses; none where it gives the result away."""
-
-    text: str
-    terms: list[str]
-    clauses: list[Clause]
+LAST_LOOK = 720
+"""Characters before the end of the reasoning that are worked up for the last line, if they were not yet: the
+answer is about to leave."""
 
 
 class ReasoningSummary:
     """The extractive summary of one answer's reasoning.
+
+    What takes time comes as a generator too, whose name ends in ``steps``: it yields where other tasks may
+    run, and may be given up at any yield. None may be begun while another one is under way.
 
     >>> summary = ReasoningSummary()
     >>> summary.feed("Okay. I need to add the two numbers first. Then")
@@ -60,30 +47,19 @@ class ReasoningSummary:
 
     def __init__(self, *, detail: Detail = "auto") -> None:
         self._width = SIZES[detail].width
-        self._reader = SentenceReader()
-        self._guard = AnswerGuard()
         self._weights = Weights()
         self._told = Told()
         self._dealt_with = Told()
         self._choice = Choice(detail, self._weights, self._told)
-        self._digested: deque[_Digested] = deque(maxlen=KEPT)
-        self._sentences = 0
+        self._digest = Digest()
         self._new = 0
-        self._undigested = 0
         self._complete = False
         self._open_end = ""
 
     def feed(self, text: str) -> None:
-        """Take reasoning as it comes, in pieces of any size."""
-        start = 0
-        while start < len(text):
-            piece = text[start : start + DIGESTED_AT - self._undigested]
-            start += len(piece)
-            self._reader.feed(piece)
-            self._undigested += len(piece)
-            # At places that depend on the text alone, so that its pieces do not matter.
-            if self._undigested == DIGESTED_AT:
-                self._digest(self._reader.take())
+        """Take reasoning as it comes, in pieces of any size. It is only kept."""
+        text = text[-RECENT:]
+        self._digest.pending.add(text)
         self._new += len(text)
         self._note_end(self._open_end + text)
 
@@ -97,45 +73,61 @@ class ReasoningSummary:
 
         *late*: the reader has been waiting, and less will do.
         """
-        self._digest(self._reader.take())
-        return self._say(late=late)
+        return at_once(self.line_steps(late=late))
 
     def last(self) -> str | None:
         """The last line, when the reasoning has ended: what was left incomplete counts too."""
-        self._digest(self._reader.take(final=True))
-        if self._digested:
-            self._guard.note_value(self._digested[-1].text)
-        return self._say(late=False)
+        return at_once(self.last_steps())
 
     def accept(self, line: str) -> bool:
-        """Take a line that somebody else wrote of what is pending, which then counts as told.
+        """Take a line that a model wrote of what is pending, which then counts as shown.
 
-        False, and nothing changes, if it repeats what was told or gives the result away.
+        False, and nothing changes, if it repeats what was shown or gives the result away.
         """
-        self._digest(self._reader.take())
+        return at_once(self.accept_steps(line))
+
+    def line_steps(self, *, late: bool) -> Steps[str | None]:
+        """:meth:`line` in slices."""
+        digest = self._digest
+        self._new, self._complete = 0, False
+        yield from digest.work_up()
+        return (yield from self._say(digest, late=late))
+
+    def last_steps(self) -> Steps[str | None]:
+        """:meth:`last` in slices."""
+        digest = self._digest
+        digest.pending.keep(LAST_LOOK)
+        yield from digest.work_up(final=True)
+        if digest.sentences:
+            digest.guard.note_value(digest.sentences[-1].text)
+        return (yield from self._say(digest, late=False))
+
+    def accept_steps(self, line: str) -> Steps[bool]:
+        """:meth:`accept` in slices."""
+        digest, new, complete = self._digest, self._new, self._complete
+        self._new, self._complete = 0, False
+        yield from digest.work_up()
+        if digest is not self._digest:  # another attempt has begun meanwhile
+            return False
         told = frozenset(terms(line))
-        if self._guard.announces(line) or self._guard.tells(line) or self._told.knows(told):
+        if digest.guard.announces(line) or digest.guard.tells(line) or self._told.knows(told):
+            self._new, self._complete = self._new + new, self._complete or complete
             return False
         self._told.add(told)
-        self._new = 0
-        self._complete = False
-        self._weights.learn(sentence.terms for sentence in self._digested)
-        self._close()
+        self._weights.learn(sentence.terms for sentence in digest.sentences)
+        self._close(digest)
         return True
 
     def restart(self) -> None:
-        """Another attempt reasons anew: forget what was pending, remember what was told."""
-        self._reader.clear()
-        self._digested.clear()
-        self._guard = AnswerGuard()
+        """Another attempt reasons anew: forget what was pending, remember what was shown."""
+        self._digest = Digest()
         self._new = 0
-        self._undigested = 0
         self._complete = False
         self._open_end = ""
 
     def _note_end(self, text: str) -> None:
         """A thought is complete when something visible has followed its end, in this piece or a later one."""
-        if end := _END.search(text):
+        if end := END.search(text):
             self._complete = self._complete or bool(text[end.end() :].strip())
         seen = text.rstrip()
         if "\n" in text[len(seen) :] or seen.endswith(("。", "！", "？")):
@@ -145,75 +137,66 @@ class ReasoningSummary:
         else:
             self._open_end = ""
 
-    def _digest(self, sentences: list[Sentence]) -> None:
-        self._undigested = 0
-        for sentence in sentences:
-            text = plain(sentence.text)
-            self._sentences += 1
-            if self._guard.hides(sentence.text, text):
-                found = []
-            elif sentence.code:
-                found = [self._clause(_of_code(text))]
-            else:
-                found = [self._clause(part) for part in clauses(text)] or [
-                    self._clause(fragment(text), fragment=True)
-                ]
-            shown = [clause for clause in found if clause.text and not self._guard.announces(clause.text)]
-            self._digested.append(_Digested(text, terms(text), shown))
-
-    def _clause(self, text: str, *, fragment: bool = False) -> Clause:
-        return Clause(text, frozenset(terms(text)), self._sentences, fragment)
-
-    def _say(self, *, late: bool) -> str | None:
-        self._new = 0
-        self._complete = False
-        self._weights.learn(sentence.terms for sentence in self._digested)
-        # All sentences have passed the guard before any clause does: a later one may betray the result.
-        options = [
-            clause
-            for sentence in self._digested
-            for clause in sentence.clauses
-            if clause.terms and not self._guard.tells(clause.text)
-        ]
-        chosen = self._choice.best(options)
+    def _say(self, digest: Digest, *, late: bool) -> Steps[str | None]:
+        self._weights.learn(sentence.terms for sentence in digest.sentences)
+        yield
+        options = yield from _options(digest)
+        chosen = yield from self._choice.best(options)
         if late and not chosen:
             chosen = (
-                self._choice.best(options, late=True)
-                or self._choice.best(self._under_way(), late=True)
-                or self._choice.rough(options)
+                (yield from self._choice.best(options, late=True))
+                or (yield from self._choice.best(_under_way(digest), late=True))
+                or (yield from self._choice.rough(options))
             )
+        if digest is not self._digest:  # another attempt has begun meanwhile
+            return None
         for clause in chosen:
             self._told.add(clause.terms)
-        line = joined(chosen) if chosen else self._activity() if late else None
+        line = joined(chosen) if chosen else (yield from self._activity(digest)) if late else None
         if chosen or late:  # what is not worth a late line never will be worth one
-            self._close()
+            self._close(digest)
         return line
 
-    def _close(self) -> None:
+    def _close(self, digest: Digest) -> None:
         """The sentences so far are done with."""
-        self._digested.clear()
+        digest.sentences.clear()
         self._weights.close()
 
-    def _under_way(self) -> list[Clause]:
-        """The finished clauses of the sentence whose end has not come."""
-        parts = finished(plain(self._reader.unfinished))
-        return [self._clause(part) for part in parts if not self._guard.may_betray(part)]
-
-    def _activity(self) -> str | None:
-        """What the model is busy with, where what it says may not be told. A thing is dealt with once."""
-        texts = [sentence.text for sentence in self._digested]
-        for line, thing in activities([*texts, plain(self._reader.unfinished)]):
-            words = frozenset(terms(thing))
-            given_away = self._guard.announces(line) or self._guard.tells(line)
-            if len(line) > self._width or given_away or self._dealt_with.knows(words):
-                continue
-            self._dealt_with.add(words)
-            if self._told.add_exactly(frozenset(terms(line))):
-                return line
+    def _activity(self, digest: Digest) -> Steps[str | None]:
+        """What the model is busy with, where what it says may not be shown. A thing is dealt with once."""
+        texts = [*(sentence.text for sentence in digest.sentences), plain(digest.unfinished)]
+        for at in range(len(texts) - 1, -1, -1):
+            for line, thing in activities_in(texts, at):
+                if self._takes_up(digest, line, thing):
+                    return line
+            yield
         return None
 
+    def _takes_up(self, digest: Digest, line: str, thing: str) -> bool:
+        """Whether an activity makes a line; its thing is dealt with then."""
+        words = frozenset(terms(thing))
+        given_away = digest.guard.announces(line) or digest.guard.tells(line)
+        if len(line) > self._width or given_away or self._dealt_with.knows(words):
+            return False
+        self._dealt_with.add(words)
+        return self._told.add_exactly(frozenset(terms(line)))
 
-def _of_code(line: str) -> str:
-    """A program is told by its first line, if that has a name in it."""
-    line = line.rstrip(" {(:")
-    return CODE + line if _NAME.search(line) else ""
+
+def _options(digest: Digest) -> Steps[list[Clause]]:
+    """The clauses that may be shown. All sentences have passed the guard before any clause does: a later one
+    may betray the result."""
+    options = []
+    effort = Effort()
+    for sentence in digest.sentences:
+        for clause in sentence.clauses:
+            if clause.terms and not digest.guard.tells(clause.text):
+                options.append(clause)
+            if effort.spend(len(clause.text)):
+                yield
+    return options
+
+
+def _under_way(digest: Digest) -> list[Clause]:
+    """The finished clauses of the sentence whose end has not come."""
+    parts = finished(plain(digest.unfinished))
+    return [digest.clause(part) for part in parts if not digest.guard.may_betray(part)]

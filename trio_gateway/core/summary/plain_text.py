@@ -8,10 +8,12 @@ from .formulas import loose_formula, plain_formula
 
 __all__ = ["cut", "harmless", "one_line", "plain"]
 
-# A formula with its delimiters. A price is none: a closing dollar never follows a space and never stands
-# before a digit.
+# A formula with its delimiters, on one line or several. A price is none: a closing dollar never follows a
+# space and never stands before a digit. No formula goes past the next delimiter of its kind, so that each
+# character is read once; a backslash before a backslash escapes it.
 _FORMULA = re.compile(
-    r"\\\[.*?\\\]|\\\(.*?\\\)|\$\$.*?\$\$|\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d)", re.DOTALL
+    r"(?<!\\)\\\[[^\\]*+(?:\\[^\[\]][^\\]*+)*+\\\]|(?<!\\)\\\([^\\]*+(?:\\[^()][^\\]*+)*+\\\)"
+    r"|\$\$(?:[^$]|\$(?!\$))*+\$\$|\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d)"
 )
 # Line ends of every kind and C0, C1: they part words.
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]+")
@@ -34,18 +36,18 @@ _HTML = re.compile(
 )
 _TAG = re.compile(r"<(?=[A-Za-z/!?])([^<>]{0,80})>")
 _TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
-_CODE_SPAN = re.compile(r"`+([^`\n]+)`+")
+_CODE_SPAN = re.compile(r"(?<!`)`++([^`\n]++)`++")
 _LOOSE_LATEX = re.compile(r"\\[A-Za-z]{2}|[\^_]\{")
 _LOOSE_DELIMITER = re.compile(r"\\[()\[\]]")
 _LINK = re.compile(r"!?\[([^\[\]]{0,200})\]\([^()\s]{1,300}\)")
 _STARS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])([^*\n]{1,400}?)(?<=[^\s*])\1(?![\w*])")
-_UNDERSCORES = re.compile(r"(?<!\w)(_{1,2})(?=[^\s_])([^_\n]{1,200} [^_\n]{1,200})(?<=[^\s_])\1(?!\w)")
+_UNDERSCORES = re.compile(r"(?<!\w)(_{1,2})(?=[^\s_])(?=[^_\n ]++ )([^_\n]{3,401}+)(?<=[^\s_])\1(?!\w)")
 # What is left of unpaired marks; two asterisks between numbers or single letters are a power.
 _LOOSE_MARK = re.compile(
-    r"((?:(?<=[\d)])|(?<=\b[A-Za-z])) ?\*\* ?(?=[\d(]|[A-Za-z]\b))|\*\*+|~~+|(?<!\w)__+(?!\w)|`+"
+    r"((?:(?<=[\d)])|(?<=\b[A-Za-z])) ?\*\* ?(?=[\d(]|[A-Za-z]\b))|\*\*++|~~++|(?<!\w)__++(?!\w)|`++"
 )
-_LINE_HEAD = re.compile(r"^\s*(?:[#>]+\s+|[-*+•–—]\s+|\(?\d{1,2}[.)]\s+|\[[ xX]\]\s+)+")
-_SPACE_BEFORE = re.compile(r"\s+([,.;:!?])(?=\s|$)")
+_LINE_HEAD = re.compile(r"^\s*+(?:(?:[#>]++|[-*+•–—]|\(?\d{1,2}[.)]|\[[ xX]\])\s++)++")
+_SPACE_BEFORE = re.compile(r" ([,.;:!?])(?= |$)")
 
 
 def one_line(text: str) -> str:

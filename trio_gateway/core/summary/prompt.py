@@ -12,16 +12,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .plain_text import cut, harmless, one_line
-from .prompt_material import find_material, size_of
-from .prompt_task import Task, find_task
+from .prompt_material import material_steps, size_of
+from .prompt_task import Task, task_steps
+from .steps import Steps, at_once
 
-__all__ = ["LONGEST", "QUOTED_WHOLE", "prompt_text", "summarize_prompt"]
+__all__ = ["LONGEST", "QUOTED_WHOLE", "prompt_steps", "prompt_text", "summarize_prompt"]
 
 QUOTED_WHOLE = 120
 LONGEST = 300
-# What is read of a long prompt: its middle is material, and the summary must not make anybody wait.
-HEAD = 40_000
-TAIL = 4_000
+HEAD = TAIL = 16 * 1024
+"""Characters at either end of a message that are looked at: what stands between them is material."""
+PARTS = 128
+"""Parts of a message's content, at either end, that are looked at."""
 MANY_TURNS = 3
 DETAILS = 4
 
@@ -43,12 +45,18 @@ def summarize_prompt(messages: Sequence[Mapping[str, Any]]) -> str:
     >>> summarize_prompt([{"role": "user", "content": "What is 2+2?"}])
     'Processing: "What is 2+2?"...'
     """
+    return at_once(prompt_steps(messages))
+
+
+def prompt_steps(messages: Sequence[Mapping[str, Any]]) -> Steps[str]:
+    """:func:`summarize_prompt` in slices."""
     if not messages:
         return ""
     users = [at for at, message in enumerate(messages) if message.get("role") == "user"]
     at = users[-1] if users else len(messages) - 1
-    text, extras = _content(messages[at].get("content"))
+    text, length, extras = _content(messages[at].get("content"))
     extras += _tool_results(messages[at + 1 :])
+    yield
     joined = " ".join(text.split(None, QUOTED_WHOLE))
     read = one_line(joined[:HEAD])
     if read and len(read) <= QUOTED_WHOLE and len(joined) <= HEAD:
@@ -57,24 +65,26 @@ def summarize_prompt(messages: Sequence[Mapping[str, Any]]) -> str:
         return cut(f"Looking at {_listed(extras)}" if extras else "Processing an empty message", LONGEST)
     if len(users) >= MANY_TURNS:
         extras.append(f"turn {len(users)}")
-    return _summarize(text, extras)
+    return (yield from _summarize(text, length, extras))
 
 
 def prompt_text(messages: Sequence[Mapping[str, Any]]) -> str:
     """The text of the message that :func:`summarize_prompt` is about, its beginning if it is very long."""
     users = [message for message in messages if message.get("role") == "user"]
-    text, _ = _content((users or messages)[-1].get("content")) if messages else ("", [])
+    text, _, _ = _content((users or messages)[-1].get("content")) if messages else ("", 0, [])
     return " ".join(text[:HEAD].split())
 
 
-def _content(content: object) -> tuple[str, list[str]]:
-    """The text of a message's content, and a few words for everything in it that is not text."""
+def _content(content: object) -> tuple[str, int, list[str]]:
+    """The text of a message's content, as far as it is looked at; how long all of it is; and a few words for
+    everything in it that is not text."""
     if isinstance(content, str):
-        return content, []
+        return *_ends([content]), []
     texts: list[str] = []
     files: list[str] = []
     others: Counter[str] = Counter()
-    for part in content if isinstance(content, list) else ():
+    parts = content if isinstance(content, list) else []
+    for part in parts if len(parts) <= 2 * PARTS else parts[:PARTS] + parts[-PARTS:]:
         if not isinstance(part, Mapping):
             continue
         inner = part.get("file")
@@ -85,7 +95,17 @@ def _content(content: object) -> tuple[str, list[str]]:
             files.append(f"the file {cut(harmless(name), 60)}")
         else:
             others[_noun(str(part.get("type", "")))] += 1
-    return "\n\n".join(texts), files[:3] + [_counted(count, noun) for noun, count in others.items()]
+    return *_ends(texts), files[:3] + [_counted(count, noun) for noun, count in others.items()]
+
+
+def _ends(texts: list[str]) -> tuple[str, int]:
+    """The beginning and the end of *texts*, which are one text; all of it where it is short. Its length."""
+    length = sum(map(len, texts)) + 2 * max(0, len(texts) - 1)
+    if length <= HEAD + TAIL:
+        return "\n\n".join(texts), length
+    head = "\n\n".join(text[:HEAD] for text in texts)[:HEAD]
+    tail = "\n\n".join(text[-TAIL:] for text in texts)[-TAIL:]
+    return f"{head}\n\n{tail}", length
 
 
 def _noun(kind: str) -> str:
@@ -107,15 +127,16 @@ def _listed(items: list[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def _summarize(text: str, extras: list[str]) -> str:
-    material = find_material(text if len(text) <= HEAD else text[:HEAD] + "\n\n" + text[-TAIL:])
-    details = material.labels + extras
-    task = find_task(material.words)
+def _summarize(text: str, length: int, extras: list[str]) -> Steps[str]:
+    material = yield from material_steps(text)
+    counted = "over " if length > len(text) else ""  # of the middle nothing is known
+    details = [counted + label if label[0].isdigit() else label for label in material.labels] + extras
+    task = yield from task_steps(material.words)
     if material.trace:
         verb = task.deed.split(" ", 1)[0] if task else ""
         deed = f"{verb if verb in _DEBUGGING else 'Fixing'} {material.trace}"
     elif task:
-        deed, size = _with_size(task, text)
+        deed, size = _with_size(task, text, length)
         details = size + details
     else:
         return cut(f"Looking at {_listed(details[:DETAILS]) or 'a long message'}", LONGEST)
@@ -131,12 +152,12 @@ def _fitted(deed: str, width: int) -> str:
     return head + '"' if head.count('"') % 2 else head
 
 
-def _with_size(task: Task, text: str) -> tuple[str, list[str]]:
+def _with_size(task: Task, text: str, length: int) -> tuple[str, list[str]]:
     """ "Summarising this report" with the size of the report in its place, or beside the deed."""
     if not task.bulk:
         return task.deed, []
     if task.deed.endswith('"'):
-        return task.deed, [size_of(text)]
-    size = size_of(text, joined=True)
+        return task.deed, [size_of(text, length=length)]
+    size = size_of(text, length=length, joined=True)
     deed, put = _MATERIAL_NOUN.subn(lambda found: f"a {size} {found['noun'].lower()}", task.deed, count=1)
-    return deed, [] if put else [size_of(text)]
+    return deed, [] if put else [size_of(text, length=length)]

@@ -1,7 +1,7 @@
 """What a long prompt carries besides its instruction: stack traces, code, diffs, data, tables, logs, texts.
 
-Each kind is told by its own plain marks and described in a few words with its size. Nothing is parsed: a
-wrong guess costs a word in a summary, so regular expressions, most of them read line by line, are enough.
+Each kind is recognised by its own plain marks and described in a few words with its size. Nothing is parsed:
+a wrong guess costs a word in a summary, so regular expressions, most of them read line by line, are enough.
 """
 
 from __future__ import annotations
@@ -9,58 +9,41 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from .code_language import LANGUAGES, guess_language
-from .plain_text import cut, harmless
+from .prompt_lines import line_runs
+from .prompt_traces import find_trace
+from .steps import at_once
 from .terms import is_cjk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-__all__ = ["Material", "find_material", "size_of"]
+    from .prompt_lines import Kind
+    from .steps import Steps
 
-Kind = Literal["quote", "table", "log", "data", "code"]
+__all__ = ["Material", "find_material", "material_steps", "size_of"]
 
-FEWEST_LINES = 3
-LONG_LINE = 300
-"""A single line of data this long, in characters, is material too."""
-SAMPLE = 40_000
+SAMPLE = 8_192
 """Characters in which words are counted; of a longer text the count is an estimate."""
 LONG_WORD = 30
 """Words longer than this in the mean are none: such a text is counted in characters."""
-
-_KNOWN_TRACES = (
-    ("Python traceback", "Traceback",
-     r"Traceback \(most recent call last\):\n(?P<frames>(?:[ \t]+[^\n]*\n)+)(?P<error>[\w.]+)(?::[^\n]*)?",
-     r", in (\S+)"),
-    ("Java stack trace", "\tat ",
-     r"\b(?P<error>(?:\w{1,40}\.){1,9}\w{0,60}(?:Exception|Error))\b[^\n]*\n(?P<frames>(?:\s+at [^\n]*\n?)+)",
-     r"at ([\w.$]+)\("),
-    ("JavaScript stack trace", "Error: ",
-     r"\b(?P<error>\w{0,60}Error): [^\n]*\n(?P<frames>(?:\s+at [^\n]*\n?)+)",
-     r"at (?:async )?([\w.$]+) \("),
-    ("Rust panic", "panicked at", r"thread '[^'\n]*' (?P<error>panicked) at (?P<frames>[^\n]*)",
-     r"([\w/.-]+\.rs)"),
-    ("Go panic", "panic: ", r"(?P<error>panic): [^\n]*\n(?P<frames>(?:[^\n]*\n){0,12})",
-     r"([\w./]+)\([^\n)]*\)\n"),
-)  # fmt: skip
-_TRACES = [(name, mark, re.compile(trace), re.compile(place)) for name, mark, trace, place in _KNOWN_TRACES]
-"""Name, a string that it always holds, the trace with its frames and error, what names a place in a frame."""
+MATCHES_A_SLICE = 4
+"""Pieces of code, or diffs, that are looked at between two yields."""
 
 _DIFF = re.compile(
-    r"^(?:diff --git |--- (?:a/|\S+\t))[^\n]*\n(?:(?:diff --git |index |[ +\-@\\])[^\n]*(?:\n|\Z))+",
+    r"^(?:diff --git |--- (?:a/|\S++\t))[^\n]*+\n(?:(?:diff --git |index |[ +\-@\\])[^\n]*+(?:\n|\Z))++",
     re.MULTILINE,
 )
 _DIFF_FILE = re.compile(r"^--- ", re.MULTILINE)
 _FENCE = re.compile(
-    r"^[ \t]*(?P<mark>```|~~~)[`~]*[ \t]*(?P<name>[\w+#.-]*)[^\n]*\n(?P<body>.*?)"
-    r"(?:^[ \t]*(?P=mark)[`~]*[ \t]*$|\Z)",
+    r"^[ \t]*+(?P<mark>```|~~~)[`~]*+[ \t]*+(?P<name>[\w+#.-]*+)[^\n]*+\n(?P<body>.*?)"
+    r"(?:^[ \t]*+(?P=mark)[`~]*+[ \t]*+$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(
-    r"^[ \t#*`]*(?:[Ff]ile:?\s*)?[`*]*(?P<name>[\w./-]{1,60}\.[a-z]{1,5})[`*:]*[ \t]*$", re.MULTILINE
+    r"^[ \t#*`]*+(?:[Ff]ile:?[ \t]*+[`*]*+)?(?P<name>[\w./-]{1,60}\.[a-z]{1,5})[`*:]*+[ \t]*+$", re.MULTILINE
 )
 _TAG = re.compile(r"<([A-Za-z][\w-]{1,20})(?:\s[^<>]{0,200})?>")
 _HTML_TAGS = frozenset(
@@ -68,28 +51,6 @@ _HTML_TAGS = frozenset(
 )
 MOST_TAGS = 20
 SHORTEST_TAGGED = 200
-_LINES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("quote", re.compile(r"\s*>\s?\S")),
-    ("table", re.compile(r"\s*\|.*\|\s*$")),
-    (
-        "log",
-        re.compile(
-            r"\s*\[?(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\d\d:\d\d:\d\d|[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:)"
-            r"|(?:INFO|WARN|ERROR|DEBUG)\b"
-        ),
-    ),
-    ("data", re.compile(r"\s*(?:\"[^\"\n]*\"\s*:|[\[{]\s*(?:[\"\d\[{]|$)|[\]}],?\s*$)")),
-    (
-        "code",
-        re.compile(
-            r"\s*(?:def |class \w+[:(]|import \w|from [\w.]+ import|return\b|@\w+|#include|using |public "
-            r"|private |func |fn |const |let \w+ =|var |package |//|SELECT |FROM |WHERE |</?\w+[^<>]*>"
-            r"|(?:if|for|while|with|elif|else|try|except)\b.*:\s*$)"
-            r"|.*(?:[;{}]|\);?)\s*$|\s*[\w.\[\]]+ (?:[-+*/]?=) \S|(?: {4,}|\t)\S"
-        ),
-    ),
-    ("table", re.compile(r"[^,\n]{1,40}(?:,[^,\s][^,\n]{0,40}){2,}$|[^\t\n]*(?:\t[^\t\n]*){2,}$")),
-)
 
 
 @dataclass(slots=True)
@@ -104,26 +65,35 @@ class Material:
 
 def find_material(text: str) -> Material:
     """Part *text* into its material and the words of the person who asks."""
+    return at_once(material_steps(text))
+
+
+def material_steps(text: str) -> Steps[Material]:
+    """:func:`find_material` in slices."""
     found = Material(words=text)
     code: Counter[str] = Counter()
-    _take_trace(found)
-    _take_diff(found)
-    _take_fences(found, code)
+    if trace := (yield from find_trace(text)):
+        found.trace = trace.name
+        found.words = text[: trace.start] + "\n\n" + text[trace.end :]
+    yield from _take_diffs(found)
+    yield from _take_fences(found, code)
     _take_tagged(found)
-    _take_lines(found, code)
+    yield from _take_lines(found, code)
     found.labels += [f"{_count(lines, 'line')} of {language}" for language, lines in code.items()]
     return found
 
 
-def size_of(text: str, *, joined: bool = False) -> str:
+def size_of(text: str, *, length: int | None = None, joined: bool = False) -> str:
     """How long a text is: "3,200 words" or, *joined*, "3,200-word"; characters where there are no spaces.
 
-    Above a thousand the count is rounded to hundreds.
+    *length* is that of the whole, where *text* is only a part of it. Above a thousand the count is rounded to
+    hundreds.
     """
+    length = len(text) if length is None else length
     sample = text[:SAMPLE]
     words = len(sample.split())
     unit = "character" if is_cjk(text[:2000]) or len(sample) > LONG_WORD * words else "word"
-    count = len(text) if unit == "character" else words * len(text) // max(1, len(sample))
+    count = length if unit == "character" else words * length // max(1, len(sample))
     count = round(count, -2) if count >= 1000 else count
     return f"{count:,}-{unit}" if joined else _count(count, unit)
 
@@ -132,36 +102,37 @@ def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _take_trace(found: Material) -> None:
-    for name, mark, pattern, place in _TRACES:
-        if mark in found.words and (trace := pattern.search(found.words)):
-            places = place.findall(trace["frames"])
-            where = (places[-1] if name.startswith("Python") else places[0]) if places else "<module>"
-            error = trace["error"].rsplit(".", 1)[-1]
-            found.trace = f"a {name}" if error in ("panic", "panicked") else f"a {name}: {cut(error, 60)}"
-            found.trace += "" if where == "<module>" else f" in {cut(harmless(where), 60)}"
-            found.words = found.words[: trace.start()] + "\n\n" + found.words[trace.end() :]
-            return
+def _without(pattern: re.Pattern[str], text: str, take: Callable[[re.Match[str]], None]) -> Steps[str]:
+    """*text* without what *pattern* matches, which *take* gets."""
+    parts: list[str] = []
+    end = 0
+    for number, found in enumerate(pattern.finditer(text)):
+        if number % MATCHES_A_SLICE == 0:
+            yield
+        take(found)
+        parts += (text[end : found.start()], "\n\n")
+        end = found.end()
+    yield
+    return "".join([*parts, text[end:]])
 
 
-def _take_diff(found: Material) -> None:
-    def take(diff: re.Match[str]) -> str:
+def _take_diffs(found: Material) -> Steps[None]:
+    def take(diff: re.Match[str]) -> None:
         found.labels.append(f"a diff of {_count(len(_DIFF_FILE.findall(diff[0])), 'file')}")
-        return "\n\n"
 
-    found.words = _DIFF.sub(take, found.words)
+    found.words = yield from _without(_DIFF, found.words, take)
 
 
-def _take_fences(found: Material, code: Counter[str]) -> None:
-    def take(fence: re.Match[str]) -> str:
+def _take_fences(found: Material, code: Counter[str]) -> Steps[None]:
+    def take(fence: re.Match[str]) -> None:
         if body := fence["body"].strip():
             code[LANGUAGES.get(fence["name"].lower()) or guess_language(body)] += len(body.splitlines())
-        return "\n\n"
 
-    found.words = _FENCE.sub(take, found.words)
+    found.words = yield from _without(_FENCE, found.words, take)
     if code:
-        found.labels += list(dict.fromkeys(name["name"] for name in _FILE.finditer(found.words)))[:3]
-        found.words = _FILE.sub("", found.words)
+        files: list[str] = []
+        found.words = yield from _without(_FILE, found.words, lambda file: files.append(file["name"]))
+        found.labels += list(dict.fromkeys(files))[:3]
 
 
 def _take_tagged(found: Material) -> None:
@@ -179,35 +150,19 @@ def _take_tagged(found: Material) -> None:
             start = tag.start()
 
 
-def _take_lines(found: Material, code: Counter[str]) -> None:
+def _take_lines(found: Material, code: Counter[str]) -> Steps[None]:
     rest: list[str] = []
-    for kind, lines in _runs(found.words):
+    for kind, lines in (yield from line_runs(found.words)):
         if kind is None:
             rest += lines
             continue
+        yield
         rest.append("")
         if kind == "code":
             code[guess_language("\n".join(lines))] += len(lines)
         else:
             found.labels.append(_label(kind, lines))
     found.words = "\n".join(rest)
-
-
-def _runs(text: str) -> Iterator[tuple[Kind | None, list[str]]]:
-    """Lines grouped by kind; blank lines belong to the code or data before them, and short runs are words."""
-    kinds: list[Kind | None] = []
-    lines = text.splitlines()
-    for line in lines:
-        kind = next((kind for kind, mark in _LINES if mark.match(line)), None)
-        inside = not line.strip() and kinds and kinds[-1] in ("code", "data")
-        kinds.append(kinds[-1] if inside else kind)
-    for run, group in groupby(zip(kinds, lines, strict=True), key=lambda entry: entry[0]):
-        entries = [line for _, line in group]
-        filled = [line for line in entries if line.strip()]
-        enough = len(filled) >= FEWEST_LINES or (
-            run == "data" and any(len(line) > LONG_LINE for line in filled)
-        )
-        yield (run, filled) if run and enough else (None, entries)
 
 
 def _label(kind: Kind, lines: list[str]) -> str:

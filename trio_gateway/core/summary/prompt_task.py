@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from .plain_text import cut, plain
 from .sentences import SentenceReader
+from .steps import Steps, at_once
 from .terms import is_cjk
 from .verbs import VERBS, gerund
 
-__all__ = ["Task", "find_task"]
+__all__ = ["Task", "find_task", "task_steps"]
 
 QUOTED = 220
 """Longest quotation from a prompt, in characters."""
@@ -74,10 +75,18 @@ class Task:
 
 def find_task(words: str) -> Task | None:
     """The task in the words of a prompt, material taken out; None where there are no words."""
-    sentences = _sentences(words)
+    return at_once(task_steps(words))
+
+
+def task_steps(words: str) -> Steps[Task | None]:
+    """:func:`find_task` in slices."""
+    sentences = yield from _sentences(words)
     if not sentences:
         return None
-    scores = [_asking(sentences, at) for at in range(len(sentences))]
+    scores = []
+    for at in range(len(sentences)):
+        scores.append(_asking(sentences, at))
+        yield
     best = scores.index(max(scores))
     bulk = _is_bulk(words)
     if deed := _as_deed(sentences[best]):
@@ -88,15 +97,20 @@ def find_task(words: str) -> Task | None:
     return Task(f'Processing: "{_quotable(start, QUOTED)}"', bulk)
 
 
-def _sentences(words: str) -> list[str]:
+def _sentences(words: str) -> Steps[list[str]]:
     """The first and the last sentences: in between stands material."""
     found: list[str] = []
     for part in (words,) if len(words) <= 2 * READ else (words[:READ], words[-READ:]):
         reader = SentenceReader()
         reader.feed(part)
         found += [sentence.text for sentence in reader.take(final=True) if not sentence.code]
+        yield
     ends = found if len(found) <= FIRST + LAST else found[:FIRST] + found[-LAST:]
-    return [sentence for sentence in map(plain, ends) if len(sentence) > 3]
+    sentences = []
+    for sentence in ends:
+        sentences.append(plain(sentence))
+        yield
+    return [sentence for sentence in sentences if len(sentence) > 3]
 
 
 def _is_bulk(words: str) -> bool:
@@ -129,13 +143,13 @@ def _as_deed(sentence: str) -> str:
     """ "Please translate this into French:" is "Translating this into French"; "" where no verb is known."""
     if _TLDR.match(sentence):
         return "Summarising this text"
-    text = sentence
-    while found := _POLITE.match(text):
-        text = text[found.end() :]
-    verb = _VERB.match(text)
+    start = 0
+    while found := _POLITE.match(sentence, start):
+        start = found.end()
+    verb = _VERB.match(sentence, start)
     if verb is None or verb[0].lower() not in VERBS:
         return ""
-    rest = _MINE_WORD.sub(lambda word: _MINE[word[0]], text[verb.end() :])
+    rest = _MINE_WORD.sub(lambda word: _MINE[word[0]], sentence[verb.end() :])
     rest = _FURTHER.sub(lambda further: further[1] + gerund(further[2]), rest)
     deed = _PLEASE.sub("", (gerund(verb[0].lower()).capitalize() + rest).rstrip(" .:;,!?"))
     return deed if deed.count('"') % 2 == 0 else deed.replace('"', "")

@@ -35,8 +35,8 @@ _TOKEN = re.compile(
     r"|(?P<cjk>[。！？；]{1,4}[”’」』）]{0,4})|(?P<stop>[.!?…]{1,4}[\"'”’»)\]*_]{0,4}(?=\s))|(?P<line>\n\s*)"
 )
 _CLOSER = {"\\[": "\\]", "\\(": "\\)", "$$": "$$"}
-_FENCE_END = re.compile(r"(?:^|\n)[ \t]*(?:```+|~~~+)[^\n]*\n")
-_CODE_LINE = re.compile(r"[^\n]*\n\s*([^\n]*\S)[^\n]*\n")
+_FENCE_END = re.compile(r"(?:^|\n)[ \t]*+(?:```|~~~)[^\n]*+\n")
+_CODE_LINE = re.compile(r"[^\n]*+\n\s*+(\S[^\n]*+)\n")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|vs|cf|approx|resp|fig|eq|dr|mr|mrs|ms|prof)\.$", re.IGNORECASE
 )
@@ -194,7 +194,7 @@ class _Scan:
         if first is None and not self.final:
             return None
         if first is not None:
-            self.found.append(Sentence(first[1][:LONGEST], code=True))
+            self.found.append(Sentence(first[1].rstrip()[:LONGEST], code=True))
         self.fenced = True
         self.start = token.end()
         return self._skip_code()

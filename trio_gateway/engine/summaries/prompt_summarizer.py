@@ -8,7 +8,9 @@ import structlog
 
 from ...core.events import PromptSummary
 from ...core.phases import Phase
-from ...core.summary.prompt import LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
+from ...core.summary.prompt import LONGEST, QUOTED_WHOLE, prompt_steps, prompt_text
+from .slices import in_slices
+from .summary_model import Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,42 +38,32 @@ class PromptSummarizer:
         self._messages = messages
         self._outbox = outbox
         self._model = model
-        self._is_open = True
-        self._extractive: str | None = None
-
-    async def run(self, nursery: trio.Nursery) -> None:
-        """Emit the line; where a model writes it, ask the model in *nursery*."""
-        if self._messages is not None:
-            try:
-                self._extractive = summarize_prompt(self._messages)
-                text = prompt_text(self._messages)
-                self._messages = None  # a large request is not kept for the rest of its answer
-            except Exception:
-                # A bug in the summary. The answer matters more: the client merely misses this phase.
-                log.exception("summary_failed")
-            else:
-                if self._model is not None and len(text) > QUOTED_WHOLE:
-                    nursery.start_soon(self._ask, self._model, text)
-                    return
-        self._emit(self._extractive)
-        await self._outbox.flush()
+        self._question = Question()
 
     def stop_waiting(self) -> None:
-        """The answer is here: emit the extractive line if the model has not answered."""
-        self._emit(self._extractive)
+        """The answer is here: a model that has not answered is not waited for."""
+        self._question.abandon()
 
-    async def _ask(self, model: SummaryModel, text: str) -> None:
-        line = None
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Emit the line and close the phase. A model that writes the line is asked in *nursery*."""
         try:
-            line = await model.line("prompt", text, width=LONGEST)
+            if line := await self._line(nursery):
+                self._outbox.put(Phase.PROMPT_SUMMARY, [PromptSummary(line)])
         except Exception:
+            # A bug in the summary. The answer matters more: the client merely misses this phase.
             log.exception("summary_failed")
-        self._emit(line or self._extractive)
+        self._outbox.close(Phase.PROMPT_SUMMARY)
         await self._outbox.flush()
 
-    def _emit(self, line: str | None) -> None:
-        if self._is_open:
-            self._is_open = False
-            if line:
-                self._outbox.put(Phase.PROMPT_SUMMARY, [PromptSummary(line)])
-            self._outbox.close(Phase.PROMPT_SUMMARY)
+    async def _line(self, nursery: trio.Nursery) -> str | None:
+        messages, self._messages = self._messages, None  # a large request is not kept for its whole answer
+        if messages is None:
+            return None
+        extractive = await in_slices(prompt_steps(messages))
+        if self._model is None or len(text := prompt_text(messages)) <= QUOTED_WHOLE:
+            return extractive
+        del messages
+        if not self._question.is_settled:
+            self._question = self._model.ask(nursery, "prompt", text, LONGEST)
+        await self._question.settled()
+        return self._question.line or extractive

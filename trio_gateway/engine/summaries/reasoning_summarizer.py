@@ -5,13 +5,14 @@ leaves with the first complete thought, further ones an interval apart, the last
 Where a model repeats itself, or is about to give the result, the line is late, and the summary makes do
 with less: while reasoning comes, lines are seldom more than two intervals apart. Where even that fails, a
 ping stands for the line. The task that reads the upstream never waits for any of it: ``feed`` and ``end``
-are synchronous.
+are synchronous and only keep what they are given. The summary's own task works it up when a line is due,
+in slices of less than 2 ms. When the answer comes meanwhile, that line is given up for the last one, which
+is made of little.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,8 +20,10 @@ import trio
 
 from ...core.events import Event, Ping, ReasoningLine
 from ...core.phases import Phase
+from ...core.recent_text import RecentText
 from ...core.summary import SIZES, ReasoningSummary
 from ...core.summary.request import MAX_REQUEST
+from .slices import in_slices
 from .summary_model import Question
 
 if TYPE_CHECKING:
@@ -38,14 +41,14 @@ _SECOND_LOOK = 0.25
 # Intervals after which a line is late: until then something better could come, and half an interval is
 # left for what comes later.
 _LATE = 1.5
-# Lines after which a concise summary speaks half as often.
+# Lines after which a concise summary emits half as often.
 _LINES_A_PACE = 10
 
 
 class ReasoningSummarizer:
-    """The reasoning summary of one answer. *interval* is in seconds; a *silent* one says nothing.
+    """The reasoning summary of one answer. *interval* is in seconds; a *silent* one emits nothing.
 
-    With a *model* each line is asked of it; what it does not give in time is said extractively.
+    With a *model* each line is asked of it; where it gives none in time, the extractive line is emitted.
     """
 
     def __init__(
@@ -61,8 +64,7 @@ class ReasoningSummarizer:
         self._summary = ReasoningSummary(detail=detail)
         self._width = SIZES[detail].width
         self._model = model
-        self._recent: deque[str] = deque()
-        self._recent_size = 0
+        self._recent = RecentText(MAX_REQUEST)
         self._question = Question()
         self._silent = silent
         self._interval = interval
@@ -79,43 +81,40 @@ class ReasoningSummarizer:
             return
         self._summary.feed(text)
         if self._model is not None:
-            self._keep(text)
-        if self._late_at == math.inf:  # waiting counts from the first text: silence has nothing to tell
+            self._recent.add(text[-MAX_REQUEST:])
+        if self._late_at == math.inf:  # waiting counts from the first text: without any there is no line
             self._late_at = trio.current_time() + _LATE * self._pause()
         if self._summary.ready or self._is_late() or trio.current_time() >= self._sign_due:
             self._ready.set()
 
     def restart(self) -> None:
-        """Another attempt begins: its reasoning starts anew, and nothing told already is told again."""
+        """Another attempt begins: its reasoning starts anew, and no line is emitted again."""
         self._summary.restart()
         self._late_at = math.inf
-        self._take_recent()
+        self._recent.clear()
 
     def end(self) -> None:
-        """The reasoning is over: emit a last line if there is one, and close the phase."""
-        if self._ended.is_set():
-            return
+        """The reasoning is over: :meth:`run` emits a last line, if there is one, and closes the phase."""
         self._ended.set()
         self._ready.set()
         self._question.abandon()
-        try:
-            line = self._summary.last()
-        except Exception:
-            log.exception("summary_failed")
-            line = None
-        if line is not None:
-            self._outbox.put(Phase.REASONING_SUMMARY, [ReasoningLine(line)])
-        self._outbox.close(Phase.REASONING_SUMMARY)
 
     async def run(self, nursery: trio.Nursery) -> None:
-        """Emit lines until :meth:`end`. A model that writes them is asked in *nursery*."""
+        """Emit lines until :meth:`end`, then close the phase. A model that writes them is asked in
+        *nursery*."""
         try:
-            await self._run(nursery)
+            await self._emit_lines(nursery)
+            line = await in_slices(self._summary.last_steps())
+            if line is not None:
+                self._outbox.put(Phase.REASONING_SUMMARY, [ReasoningLine(line)])
         except Exception:
             # A bug in the summary. The answer matters more: the client merely misses further lines.
             log.exception("summary_failed")
+            await self._ended.wait()
+        self._outbox.close(Phase.REASONING_SUMMARY)
+        await self._outbox.flush()
 
-    async def _run(self, nursery: trio.Nursery) -> None:
+    async def _emit_lines(self, nursery: trio.Nursery) -> None:
         while True:
             await self._ready.wait()
             if self._ended.is_set():
@@ -142,29 +141,17 @@ class ReasoningSummarizer:
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
         if self._model is not None and self._summary.ready:
-            recent = self._take_recent()
+            recent = self._recent.take(MAX_REQUEST)
             question = self._question = self._model.ask(nursery, "reasoning", recent, self._width)
             await question.settled()
-            if self._ended.is_set():
-                return None  # the last line has covered it
-            if question.line is not None and self._summary.accept(question.line):
-                return question.line
-        return self._summary.line(late=self._is_late())
+            line = question.line
+            if line is not None and await in_slices(self._summary.accept_steps(line), until=self._ended):
+                return line
+        # Once the answer is here, the last line covers the rest.
+        return await in_slices(self._summary.line_steps(late=self._is_late()), until=self._ended)
 
     def _is_late(self) -> bool:
         return trio.current_time() >= self._late_at
-
-    def _keep(self, text: str) -> None:
-        self._recent.append(text)
-        self._recent_size += len(text)
-        while self._recent_size - len(self._recent[0]) > MAX_REQUEST:
-            self._recent_size -= len(self._recent.popleft())
-
-    def _take_recent(self) -> str:
-        text = "".join(self._recent)
-        self._recent.clear()
-        self._recent_size = 0
-        return text
 
     def _pause(self) -> float:
         return self._interval * (2 ** (self._lines // _LINES_A_PACE) if self._slows_down else 1)

@@ -49,6 +49,11 @@ class Question:
         """Its answer; None: none, or none yet."""
         self._settled = trio.Event()
 
+    @property
+    def is_settled(self) -> bool:
+        """It is answered, or its answer is not wanted any more."""
+        return self._settled.is_set()
+
     def abandon(self) -> None:
         """The answer is no longer wanted."""
         self._settled.set()

@@ -1,0 +1,123 @@
+"""One attempt's reasoning, worked up sentence by sentence: plain words, terms, clauses that may be shown.
+
+Text is only kept as it comes. It is worked up when it is asked for, in pieces of ``PIECE`` characters from
+the place where it was asked for before, so that neither the pieces in which it came nor the moment matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .answer_guard import AnswerGuard
+from .choice import CODE, Clause
+from .clauses import clauses, fragment
+from .plain_text import plain
+from .recent import RecentText
+from .sentences import KEPT, SentenceReader
+from .steps import Effort
+from .terms import terms
+
+if TYPE_CHECKING:
+    from .sentences import Sentence
+    from .steps import Steps
+
+__all__ = ["END", "RECENT", "Digest", "Digested"]
+
+RECENT = 16 * 1024
+"""Characters that wait to be worked up; older ones are dropped. A person reads a line of it."""
+PIECE = 240
+"""Characters that are read between two looks for complete sentences."""
+MOST_TERMS = 100
+"""Different terms that are weighed of one sentence."""
+
+END = re.compile(r"[.!?]\s|[\n。！？]")
+"""Where a thought probably ends."""
+_NAME = re.compile(r"[^\W\d]{3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Digested:
+    """A sentence in plain words, its terms, and its clauses; none where it gives the result away."""
+
+    text: str
+    terms: list[str]
+    clauses: list[Clause]
+
+
+class Digest:
+    """The latest sentences of one attempt, at most ``KEPT``, and the text that was not worked up yet."""
+
+    def __init__(self) -> None:
+        self.pending = RecentText(RECENT)
+        self.guard = AnswerGuard()
+        self.sentences: deque[Digested] = deque(maxlen=KEPT)
+        self._reader = SentenceReader()
+        self._complete: deque[Sentence] = deque(maxlen=KEPT)
+        self._count = 0
+
+    @property
+    def unfinished(self) -> str:
+        """What had come of the sentence under way when text was last worked up."""
+        return self._reader.unfinished
+
+    def work_up(self, *, final: bool = False) -> Steps[None]:
+        """Work up what is pending; *final*: what is left at its end counts as complete too."""
+        left = len(self.pending)  # what comes meanwhile waits for the next time
+        while left > 0:
+            piece = self.pending.take(min(left, PIECE))
+            left -= len(piece)
+            whole = left or len(piece) == PIECE
+            self._reader.feed(self._begin_anew(piece) if self.pending.torn else piece)
+            if whole:
+                yield from self._digest(final=False)
+        yield from self._digest(final=final)
+
+    def _begin_anew(self, piece: str) -> str:
+        """Text before *piece* was dropped: what can be read begins behind the next end of a thought."""
+        self.pending.torn = False
+        self._reader.clear()
+        end = END.search(piece)
+        return piece[end.end() :] if end else piece
+
+    def _digest(self, *, final: bool) -> Steps[None]:
+        self._complete.extend(self._reader.take(final=final))
+        effort = Effort()
+        while self._complete:
+            sentence = self._complete.popleft()
+            yield from self._sentence(sentence, effort)
+        yield
+
+    def _sentence(self, sentence: Sentence, effort: Effort) -> Steps[None]:
+        text = plain(sentence.text)
+        self._count += 1
+        if effort.spend(40 + 2 * len(text)):
+            yield
+        hidden = self.guard.hides(sentence.text, text)
+        found = [] if hidden else self._clauses(sentence, text)
+        shown = []
+        for clause in found:
+            if effort.spend(2 * len(clause.text)):
+                yield
+            if clause.text and not self.guard.announces(clause.text):
+                shown.append(clause)
+        distinct = list(dict.fromkeys(terms(text)))
+        self.sentences.append(Digested(text, distinct[:MOST_TERMS], shown))
+
+    def _clauses(self, sentence: Sentence, text: str) -> list[Clause]:
+        if sentence.code:
+            return [self.clause(_of_code(text))]
+        parts = clauses(text)
+        return [self.clause(part) for part in parts] or [self.clause(fragment(text), fragment=True)]
+
+    def clause(self, text: str, *, fragment: bool = False) -> Clause:
+        """A clause of the latest sentence."""
+        return Clause(text, frozenset(terms(text)), self._count, fragment)
+
+
+def _of_code(line: str) -> str:
+    """A program is shown by its first line, if that has a name in it."""
+    line = line.rstrip(" {(:")
+    return CODE + line if _NAME.search(line) else ""
