@@ -5,6 +5,8 @@ What each single fault leads to is told by the table in :mod:`tests.faults`.
 
 from __future__ import annotations
 
+import re
+
 import trio
 
 from trio_gateway.mock import Options
@@ -72,12 +74,17 @@ async def test_an_open_breaker_refuses_at_once_and_says_when_to_come_back() -> N
         open_upstream(plays(status(b"500 Oops"))) as upstream,
         open_gateway(settings(upstream_toml(upstream.url, upstream=breaker))) as client,
     ):
-        for _ in range(2):
-            assert (await ask(client, chat())).error is not None
+        for prompt in ("one", "two"):
+            assert (await ask(client, chat(prompt))).error is not None
         for stream in (True, False):
             response = await client.post("/v1/chat/completions", json=chat(stream=stream))
             assert response.status_code == 503
-            assert response.json()["error"]["code"] == "circuit_open"
+            error = response.json()["error"]
+            assert error["code"] == "circuit_open"
+            assert re.fullmatch(
+                r'Upstream "a" is paused for [456] s after 2 failures in a row; the last: status 500\.',
+                error["message"],
+            )
             assert 1 <= int(response.headers["retry-after"]) <= 6
         health = (await client.get("/health")).json()
         ready = await client.get("/health/ready")
@@ -123,6 +130,9 @@ async def test_a_trip_frees_those_who_wait_and_lets_streams_flow() -> None:
             go_on.set()
     codes = [error["code"] for name in ("waiting", "cause") if (error := answers[name].error)]
     assert codes == ["circuit_open", "upstream_error"]
+    assert answers["waiting"].error is not None
+    message = 'Upstream "a" is paused after 1 failure in a row; the last: status 500.'
+    assert answers["waiting"].error["message"] == message
     assert answers["flowing"].output == "The answer is 4."
 
 

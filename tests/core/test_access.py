@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from trio_gateway.core.access import find_key, is_loopback, secrets_of, shown_key
+from trio_gateway.core.access import body_owner, find_key, is_loopback, secrets_of, shown_key
 from trio_gateway.core.config.keyfile import ClientKey
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -85,3 +85,22 @@ def test_only_this_machine(host: str) -> None:
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "10.0.0.1", "example.com", "localhost.example.com"])
 def test_others_too(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("key_id", "peer", "owner"),
+    [
+        ("ci", "192.0.2.1", "key ci"),
+        ("ci", "127.0.0.1", "key ci"),
+        ("ci", None, "key ci"),
+        ("", "192.0.2.1", "peer 192.0.2.1"),
+        ("", "2001:db8::1", "peer 2001:db8::1"),
+        ("", "::ffff:192.0.2.1", "peer ::ffff:192.0.2.1"),
+        ("", "127.0.0.1", None),
+        ("", "::1", None),
+        ("", "::ffff:127.0.0.1", None),
+        ("", None, None),
+    ],
+)
+def test_body_owner(key_id: str, peer: str | None, owner: str | None) -> None:
+    assert body_owner(key_id, peer) == owner

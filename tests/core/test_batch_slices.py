@@ -56,6 +56,16 @@ def test_a_batch_as_they_usually_are_is_one_slice() -> None:
     assert list(slices([])) == []
 
 
+def test_thousands_of_events_are_slices_of_128() -> None:
+    batch: Batch = [OutputDelta(0, f"{number} ") for number in range(1000)]
+    assert [len(piece.events) for piece in slices(batch)] == [128] * 7 + [104]
+
+
+def test_a_slice_has_at_most_256_kib_of_text() -> None:
+    batch: Batch = [OutputDelta(0, "x" * 60 * KIB)] * 10
+    assert [len(piece.events) for piece in slices(batch)] == [4, 4, 2]
+
+
 def test_a_long_text_is_divided_and_its_log_probabilities_come_once() -> None:
     (first, second) = (
         event for piece in slices([OutputDelta(1, "x" * 100 * KIB, [1])]) for event in piece.events

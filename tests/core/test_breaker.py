@@ -1,51 +1,20 @@
-"""The breaker's rules one by one: trips, open times, the gate, the forced states, what is shown."""
+"""The breaker's rules one by one: trips, open times, the forced states, what is shown and what is refused."""
 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Literal, TypedDict, Unpack
+from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
-from trio_gateway.core.breaker import CircuitBreaker, Outcome, Permit, Reason, Refusal, State, Transition
+from trio_gateway.core.breaker import CircuitBreaker, Outcome, Reason, Refusal, State, Transition, Verdict
 from trio_gateway.core.breaker.state import TABLE
 from trio_gateway.core.config import BreakerConfig
 
-S, F, N = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
-DEFAULT = BreakerConfig()
+from .breaking import DEFAULT, FAILED, LOST, NEUTRAL, SUCCESS, end, make, permit, state, tripped
 
-
-class How(TypedDict, total=False):
-    slow: bool
-    opens: bool
-    throttle: bool
-    retry_after: float | None
-    error_class: str
-
-
-def make(config: BreakerConfig = DEFAULT) -> CircuitBreaker:
-    """A breaker whose random source is in the middle: no spread."""
-    return CircuitBreaker(config, random=lambda: 0.5)
-
-
-def permit(breaker: CircuitBreaker, now: float) -> Permit:
-    answer = breaker.admit(now)
-    assert isinstance(answer, Permit)
-    return answer
-
-
-def end(breaker: CircuitBreaker, outcome: Outcome, now: float, **how: Unpack[How]) -> bool:
-    return breaker.settle(permit(breaker, now), outcome, now, **how)
-
-
-def tripped() -> CircuitBreaker:
-    breaker = make()
-    assert end(breaker, F, 0.0, opens=True)
-    return breaker
-
-
-def state(breaker: CircuitBreaker) -> State:
-    return breaker.snapshot(0.0).state
+WHY = "after 5 failures in a row; the last: connection refused"
 
 
 # Transitions
@@ -70,7 +39,7 @@ def test_each_transition_is_told_once_and_in_order() -> None:
     breaker.confirm(permit(breaker, 6.0), 7.0)
     breaker.reset(8.0)  # closed already: nothing happens
     assert breaker.drain_events() == [
-        Transition(State.CLOSED, State.OPEN, 1, 0.0, Reason.AT_ONCE),
+        Transition(State.CLOSED, State.OPEN, 1, 0.0, Reason.CONSECUTIVE),
         Transition(State.OPEN, State.HALF_OPEN, 2, 6.0, Reason.OPEN_OVER),
         Transition(State.HALF_OPEN, State.CLOSED, 3, 7.0, Reason.PROBES_PASSED),
     ]
@@ -78,9 +47,9 @@ def test_each_transition_is_told_once_and_in_order() -> None:
 
 
 def test_events_that_nobody_reads_are_bounded_and_the_gap_shows() -> None:
-    breaker = make()
+    breaker = make(BreakerConfig(consecutive=1))
     for _ in range(300):
-        end(breaker, F, 0.0, opens=True)
+        end(breaker, LOST, 0.0)
         breaker.reset(0.0)
     assert [event.generation for event in breaker.drain_events()] == list(range(345, 601))
 
@@ -112,26 +81,26 @@ def test_events_that_nobody_reads_are_bounded_and_the_gap_shows() -> None:
 )
 def test_what_trips(config: BreakerConfig, calls: str, reason: Reason | None) -> None:
     """Each letter is a call that ends so; a small one was slow. All but the last must leave it closed."""
-    breaker = make(config)
-    outcomes = {"S": S, "F": F, "N": N}
-    results = [end(breaker, outcomes[call.upper()], 0.0, slow=call.islower()) for call in calls]
+    breaker = make(replace(config, window=5000.0))
+    results = [play(breaker, letter, 40.0 * place) for place, letter in enumerate(calls)]
     assert results == [False] * (len(calls) - 1) + [reason is not None]
     assert [event.reason for event in breaker.drain_events()] == ([reason] if reason else [])
+
+
+def play(breaker: CircuitBreaker, letter: str, now: float) -> bool:
+    """A call that is like no other, slow if its letter is a small one."""
+    one, at = permit(breaker, now), now + 31.0 * letter.islower()
+    if letter not in "Nn":
+        breaker.confirm(one, at)
+    return breaker.settle(one, {"S": SUCCESS, "F": FAILED, "N": NEUTRAL}[letter.upper()], at)
 
 
 def test_calls_that_left_the_window_do_not_trip() -> None:
     breaker = make(BreakerConfig(consecutive=0))
     for _ in range(9):
-        end(breaker, F, 0.0)
-    assert not end(breaker, F, 30.0)
+        end(breaker, FAILED, 0.0)
+    assert not end(breaker, FAILED, 30.0)
     assert breaker.snapshot(30.0).calls == 1
-
-
-@pytest.mark.parametrize("outcome", [S, N])
-def test_only_a_failure_trips_at_once(outcome: Outcome) -> None:
-    breaker = make()
-    assert not end(breaker, outcome, 0.0, opens=True)
-    assert state(breaker) is State.CLOSED
 
 
 # Open
@@ -139,7 +108,8 @@ def test_only_a_failure_trips_at_once(outcome: Outcome) -> None:
 
 def test_open_refuses_and_says_until_when() -> None:
     breaker = tripped()
-    assert breaker.admit(1.5) == Refusal(3.5, throttled=False)
+    assert breaker.admit(1.5) == Refusal(3.5, WHY)
+    assert breaker.why == WHY
     assert breaker.snapshot(1.5).open_until_s == 3.5
     assert not breaker.can_admit(4.75)
     assert breaker.can_admit(5.0)
@@ -153,33 +123,33 @@ def test_each_reopening_in_a_row_doubles_the_time_up_to_the_cap() -> None:
     for _ in range(6):
         times.append(breaker.snapshot(now).open_until_s)
         now += times[-1]
-        assert end(breaker, F, now)
+        assert end(breaker, FAILED, now)
     assert times == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
     breaker.reset(now)
-    end(breaker, F, now, opens=True)
+    for _ in range(5):
+        end(breaker, LOST, now)
     assert breaker.snapshot(now).open_until_s == 5.0
 
 
 def test_an_open_time_below_a_second_is_kept() -> None:
-    breaker = make(BreakerConfig(open_base=0.25))
-    end(breaker, F, 0.0, opens=True)
+    breaker = tripped(BreakerConfig(open_base=0.25))
     permit(breaker, 0.25)  # lost: reopens at 15.25 for 0.5
     assert [breaker.can_admit(now) for now in (15.5, 15.75)] == [False, True]
-    assert breaker.admit(15.5) == Refusal(0.25)
+    assert breaker.admit(15.5) == Refusal(0.25, "because the call that tried it had no first event in time")
 
 
 def test_reopening_for_months_does_not_overflow() -> None:
     breaker, now = tripped(), 0.0
     for _ in range(1100):
         now += 60.0
-        end(breaker, F, now)
+        end(breaker, FAILED, now)
     assert breaker.snapshot(now).open_until_s == 60.0
 
 
 @pytest.mark.parametrize(("draw", "seconds"), [(0.0, 4.0), (0.25, 4.5), (0.75, 5.5)])
 def test_the_time_is_spread(draw: float, seconds: float) -> None:
-    breaker = CircuitBreaker(BreakerConfig(), random=lambda: draw)
-    end(breaker, F, 0.0, opens=True)
+    breaker = CircuitBreaker(BreakerConfig(consecutive=1), random=lambda: draw)
+    end(breaker, LOST, 0.0)
     assert breaker.snapshot(0.0).open_until_s == seconds
 
 
@@ -188,50 +158,15 @@ def test_the_time_is_spread(draw: float, seconds: float) -> None:
     [(None, 5.0), (3.0, 5.0), (7.0, 7.0), (500.0, 120.0), (-1.0, 5.0), (float("nan"), 5.0)],
 )
 def test_a_trip_lasts_at_least_its_retry_after(asked: float | None, seconds: float) -> None:
-    breaker = make()
-    end(breaker, F, 0.0, opens=True, retry_after=asked)
+    breaker = make(BreakerConfig(consecutive=1))
+    end(breaker, replace(FAILED, retry_after=asked), 0.0)
     assert breaker.snapshot(0.0).open_until_s == seconds
 
 
 def test_a_retry_after_without_a_trip_means_nothing() -> None:
     breaker = make()
-    assert not end(breaker, F, 0.0, retry_after=50.0)
+    assert not end(breaker, replace(FAILED, retry_after=50.0), 0.0)
     assert breaker.can_admit(0.0)
-
-
-# The gate of a 429
-
-
-def test_a_429_closes_the_gate_and_leaves_the_state() -> None:
-    breaker = make()
-    end(breaker, F, 0.0, throttle=True, retry_after=3.0, error_class="rate_limit_exceeded")
-    assert breaker.admit(1.0) == Refusal(2.0, throttled=True)
-    assert not breaker.can_admit(2.75)
-    shown = breaker.snapshot(1.0)
-    assert (shown.state, shown.calls, shown.failure_rate) == (State.CLOSED, 1, 1.0)
-    assert permit(breaker, 3.0)
-
-
-def test_a_429_without_a_usable_header_closes_no_gate() -> None:
-    breaker = make()
-    end(breaker, F, 0.0, throttle=True)
-    assert permit(breaker, 0.0)
-
-
-def test_a_shorter_gate_does_not_open_a_longer_one() -> None:
-    breaker = make()
-    first, second = permit(breaker, 0.0), permit(breaker, 0.0)
-    breaker.settle(first, F, 0.0, throttle=True, retry_after=9.0)
-    breaker.settle(second, F, 0.0, throttle=True, retry_after=1.0)
-    assert breaker.admit(0.0) == Refusal(9.0, throttled=True)
-
-
-def test_a_call_held_back_by_the_gate_does_not_begin_half_open() -> None:
-    breaker = make()
-    end(breaker, F, 0.0, opens=True, throttle=True, retry_after=8.0)
-    assert breaker.admit(7.0) == Refusal(1.0, throttled=True)
-    assert state(breaker) is State.OPEN
-    assert permit(breaker, 8.0).probe
 
 
 # By hand
@@ -246,7 +181,9 @@ def test_forced_from_the_start(force: Literal["open", "closed"]) -> None:
 
 
 def test_forced_open_refuses_everything() -> None:
-    assert make(BreakerConfig(force="open")).admit(1e6) == Refusal(60.0)
+    assert make(BreakerConfig(force="open")).admit(1e6) == Refusal(
+        60.0, 'because the configuration says force = "open"'
+    )
 
 
 def test_a_reload_forces_and_releases() -> None:
@@ -264,18 +201,18 @@ def test_a_reload_forces_and_releases() -> None:
 def test_a_reload_keeps_the_state() -> None:
     breaker = make()
     for _ in range(4):
-        end(breaker, F, 0.0)
+        end(breaker, FAILED, 0.0)
     breaker.configure(BreakerConfig(consecutive=3, min_calls=2), 0.0)
     assert breaker.snapshot(0.0).calls == 4
-    assert end(breaker, F, 0.0)
+    assert end(breaker, LOST, 0.0)
     breaker.configure(BreakerConfig(open_base=50.0), 1.0)
-    assert breaker.admit(1.0) == Refusal(4.0)
+    assert breaker.admit(1.0) == Refusal(4.0, WHY)
 
 
 @pytest.mark.parametrize("config", [BreakerConfig(window=31.0), BreakerConfig(window_calls=20)])
 def test_a_window_of_another_shape_begins_empty(config: BreakerConfig) -> None:
     breaker = make()
-    end(breaker, F, 0.0)
+    end(breaker, FAILED, 0.0)
     breaker.configure(config, 0.0)
     assert (breaker.snapshot(0.0).calls, breaker.snapshot(0.0).state) == (0, State.CLOSED)
 
@@ -307,9 +244,9 @@ def test_reading_never_moves_it() -> None:
 
 def test_the_last_error_class_is_a_failures() -> None:
     breaker = make()
-    end(breaker, F, 0.0, error_class="truncated")
-    end(breaker, N, 0.0, error_class="cancelled")
-    end(breaker, F, 0.0)
+    end(breaker, replace(FAILED, error_class="truncated"), 0.0)
+    end(breaker, replace(NEUTRAL, error_class="cancelled"), 0.0)
+    end(breaker, Verdict(Outcome.FAILURE), 0.0)
     assert breaker.snapshot(0.0).last_error_class == "truncated"
 
 

@@ -1,12 +1,8 @@
-"""The breaker against a naive model that keeps every call and every transition for ever and recounts them
-at each question. All numbers are multiples of 1/16, so both sides reckon exactly.
-"""
+"""The breaker against a naive model of it, in any order of calls, ends, waits and orders by hand."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from itertools import cycle, takewhile
+from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
@@ -14,22 +10,24 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from trio_gateway.core.breaker import (
+    CallIdentity,
     CircuitBreaker,
     Outcome,
+    PauseCause,
     Permit,
     Reason,
     Refusal,
-    Snapshot,
     State,
     Transition,
+    Verdict,
 )
 from trio_gateway.core.config import BreakerConfig
+
+from .breaker_model import FORCED, Call, Model
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
-S, F, N = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
-FORCED = {"": None, "open": State.FORCED_OPEN, "closed": State.FORCED_CLOSED}
 LEGAL = {
     *((State.CLOSED, new) for new in (State.OPEN, State.FORCED_OPEN, State.FORCED_CLOSED)),
     *((State.OPEN, new) for new in State if new is not State.OPEN),
@@ -39,215 +37,34 @@ LEGAL = {
 }
 BY_HAND = {Reason.RESET, Reason.RELEASE}
 
-
-@dataclass
-class Call:
-    generation: int
-    probe: bool
-    deadline: float
-    end: Outcome | str = "running"
-    slow: bool = False
-    at: float = 0.0
-
-
-@dataclass
-class Model:
-    config: BreakerConfig
-    born: float
-    draws: list[float]
-    initial: State
-    calls: list[Call] = field(default_factory=list)
-    ended: list[Call] = field(default_factory=list)
-    moves: list[Transition] = field(default_factory=list)
-    gate: float = -math.inf
-    open_until: float = 0.0
-    window_from: tuple[int, float] = (0, 0.0)  # index in ended, instant
-    last_error: str | None = None
-
-    def __post_init__(self) -> None:
-        self.window_from = (0, self.born)
-
-    @property
-    def state(self) -> State:
-        return self.moves[-1].new if self.moves else self.initial
-
-    @property
-    def generation(self) -> int:
-        return len(self.moves)
-
-    @property
-    def probes(self) -> list[Call]:
-        return [c for c in self.calls if c.probe and c.end == "running" and c.generation == self.generation]
-
-    def seen(self, now: float) -> list[Call]:
-        index, epoch = self.window_from
-        calls = [c for c in self.ended[index:] if c.generation == self.generation]
-        calls = [c for c in calls if c.end in (S, F) or (c.end == N and c.slow)]
-        if self.config.window_calls:
-            return calls[-self.config.window_calls :]
-        width = self.config.window / 10
-        present = math.floor((now - epoch) / width)
-        return [c for c in calls if math.floor((c.at - epoch) / width) > present - 10]
-
-    def move(self, new: State, at: float, reason: Reason, wait: float = 0.0) -> None:
-        if new is self.state:
-            return
-        if new is State.OPEN:
-            row = takewhile(lambda m: m.new in (State.OPEN, State.HALF_OPEN), reversed(self.moves))
-            again = sum(m.new is State.OPEN for m in row)
-            opened = sum(m.new is State.OPEN for m in self.moves)
-            spread = 2 * self.draws[opened % len(self.draws)] - 1
-            span = min(self.config.open_cap, self.config.open_base * 2**again)
-            self.open_until = at + max(span * (1 + self.config.jitter * spread), wait)
-        self.moves.append(Transition(self.state, new, self.generation + 1, at, reason))
-        self.window_from = (len(self.ended), at)
-
-    def finish(self, call: Call, end: Outcome | str, at: float, *, slow: bool = False) -> None:
-        call.end, call.at, call.slow = end, at, slow
-        self.ended.append(call)
-
-    def expire(self, now: float) -> bool:
-        if self.state is not State.HALF_OPEN:
-            return False
-        limit = self.moves[-1].at + self.config.max_half_open
-        at = min([limit, *(c.deadline for c in self.probes)])
-        if now < at:
-            return False
-        late = [c for c in self.probes if c.deadline == at]
-        for call in late:
-            self.finish(call, F, at)
-            self.last_error = "first_event_timeout"
-        self.move(State.OPEN, at, Reason.PROBE_TIMEOUT if late else Reason.HALF_OPEN_OVER)
-        return True
-
-    def admit(self, now: float) -> Call | Refusal:
-        self.expire(now)
-        if now < self.gate:
-            return Refusal(self.gate - now, throttled=True)
-        if self.state is State.FORCED_OPEN:
-            return Refusal(self.config.open_cap)
-        if self.state is State.OPEN and now < self.open_until:
-            return Refusal(self.open_until - now)
-        if self.state is State.OPEN:
-            self.move(State.HALF_OPEN, now, Reason.OPEN_OVER)
-        if self.state is State.HALF_OPEN and len(self.probes) == self.config.probes:
-            return Refusal(min(c.deadline for c in self.probes) - now)
-        return self.issue(now, probe=self.state is State.HALF_OPEN)
-
-    def issue(self, now: float, *, probe: bool) -> Call:
-        deadline = math.inf
-        if probe:
-            deadline = min(now + self.config.probe_timeout, self.moves[-1].at + self.config.max_half_open)
-        self.calls.append(Call(self.generation, probe, deadline))
-        return self.calls[-1]
-
-    def settle(self, call: Call, outcome: Outcome, now: float, how: How) -> bool:
-        opened = self.expire(now)
-        if call.end != "running":
-            return opened
-        stale = call.generation != self.generation
-        self.finish(call, "stale" if stale else outcome, now, slow=how.slow)
-        if stale:
-            return opened
-        if outcome is F:
-            self.last_error = how.error_class or self.last_error
-        wait = min(how.retry_after or 0.0, 120.0)
-        if how.throttle:
-            self.gate = max(self.gate, now + wait)
-        reason = self.verdict(call, now, opens=how.opens)
-        if reason is not None:
-            closes = reason is Reason.PROBES_PASSED
-            self.move(State.CLOSED if closes else State.OPEN, now, reason, wait)
-        return reason is not None and self.state is State.OPEN
-
-    def verdict(self, call: Call, now: float, *, opens: bool) -> Reason | None:
-        if (call.end == N and not call.slow) or self.state is State.FORCED_CLOSED:
-            return None
-        if call.end == F and opens:
-            return Reason.AT_ONCE
-        here = [c for c in self.ended if c.generation == self.generation and c.end in (S, F)]
-        if self.state is State.HALF_OPEN:
-            passed = sum(c.probe and c.end == S for c in here)
-            if call.end == F:
-                return Reason.PROBE_FAILED
-            return Reason.PROBES_PASSED if passed == self.config.probes else None
-        streak = len(list(takewhile(lambda c: c.end == F, reversed(here))))
-        if self.config.consecutive and streak >= self.config.consecutive:
-            return Reason.CONSECUTIVE
-        seen = self.seen(now)
-        if len(seen) < self.config.min_calls:
-            return None
-        if sum(c.end == F for c in seen) / len(seen) >= self.config.failure_rate:
-            return Reason.FAILURE_RATE
-        return Reason.SLOW_RATE if sum(c.slow for c in seen) / len(seen) >= self.config.slow_rate else None
-
-    def confirm(self, call: Call, now: float) -> Call:
-        self.expire(now)
-        if not call.probe or call.end != "running" or call.generation != self.generation:
-            return call
-        self.settle(call, S, now, How())
-        return self.issue(now, probe=False)
-
-    def configure(self, config: BreakerConfig, now: float) -> None:
-        self.expire(now)
-        if (config.window, config.window_calls) != (self.config.window, self.config.window_calls):
-            self.window_from = (len(self.ended), now)
-        self.config = config
-        forced = FORCED[config.force]
-        if forced is not None:
-            self.move(forced, now, Reason.FORCE_OPEN if config.force == "open" else Reason.FORCE_CLOSED)
-        elif self.state in FORCED.values():
-            self.move(State.CLOSED, now, Reason.RELEASE)
-
-    def reset(self, now: float) -> None:
-        self.expire(now)
-        self.move(State.CLOSED, now, Reason.RESET)
-
-    def snapshot(self, now: float) -> Snapshot:
-        seen = self.seen(now)
-        count = {end: sum(c.end == end for c in self.calls) for end in (S, F, N, "stale", "running")}
-        return Snapshot(
-            state=self.state,
-            generation=self.generation,
-            failure_rate=sum(c.end == F for c in seen) / max(1, len(seen)),
-            slow_rate=sum(c.slow for c in seen) / max(1, len(seen)),
-            calls=len(seen),
-            open_until_s=max(0.0, self.open_until - now) if self.state is State.OPEN else 0.0,
-            probes_in_flight=len(self.probes),
-            in_flight=count["running"],
-            opened_total=sum(m.new is State.OPEN for m in self.moves),
-            last_error_class=self.last_error,
-            admitted=len(self.calls),
-            success=count[S],
-            failure=count[F],
-            neutral=count[N],
-            stale=count["stale"],
-        )
-
-
-@dataclass
-class How:
-    slow: bool = False
-    opens: bool = False
-    throttle: bool = False
-    retry_after: float | None = None
-    error_class: str | None = None
-
-
-HOW = st.builds(
-    How,
-    slow=st.booleans(),
-    opens=st.sampled_from([False, False, False, True]),
-    throttle=st.sampled_from([False, False, True]),
-    retry_after=st.sampled_from([None, None, 1.0, 9.0, 500.0]),
-    error_class=st.sampled_from([None, "truncated", "upstream_error"]),
+IDENTITY = st.builds(
+    CallIdentity,
+    model=st.sampled_from(["x", "x", "y"]),
+    client=st.sampled_from(["a", "a", "b"]),
+    digest=st.sampled_from([b"", b"", b"1", b"2"]),
+    key=st.sampled_from([b"", b"", b"k"]),
 )
+WAITS = st.sampled_from([None, None, 1.0, 9.0, 500.0])
+CLASSES = st.sampled_from([None, "truncated", "upstream_error"])
+FAILURE = st.builds(
+    Verdict, st.just(Outcome.FAILURE), st.booleans(), st.none(), WAITS, CLASSES, st.just("a cause")
+)
+LIMIT = st.builds(
+    Verdict,
+    st.just(Outcome.NEUTRAL),
+    st.just(value=False),
+    st.sampled_from([PauseCause.RATE, PauseCause.QUOTA, PauseCause.KEY, PauseCause.KEY]),
+    WAITS,
+    CLASSES,
+)
+VERDICT = FAILURE | FAILURE | LIMIT | st.just(Verdict(Outcome.SUCCESS)) | st.just(Verdict(Outcome.NEUTRAL))
 CHANGEABLE = {
     "window": st.sampled_from([20.0, 20.0, 5.0]),
     "window_calls": st.sampled_from([0, 0, 4, 7]),
     "min_calls": st.integers(1, 4),
     "failure_rate": st.sampled_from([0.25, 0.5, 1.0]),
     "consecutive": st.integers(0, 4),
+    "slow_after": st.sampled_from([1.0, 5.0]),
     "slow_rate": st.sampled_from([0.5, 0.75, 1.0]),
     "probe_timeout": st.sampled_from([2.0, 8.0]),
 }
@@ -271,14 +88,15 @@ class BreakerMachine(RuleBasedStateMachine):
     @initialize(
         config=CONFIG,
         now=st.sampled_from([-1000.0, 0.0, 2.0**20]),
-        draws=st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75]), min_size=1, max_size=5),
+        draw=st.sampled_from([0.0, 0.25, 0.5, 0.75]),
     )
-    def begin(self, config: BreakerConfig, now: float, draws: list[float]) -> None:
+    def begin(self, config: BreakerConfig, now: float, draw: float) -> None:
         self.now = now
-        self.breaker = CircuitBreaker(config, now=now, random=cycle(draws).__next__)
-        self.model = Model(config, now, draws, FORCED[config.force] or State.CLOSED)
+        self.breaker = CircuitBreaker(config, now=now, random=lambda: draw)
+        self.model = Model(config, now, 2 * draw - 1, FORCED[config.force] or State.CLOSED)
         self.pairs: list[tuple[Permit, Call]] = []
         self.told: list[Transition] = []
+        self.begun: list[tuple[str, PauseCause, float]] = []
 
     @rule(seconds=st.sampled_from([0.125, 1.0, 2.0, 7.5, 40.0, 200.0]))
     def wait(self, seconds: float) -> None:
@@ -287,59 +105,53 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(short=st.sampled_from([0.0, 0.0625]))
     def wait_for_what_is_due(self, short: float) -> None:
         """To the very instant of the next deadline, or just before it."""
-        due = [self.model.gate, self.model.open_until, *(c.deadline for c in self.model.probes)]
+        pauses = self.model.pauses.values()
+        due = [self.model.open_until, *(c.deadline for c in self.model.probes)]
+        due += [instant for pause in pauses for instant in (pause.until, pause.trial_until)]
         if self.model.state is State.HALF_OPEN:
             due.append(self.model.moves[-1].at + self.model.config.max_half_open)
         self.now = min((at - short for at in due if at - short > self.now), default=self.now)
 
-    @rule()
-    def admit(self) -> None:
-        self.is_admitted()
+    @rule(identity=IDENTITY)
+    def admit(self, identity: CallIdentity) -> None:
+        self.is_admitted(identity)
 
-    def is_admitted(self) -> bool:
+    def is_admitted(self, identity: CallIdentity) -> bool:
         possible = self.breaker.can_admit(self.now)
-        permit, call = self.breaker.admit(self.now), self.model.admit(self.now)
-        assert isinstance(permit, Permit) is possible
-        if not isinstance(call, Call):
-            assert permit == call
+        permit, call = self.breaker.admit(self.now, identity), self.model.admit(identity, self.now)
+        if isinstance(permit, Refusal):
+            assert replaced(permit, why="") == call
+            assert permit.why
+            assert permit.pause is not None or not possible
             return False
-        assert isinstance(permit, Permit)
+        assert possible
+        assert isinstance(call, Call)
         self.keep(permit, call)
         return True
 
     def keep(self, permit: Permit, call: Call) -> None:
         assert (permit.generation, permit.probe) == (call.generation, call.probe)
         assert permit.deadline == call.deadline
-        assert self.breaker.probe_deadline(permit) == (call.deadline if call.probe else None)
         self.pairs.append((permit, call))
 
-    @rule(data=st.data(), outcome=st.sampled_from(Outcome), how=HOW, times=st.integers(1, 2))
-    def settle(self, data: DataObject, outcome: Outcome, how: How, times: int) -> None:
+    @rule(data=st.data(), verdict=VERDICT, times=st.integers(1, 2))
+    def settle(self, data: DataObject, verdict: Verdict, times: int) -> None:
         if not self.pairs:
             return
         permit, call = data.draw(st.sampled_from(self.pairs))
         for _ in range(times):
-            self.end(permit, call, outcome, how)
+            self.end(permit, call, verdict)
 
-    @rule(outcomes=st.lists(st.sampled_from(Outcome), min_size=1, max_size=4), how=HOW)
-    def burst(self, outcomes: list[Outcome], how: How) -> None:
+    @rule(asked=st.lists(st.tuples(IDENTITY, VERDICT), min_size=1, max_size=4))
+    def burst(self, asked: list[tuple[CallIdentity, Verdict]]) -> None:
         """Calls that overlap: all are admitted before the first one ends."""
-        admitted = [(outcome, self.pairs[-1]) for outcome in outcomes if self.is_admitted()]
-        for outcome, pair in admitted:
-            self.end(*pair, outcome, how)
+        admitted = [(self.pairs[-1], verdict) for identity, verdict in asked if self.is_admitted(identity)]
+        for pair, verdict in admitted:
+            self.end(*pair, verdict)
 
-    def end(self, permit: Permit, call: Call, outcome: Outcome, how: How) -> None:
-        opened = self.breaker.settle(
-            permit,
-            outcome,
-            self.now,
-            slow=how.slow,
-            opens=how.opens,
-            retry_after=how.retry_after,
-            throttle=how.throttle,
-            error_class=how.error_class,
-        )
-        assert opened is self.model.settle(call, outcome, self.now, how)
+    def end(self, permit: Permit, call: Call, verdict: Verdict) -> None:
+        opened = self.breaker.settle(permit, verdict, self.now)
+        assert opened is self.model.settle(call, verdict, self.now)
 
     @rule(data=st.data())
     def confirm(self, data: DataObject) -> None:
@@ -350,6 +162,11 @@ class BreakerMachine(RuleBasedStateMachine):
         assert (rest is permit) is (rest_call is call)
         if rest is not permit:
             self.keep(rest, rest_call)
+
+    @rule(listed_before=st.booleans())
+    def refuse_list(self, listed_before: bool) -> None:
+        self.breaker.refuse_key(self.now, listed_before=listed_before)
+        self.model.refuse_list(self.now, listed_before=listed_before)
 
     @rule()
     def reset(self) -> None:
@@ -372,7 +189,7 @@ class BreakerMachine(RuleBasedStateMachine):
         assert self.breaker.snapshot(later) == self.model.snapshot(later)
 
     @invariant()
-    def tells_each_legal_transition_once(self) -> None:
+    def reports_each_legal_transition_once(self) -> None:
         self.told += self.breaker.drain_events()
         assert self.told == self.model.moves
         assert [event.generation for event in self.told] == list(range(1, len(self.told) + 1))
@@ -380,6 +197,11 @@ class BreakerMachine(RuleBasedStateMachine):
             assert (event.old, event.new) in LEGAL
             if event.reason in BY_HAND:
                 assert event.new is State.CLOSED
+
+    @invariant()
+    def reports_each_pause_once(self) -> None:
+        self.begun += [(each.model, each.cause, each.seconds) for each in self.breaker.drain_pauses()]
+        assert self.begun == self.model.begun
 
     @invariant()
     def half_open_keeps_within_its_limits(self) -> None:
@@ -395,6 +217,8 @@ class BreakerMachine(RuleBasedStateMachine):
         longest = config.max_half_open + max(120.0, config.open_cap * (1 + config.jitter))
         if self.model.state is not State.FORCED_OPEN:
             assert self.breaker.can_admit(self.now + longest)
+        for identity in (CallIdentity("x"), CallIdentity("y", key=b"k")):
+            assert self.breaker._pauses.refusal(identity, self.now + longest + config.probe_timeout) is None
 
 
 TestBreakerMachine = BreakerMachine.TestCase

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from trio_gateway.core.body_budget import BodyBudget
 from trio_gateway.core.chat import (
     REFUSED_FIELDS,
     ChatRequest,
@@ -347,3 +349,19 @@ def test_anything_is_refused_or_forwarded(fields: dict[str, object]) -> None:
         "model": "m",
         "stream": True,
     }
+
+
+def test_a_request_that_is_released_keeps_nothing_of_its_body() -> None:
+    hold = BodyBudget(1000).hold(None)
+    hold.add(100)
+    for request in (parsed(x=1), replace(parsed(x=1), hold=hold)):
+        request.release()
+        request.release()
+        assert (request.messages, request.body, request.model) == ([], {}, "default")
+    assert hold.held == 0
+
+
+def test_a_text_of_megabytes_in_an_error_is_looked_at_no_further_than_needed() -> None:
+    words = "a " * 1_000_000
+    error = refused(json.dumps({"messages": [{"role": words}]}).encode())
+    assert error.message.endswith('got string "' + "a " * 20 + '"')

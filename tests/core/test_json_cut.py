@@ -88,7 +88,7 @@ def test_neither_more_nor_less_is_json(text: bytes, piece: int) -> None:
         (b'["' + b"x" * 20 + b'", "\xff"]', "invalid UTF-8 at byte 26"),
         (b' \n["' + b"x" * 20 + b'", "y" 1]', "invalid JSON (Expecting ',' delimiter at byte 31)"),
         (b'["' + b"x" * 20 + b'"] 1', "invalid JSON (more after its end at byte 24)"),
-        (b'[1, "' + b"x" * 20 + b'",]', "invalid JSON (Expecting value at byte 27)"),
+        (b'[1, "' + b"x" * 20 + b'",?]', "invalid JSON (Expecting value at byte 27)"),
         (b'[?, "' + b"x" * 20 + b'"]', "invalid JSON (Expecting value at byte 1)"),
         (b'\xef\xbb\xbf["' + b"x" * 20 + b'"]', "a byte-order mark at its start"),
         (b"[" * 70 + b'"' + b"x" * 20 + b'"', "more than 64 levels of nesting"),

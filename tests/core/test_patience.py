@@ -59,12 +59,6 @@ def test_a_queue_timeout_that_is_shorter_takes_nothing_away() -> None:
     assert patience.was_queued(10.0)
 
 
-def test_silence_counts_from_the_last_comment_before_the_first_event() -> None:
-    assert wait(CONFIG, "").quiet_since == 0.0
-    assert wait(CONFIG, "c3 c9").quiet_since == 9.0
-    assert wait(CONFIG, "c3 e5 c9").quiet_since == 3.0
-
-
 @given(st.lists(st.tuples(st.sampled_from("ec"), st.floats(0, 3)), max_size=30))
 def test_comments_never_shorten_it_and_never_beyond_the_queue_timeout(signs: list[tuple[str, float]]) -> None:
     patience, now, since = Patience(CONFIG, 0.0), 0.0, 0.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trio_gateway.core.byte_budget import ByteBudget
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import (
@@ -23,6 +24,7 @@ from trio_gateway.core.reasoning import (
     account,
     starts_in_reasoning,
 )
+from trio_gateway.core.reasoning.splitter import UNWRAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -599,3 +601,45 @@ def test_only_what_may_be_a_marker_waits(model: ModelConfig, steps: list[tuple[s
     splitter = splitter_for(model)
     for fed, given in steps:
         assert "".join(account_of(splitter.feed(fed))) == given
+
+
+def test_the_choices_of_a_stream_share_the_room_for_open_blocks() -> None:
+    budget = ByteBudget(10)
+    one, other = (ReasoningSplitter(THINK, starts_in_reasoning=False, room=budget.hold()) for _ in range(2))
+    one.feed("<think>1234567")
+    other.feed("<think>1234")
+    assert budget.held == 7
+    assert other.finish("stop") == []
+    assert not other.promoted
+    assert one.finish("stop") == [Promotion("1234567", given=7)]
+    assert budget.held == 0
+
+
+def test_room_is_given_back_when_a_block_or_its_stream_ends() -> None:
+    budget = ByteBudget(10)
+    for end in (lambda splitter: splitter.feed("</think>"), ReasoningSplitter.close):
+        splitter = ReasoningSplitter(THINK, room=budget.hold())
+        splitter.feed("<think>é234")
+        assert budget.held == 5  # bytes
+        end(splitter)
+        assert budget.held == 0
+
+
+@pytest.mark.parametrize("middle", ["", "a\n", "\n<answer>", "</answer>"])
+def test_of_a_long_block_that_becomes_output_the_ends_are_unwrapped(middle: str) -> None:
+    wrapped = ModelConfig(markers=THINK.markers, wrappers=(("<answer>", "</answer>"),))
+    middle *= 3 * UNWRAPPED // max(1, len(middle))
+    splitter = splitter_for(wrapped)
+    splitter.feed(f"<think><answer>{'b' * UNWRAPPED}{middle}{'c' * UNWRAPPED}</answer>")
+    [promotion] = splitter.finish("stop")
+    assert isinstance(promotion, Promotion)
+    assert promotion.text == "b" * UNWRAPPED + middle + "c" * UNWRAPPED
+
+
+def test_code_in_the_first_end_hides_nothing_in_the_last_one() -> None:
+    wrapped = ModelConfig(markers=THINK.markers, wrappers=(("<answer>", "</answer>"),))
+    splitter = splitter_for(wrapped)
+    splitter.feed("<think><answer>```\n" + "a" * 4 * UNWRAPPED + "</answer>")
+    [promotion] = splitter.finish("stop")
+    assert isinstance(promotion, Promotion)
+    assert promotion.text == "```\n" + "a" * 4 * UNWRAPPED

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.reasoning.codespans import COLLECT, CodeTracker
+from trio_gateway.core.reasoning.codespans import COLLECT, LONGEST, CodeTracker
 
 
 def inside(*parts: str, blank: str = "") -> bool:
@@ -138,3 +138,33 @@ def test_a_flood_of_backticks_takes_linear_time() -> None:
         return process_time() - began
 
     assert min(seconds(200_000) for _ in range(3)) < 10 * min(seconds(50_000) for _ in range(3))
+
+
+@pytest.mark.parametrize("cut", [1, 7, LONGEST - 1, 10 * COLLECT])
+@pytest.mark.parametrize(
+    ("opened", "then", "code"),
+    [
+        (LONGEST - 1, LONGEST - 2, True),
+        (LONGEST - 1, LONGEST - 1, False),
+        (LONGEST - 1, 3 * COLLECT, True),
+        (LONGEST, LONGEST - 1, True),
+        (LONGEST, 3 * COLLECT, False),
+        (3 * COLLECT, LONGEST, False),
+    ],
+)
+def test_the_lengths_of_runs_are_compared_up_to_a_bound(opened: int, then: int, code: bool, cut: int) -> None:
+    for text, hidden in [
+        (f"a {'`' * opened} b {'`' * then} c", code),
+        (f"{'`' * opened}\nb\n{'`' * then}\nc", code and then < opened),
+        (f"{'~' * opened}\nb\n{'~' * then}\nc", code and then < opened),
+    ]:
+        assert inside(*(text[at : at + cut] for at in range(0, len(text), cut))) is hidden
+
+
+def test_a_run_without_end_takes_bounded_memory() -> None:
+    for run in ("`", "~", "`~"):
+        tracker = CodeTracker()
+        for _ in range(20 * COLLECT):
+            tracker.add(run)
+            assert sum(map(len, tracker._parts)) <= COLLECT + LONGEST + 2
+            assert len(tracker._lead) <= LONGEST

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import family_of
+from trio_gateway.core.families import DEFAULT_MODELS, family_of
 from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
 from trio_gateway.core.reasoning.grammar import grammar_of
 from trio_gateway.core.reasoning.prose import CUES, Doubt
@@ -222,3 +222,19 @@ def test_words_that_would_end_and_take_back_only_end(end: str) -> None:
     model = replace(PROSE, prose_ends=(end, "Therefore,"))
     assert split(model, f"Let me think. {end} 4") == ("Let me think. ", f"{end} 4")
     assert split(model, f"Let me think. {end} 4. {end} 5") == (f"Let me think. {end} 4. ", f"{end} 5")
+
+
+@pytest.mark.parametrize(
+    "blank", [" ", " " * 200, "\n" + " " * 200, "\n" * 200, " " * 63 + "\n", "\n" + " " * 63]
+)
+@pytest.mark.parametrize(("before", "starts"), [("it.", True), ("it", False)])
+def test_a_sentence_starts_after_whitespace_of_any_length(before: str, starts: bool, blank: str) -> None:
+    """However it is cut: a full stop counts at any distance, a newline within 64 characters."""
+    newline = "\n" in blank[-64:]
+    text = f"Let me think about {before}{blank}Therefore, four."
+    for size in (1, 5, len(text)):
+        splitter = ReasoningSplitter(DEFAULT_MODELS["default"])
+        pieces = [piece for at in range(0, len(text), size) for piece in splitter.feed(text[at : at + size])]
+        pieces += splitter.finish("stop")
+        said = "".join(piece.text for piece in pieces if isinstance(piece, Output))
+        assert (said == "Therefore, four.") is (starts or newline), (size, pieces)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 
+from trio_gateway.core.breaker import RequestIdentity
 from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import BreakerConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
     from trio_gateway.engine.upstream import Upstream
 
 CUT = fault_of_transport("truncated", "x")
+LOST = fault_of_transport("upstream_unreachable", "x")
 REFUSED = fault_of_error(InbandError("x", status=401), own_key=True)
 LIMITED = fault_of_error(InbandError("x", status=429), own_key=True, retry_after=9.0)
 BUSY = fault_of_error(InbandError("x", status=503), own_key=True, retry_after=30.0)
 BAD_REQUEST = fault_of_error(InbandError("x", status=400), own_key=True)
 
 
-def backend(name: str = "a", **config: int) -> Backend:
-    breaker = BreakerConfig(jitter=0.0)
+def backend(name: str = "a", *, consecutive: int = 5, **config: int) -> Backend:
+    breaker = BreakerConfig(jitter=0.0, consecutive=consecutive)
     upstream = UpstreamConfig(url="http://x/v1", breaker=breaker, **config)  # type: ignore[arg-type]
     return Backend(name, upstream, cast("Upstream", None), Metrics(dict))
 
@@ -42,7 +44,7 @@ def start(route: Route) -> Lease:
 
 
 def fail(lease: Lease, fault: Fault) -> None:
-    lease.fail(fault, slow=False)
+    lease.fail(fault)
 
 
 def follow(route: Route, lease: Lease, fault: Fault) -> str | None:
@@ -128,8 +130,8 @@ async def test_repeats_and_hedges_share_a_budget_of_three_or_a_fifth() -> None:
 
 
 async def test_an_upstream_that_does_not_admit_is_passed_over() -> None:
-    a, b, c = backend("a"), backend("b", max_concurrency=1), backend("c")
-    fail(start(Route([a])), REFUSED)
+    a, b, c = backend("a", consecutive=1), backend("b", max_concurrency=1), backend("c")
+    fail(start(Route([a])), LOST)
     assert isinstance(b.admit(), Lease)
     assert isinstance(b.admit(), Crowded)
     route = Route([a, b, c])
@@ -145,8 +147,8 @@ async def refused(*backends: Backend) -> ApiError:
 
 
 async def test_what_a_request_is_told_that_none_admits(autojump_clock: MockClock) -> None:
-    open_, limited, full = backend(), backend(), backend(max_concurrency=1)
-    fail(start(Route([open_])), REFUSED)
+    open_, limited, full = backend(consecutive=1), backend("b"), backend("c", max_concurrency=1)
+    fail(start(Route([open_])), LOST)
     fail(start(Route([limited])), LIMITED)
     start(Route([full]))
     await trio.sleep(2.0)
@@ -158,10 +160,77 @@ async def test_what_a_request_is_told_that_none_admits(autojump_clock: MockClock
         ("circuit_open", 503, 3.0),
         ("overloaded", 503, 1.0),
     ]
+    assert told[3].message == (
+        'Upstream "a" is paused for 3 s after 1 failure in a row; the last: no connection.'
+        ' Upstream "b" is paused for model "default" for 7 s by its rate limit (status 429).'
+    )
 
 
 async def test_a_return_that_is_due_is_still_a_second_away(autojump_clock: MockClock) -> None:
-    open_ = backend()
-    fail(start(Route([open_])), REFUSED)
+    open_ = backend(consecutive=1)
+    fail(start(Route([open_])), LOST)
     await trio.sleep(4.9)
     assert (await refused(open_)).retry_after == 1.0
+
+
+# Who asks for what
+
+
+ALICE = RequestIdentity("alice", b"body", b"alice's key")
+
+
+def refusal_for(upstream: Backend, identity: RequestIdentity, model_id: str) -> str | None:
+    first = Route([upstream], identity, model_id=model_id).first()
+    if isinstance(first, Lease):
+        first.release()
+        return None
+    return first.code
+
+
+async def test_a_limit_holds_for_its_model_alone() -> None:
+    upstream = backend()
+    fail(start(Route([upstream], ALICE, model_id="x")), LIMITED)
+    assert refusal_for(upstream, ALICE, "x") == "rate_limit_exceeded"
+    assert refusal_for(upstream, RequestIdentity("bob"), "x") == "rate_limit_exceeded"
+    assert refusal_for(upstream, ALICE, "y") is None
+
+
+async def test_with_a_key_of_the_clients_own_a_limit_holds_for_that_key() -> None:
+    upstream = backend(pass_through_key=True)
+    fail(start(Route([upstream], ALICE, model_id="x")), LIMITED)
+    assert refusal_for(upstream, ALICE, "x") == "rate_limit_exceeded"
+    assert refusal_for(upstream, RequestIdentity("alice", b"", b"another"), "x") is None
+
+
+async def test_the_configured_name_of_a_model_is_what_the_upstream_is_asked_for() -> None:
+    upstream = backend()
+    names = [("x", "y", ()), ("x", "", ("a",)), ("default", "", ("a",)), ("default", "", ("a", "b"))]
+    asked = []
+    for model_id, upstream_model, listed in names:
+        upstream.traffic.models = listed
+        lease = Route([upstream], model_id=model_id, upstream_model=upstream_model).first()
+        assert isinstance(lease, Lease)
+        asked.append(lease.model)
+    assert asked == ["y", "x", "a", "default"]
+
+
+async def test_repeats_of_one_request_are_one_call() -> None:
+    upstream = backend()
+    for _ in range(20):
+        fail(start(Route([upstream], ALICE)), CUT)
+    assert upstream.breaker.snapshot(0.0).calls == 1
+    for _ in range(20):
+        fail(start(Route([upstream], RequestIdentity("bob", b"%d" % len(ALICE.digest)))), CUT)
+    assert upstream.can_admit()
+
+
+async def test_another_key_of_the_gateways_ends_what_the_old_one_led_to() -> None:
+    upstream = backend()
+    for model_id in ("x", "y"):
+        fail(start(Route([upstream], ALICE, model_id=model_id)), REFUSED)
+    assert not upstream.can_admit()
+    same = upstream.renewed(upstream.config, upstream.upstream)
+    assert not same.can_admit()
+    other = upstream.renewed(upstream.config, cast("Upstream", object()))
+    assert other.can_admit()
+    assert refusal_for(other, ALICE, "x") is None

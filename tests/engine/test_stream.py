@@ -12,7 +12,7 @@ import trio
 from trio_gateway.core.byte_budget import ByteBudget
 from trio_gateway.core.chat import parse_chat_request
 from trio_gateway.core.chunks import InbandError
-from trio_gateway.core.config import ServerConfig
+from trio_gateway.core.config import BreakerConfig, ServerConfig
 from trio_gateway.core.events import (
     Batch,
     Done,
@@ -27,6 +27,7 @@ from trio_gateway.core.events import (
 )
 from trio_gateway.core.faults import fault_of_error, fault_of_transport
 from trio_gateway.core.strict_json import dumps
+from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.upstream import UpstreamFailure
 from trio_gateway.mock import load_traces
 
@@ -227,14 +228,18 @@ async def test_cancelled_at_every_point_nothing_is_left(autojump_clock: MockCloc
 
 
 async def test_a_trip_moves_those_who_wait_to_the_next_upstream(autojump_clock: MockClock) -> None:
-    world = World(FakeUpstream([float("inf")]), FakeUpstream([SPEAK, FINISH + DONE]))
+    world = World(
+        FakeUpstream([float("inf")]),
+        FakeUpstream([SPEAK, FINISH + DONE]),
+        breaker=BreakerConfig(consecutive=1),
+    )
     told: Batch = []
 
     async def trip() -> None:
         await trio.sleep(1.0)
         lease = world.backends[0].admit()
         assert isinstance(lease, Lease)
-        lease.fail(fault_of_error(InbandError("x", status=401), own_key=True), slow=False)
+        lease.fail(fault_of_transport("upstream_unreachable", "x"))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trip)
@@ -247,8 +252,12 @@ async def test_a_trip_moves_those_who_wait_to_the_next_upstream(autojump_clock: 
 
 
 async def test_a_probe_is_decided_by_its_first_event_or_its_own_timeout(autojump_clock: MockClock) -> None:
-    fails = UpstreamFailure(fault_of_error(InbandError("x", status=401), own_key=True))
-    world = World(FakeUpstream([fails], [float("inf")], [SPEAK, 30.0, FINISH + DONE]), max_attempts=1)
+    fails = UpstreamFailure(fault_of_transport("upstream_unreachable", "x"))
+    world = World(
+        FakeUpstream([fails], [float("inf")], [SPEAK, 30.0, FINISH + DONE]),
+        max_attempts=1,
+        breaker=BreakerConfig(consecutive=1),
+    )
     breaker = world.backends[0].breaker
 
     async def again() -> str | None:
@@ -259,7 +268,7 @@ async def test_a_probe_is_decided_by_its_first_event_or_its_own_timeout(autojump
         return told[-2][1].error.code if isinstance(told[-2][1], Failure) else None
 
     spent: list[float] = []
-    assert [await again() for _ in range(3)] == ["upstream_auth", "first_event_timeout", None]
+    assert [await again() for _ in range(3)] == ["upstream_unreachable", "first_event_timeout", None]
     assert spent == [0.0, 15.0, 30.0]
     assert breaker.snapshot(trio.current_time()).state == "closed"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from trio_gateway.core.breaker import Outcome
+from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.core.model_list import MAX_LIST
 from trio_gateway.engine.upstream import Upstream, UpstreamFailure
@@ -105,7 +105,58 @@ async def test_a_body_cut_short() -> None:
 )
 async def test_the_pause_an_upstream_asks_for(header: bytes, pause: float | None) -> None:
     told = await fault(plays(b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n" + header + b"\r\n\r\n"))
-    assert (told.error.retry_after, told.throttles) == (1.0 if pause is None else pause, pause is not None)
+    assert (told.error.retry_after, told.pauses) == (
+        (1.0, None) if pause is None else (pause, PauseCause.RATE)
+    )
+
+
+def resets(sent: bytes) -> Script:
+    """A script that breaks the connection off when it has sent so much."""
+
+    async def script(stream: trio.SocketStream, _number: int) -> None:
+        await stream.send_all(sent)
+        await trio.sleep(0.03)  # what a reset overtakes is lost
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "unanswered"),
+    [
+        (plays(b""), "upstream_closed", True),
+        (resets(b""), "upstream_closed", True),
+        (resets(HEAD), "upstream_closed", False),
+        (plays(HEAD.replace(b"close", b"close\r\nContent-Length: 9")), "truncated", False),
+        (plays(b"220 mail.example ESMTP\r\n\r\n"), "upstream_protocol", False),
+        (resets(b"HTTP/1.1 500 Oops\r\nContent-Length: 9\r\n\r\n{"), "upstream_error", False),
+        (plays(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), "upstream_error", False),
+    ],
+)
+async def test_a_connection_that_is_lost_before_any_answer_is_due_to_no_request(
+    script: Script, code: str, unanswered: bool
+) -> None:
+    judged = await fault(script)
+    assert (judged.error.code, judged.unanswered) == (code, unanswered)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_refused_connection_is_called_so(host: str) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))  # and does not listen
+        port = server.getsockname()[1]
+    async with client(f"http://{host}:{port}") as upstream:
+        with pytest.raises(UpstreamFailure) as raised:
+            await fetch(upstream)
+    assert raised.value.fault.verdict.cause == "connection refused"
+    assert raised.value.fault.unanswered
+
+
+async def test_a_host_that_is_not_known_is_no_refused_connection() -> None:
+    async with client("http://nowhere.invalid") as upstream:
+        with pytest.raises(UpstreamFailure) as raised:
+            await fetch(upstream)
+    assert (raised.value.fault.verdict.cause, raised.value.fault.unanswered) == ("no connection", True)
 
 
 async def test_an_error_page_is_not_read_without_end() -> None:

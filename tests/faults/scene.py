@@ -27,9 +27,11 @@ _HANG_UP = 0.05
 class Books:
     """What the gateway has written down of one request."""
 
-    def __init__(self, line: Json, metrics: str, health: Json) -> None:
+    def __init__(self, line: Json, metrics: str, health: Json, *, paused: bool) -> None:
         self.line = line
         """The request's log line."""
+        self.paused = paused
+        """A model has been paused."""
         self.metrics = metrics
         self.health = health
 
@@ -70,7 +72,8 @@ class Scene:
         await until(lambda: gateway.active == 0 and self._requests() != [])
         (line,) = self._requests()
         metrics = (await self.client.get("/metrics")).text
-        books = Books(line, metrics, (await self.client.get("/health")).json())
+        paused = any(each["event"] == "model_paused" for each in self.log)
+        books = Books(line, metrics, (await self.client.get("/health")).json(), paused=paused)
         assert books.count("gateway_breaker_in_flight") == books.count("gateway_active_streams") == 0
         assert books.count("gateway_requests_total") == 1
         assert [each for each in self.log if "exc_info" in each or each["log_level"] == "error"] == []

@@ -29,8 +29,8 @@ class Fault:
     """The error's code, and its class in the log and in the metrics (there ``error`` for None)."""
     status: int
     """HTTP status where one can still be sent, ``error.status`` in a stream."""
-    breaker: Literal["failure", "neutral", "opened"] = "failure"
-    """The verdict on the upstream; opened: a failure that opens its breaker at once."""
+    breaker: Literal["failure", "neutral", "paused"] = "failure"
+    """The verdict on the upstream; paused: neutral, and the model is left alone for a while."""
     retry: Literal["again", "next", "no"] = "again"
     """Until output has been shown: tried again there and then on the next upstream, on the next one only, or
     told to the client."""
@@ -186,6 +186,7 @@ MIDSTREAM: dict[str, Fault] = {
         (_event(_error(message="slow down", code=429)), Over.OPEN),
         "rate_limit_exceeded",
         429,
+        "neutral",
         retry="next",
         retry_after="1",
     ),
@@ -193,7 +194,7 @@ MIDSTREAM: dict[str, Fault] = {
         (_event(_error(message="pay", code="insufficient_quota")), Over.OPEN),
         "insufficient_quota",
         429,
-        "opened",
+        "paused",
         retry="next",
     ),
     "a busy server": Fault(
@@ -363,8 +364,8 @@ FAULTS: dict[str, Fault] = {
     # Statuses
     "400": Fault(_status("400 Bad", _error(message="no", code="bad")), "bad", 400, "neutral", retry="no"),
     "400 without a code": Fault(_status("400 Bad", b"no"), None, 400, "neutral", retry="no"),
-    "401": Fault(_status("401 Who"), "upstream_auth", 502, "opened", retry="next"),
-    "403": Fault(_status("403 No"), "upstream_auth", 502, "opened", retry="next"),
+    "401": Fault(_status("401 Who"), "upstream_auth", 502, "paused", retry="next"),
+    "403": Fault(_status("403 No"), "upstream_auth", 502, "neutral", retry="next"),
     "401 of the client's own key": Fault(
         _status("401 Who", _error(message="no", code="invalid_api_key")),
         "invalid_api_key",
@@ -373,7 +374,7 @@ FAULTS: dict[str, Fault] = {
         retry="no",
         upstream="pass_through_key = true",
     ),
-    "402": Fault(_status("402 Pay"), "insufficient_quota", 429, "opened", retry="next"),
+    "402": Fault(_status("402 Pay"), "insufficient_quota", 429, "neutral", retry="next"),
     "404": Fault(_status("404 No such model"), "model_not_found", 404, "neutral", retry="next"),
     "408": Fault(_status("408 Slow"), "upstream_error", 504),
     "409": Fault(
@@ -389,6 +390,7 @@ FAULTS: dict[str, Fault] = {
         _status("429 Slow", b"{}", "Retry-After: 7"),
         "rate_limit_exceeded",
         429,
+        "paused",
         retry="next",
         retry_after="7",
     ),
@@ -396,6 +398,7 @@ FAULTS: dict[str, Fault] = {
         _status("429 Slow", b"{}", "retry-after-ms: 1200", "Retry-After: 7"),
         "rate_limit_exceeded",
         429,
+        "paused",
         retry="next",
         retry_after="2",
     ),
@@ -403,14 +406,22 @@ FAULTS: dict[str, Fault] = {
         _status("429 Slow", b"{}", "Retry-After: Sat, 01 Jan 2150 00:00:00 GMT"),
         "rate_limit_exceeded",
         429,
+        "paused",
         retry="next",
-        retry_after="120",
+        retry_after="604800",
+    ),
+    "429 for a request that is too large": Fault(
+        _status("429 Slow", _error(message="Request too large: Limit 9, Requested 10"), "Retry-After: 7"),
+        "rate_limit_exceeded",
+        429,
+        "neutral",
+        retry="next",
     ),
     "429 for ever": Fault(
         _status("429 Pay", _error(message="pay", code="insufficient_quota")),
         "insufficient_quota",
         429,
-        "opened",
+        "paused",
         retry="next",
     ),
     "500": Fault(_status("500 Oops"), "upstream_error", 502),

@@ -74,17 +74,17 @@ async def test_health_of_an_idle_gateway() -> None:
 
 
 async def test_health_while_one_of_two_upstreams_is_left_alone() -> None:
-    refuses = b"HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n"
+    breaker = "breaker = {consecutive = 1}"
     async with (
-        open_upstream(plays(refuses)) as bad,
+        open_upstream(plays(b"")) as bad,
         open_upstream(plays(text_answer("4"))) as good,
-        open_gateway(settings(upstream_toml(bad.url, good.url))) as client,
+        open_gateway(settings(upstream_toml(bad.url, good.url, upstream=breaker))) as client,
     ):
         await ask(client, chat())
         health = (await client.get("/health")).json()
         assert (await client.get("/health/ready")).status_code == 200
     assert health["status"] == "degraded"
-    assert health["upstreams"]["a"]["last_error_class"] == "upstream_auth"
+    assert health["upstreams"]["a"]["last_error_class"] == "upstream_closed"
     assert health["upstreams"]["b"]["calls"] == 1
 
 

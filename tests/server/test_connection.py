@@ -165,6 +165,26 @@ async def test_a_body_nobody_reads_is_not_held_in_memory(autojump_clock: trio.te
         assert not ended.is_set()
 
 
+async def test_no_more_than_64_kib_are_read_ahead(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead: list[int] = []
+    read = Connection._read
+
+    async def measured(self: Connection, size: int = 65_536) -> bytes:
+        data = await read(self, size)
+        ahead.append(len(self._ahead) + len(data))
+        return data
+
+    monkeypatch.setattr(Connection, "_read", measured)
+    async with connected(deaf) as (client, _):
+        await client.send_all(POST)
+        with trio.move_on_after(60.0):
+            while True:
+                await client.send_all(b"x" * 50_000)
+    assert max(ahead) == 65_536
+
+
 async def test_leaving_is_seen_behind_a_body_nobody_reads(autojump_clock: trio.testing.MockClock) -> None:
     app = Answer(0)
     async with connected(app) as (client, ended):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,7 @@ from tests.websocket.talking import (
     open_raw,
     opening,
 )
+from trio_gateway.core.body_budget import BodyBudget
 from trio_gateway.server.hardening import Limits
 from trio_gateway.server.websocket import WebSocketConnection
 
@@ -43,8 +45,10 @@ class App(EchoApp):
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits)
+        self.budget = BodyBudget(1_000_000)
         self.websocket("/ws-echo")(self.send_back)
         self.websocket("/ws-deaf")(self.do_not_receive)
+        self.websocket("/ws-closed")(self.take_nothing)
 
     async def send_back(self) -> None:
         await websocket.accept()
@@ -57,6 +61,14 @@ class App(EchoApp):
         await websocket.accept()
         self.begun.set()
         await trio.sleep(0.3)
+
+    async def take_nothing(self) -> None:
+        await websocket.accept()
+        wire = websocket.scope["gateway.wire"]  # type: ignore[typeddict-item]
+        wire.mailbox.open_hold = partial(self.budget.hold, None)
+        wire.mailbox.close()
+        self.begun.set()
+        await trio.sleep_forever()
 
 
 # What is wrong, and the code it is answered with
@@ -200,6 +212,22 @@ async def test_one_that_goes_on_after_the_end_is_not_listened_to() -> None:
             except trio.BrokenResourceError:
                 pass
         assert not patience.cancelled_caught
+
+
+async def test_nothing_is_counted_for_an_application_that_takes_nothing() -> None:
+    app = App()
+    async with serving(app) as (port, _), open_raw(port, "/ws-closed") as raw:
+        await app.begun.wait()
+        await raw.send(HELLO * 3 + HALF + frame(PING))
+        assert await raw.frame() == Frame(PONG, b"")
+        assert app.budget.taken == 0
+
+
+async def test_a_message_of_any_size_is_one_frame() -> None:
+    async with serving(App()) as (port, _), open_raw(port, "/ws-echo") as raw:
+        for size in (0, 125, 126, 65_535, 65_536, 1_000_000):
+            await raw.send(frame(TEXT, b"x" * size))
+            assert await raw.frame() == Frame(TEXT, b"x" * size)
 
 
 async def test_an_application_that_has_ended_does_not_hold_up_the_end() -> None:

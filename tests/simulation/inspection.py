@@ -40,11 +40,11 @@ def tasks_of(nursery: trio.Nursery) -> Counter[str]:
 def check_gateway(app: GatewayApp, records: Records) -> Iterator[str]:
     """With no request under way: permits, places, and what the metrics say."""
     gateway = app.gateway
-    if gateway.active or gateway._shared.running:
-        yield f"held: {gateway.active} places, {len(gateway._shared.running)} streams"
+    if gateway.active or gateway._running:
+        yield f"held: {gateway.active} places, {len(gateway._running)} streams"
     backends = list(gateway.backends.values())
-    if gateway._shared.summary_model is not None:
-        backends.append(gateway._shared.summary_model._backend)
+    if gateway._summarising is not None:
+        backends.append(gateway._summarising)
     for backend in backends:
         yield from _check_backend(backend)
     counted = sum(

@@ -14,7 +14,7 @@ from .events import Event, Finish, OutputDelta, OutputExtra, ReasoningDelta, Ret
 from .learning import Evidence
 from .logprobs import HeldLogprobs
 from .merging import Merged
-from .reasoning import Output, Piece, Promotion, Reasoning, ReasoningSplitter, ToolCall
+from .reasoning import KEPT, Output, Piece, Promotion, Reasoning, ReasoningSplitter, ToolCall
 from .weight import text_weight
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class AnswerReader:
         self._expected = choices
         self.whole = whole
         self._call_prefix = call_prefix
+        self._kept = ByteBudget(KEPT)
         self._choices: dict[int, _Choice] = {}
         self.reasoning_seen = False
         self.output_seen = False
@@ -135,6 +136,7 @@ class AnswerReader:
             starts_in_reasoning=self._starts_in_reasoning,
             presumed=self._presumed,
             whole=self.whole,
+            room=self._kept.hold(),
         )
         return _Choice(
             index,

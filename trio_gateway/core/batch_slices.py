@@ -1,4 +1,4 @@
-"""Slices of a batch: events that are encoded and sent in one step, so that no batch holds the event loop.
+"""Slices of a batch: they bound what is encoded and sent in one step.
 
 A batch may have thousands of events, and one event megabytes. A slice has at most 128 events and 256 KiB of
 text, apart from a single event that is larger and cannot be divided: such a slice is heavy.

@@ -1,4 +1,4 @@
-"""Ledger of request bodies: how many bytes are held, for whom, and who may hold more.
+"""Ledger of request bodies: counts the bytes that each owner holds, and bounds them.
 
 Bytes are counted as they are received, and until no attempt can need the body any more. Two rules keep large
 uploads from turning plain chats away: the last quarter is for bodies of at most 1 MiB, and one owner (a key,
@@ -42,7 +42,7 @@ class BodyBudget:
     def hold(self, owner: str | None, announced: int = 0) -> BodyHold:
         """A hold of no bytes yet, for a body that may be *announced* to have so many.
 
-        *owner*: whose bytes they are; None: nobody's in particular, so that no half is looked at.
+        *owner*: whose bytes they are; None: not known, so that the bound of a half does not apply.
         """
         return BodyHold(self, owner, announced)
 
@@ -63,7 +63,7 @@ class BodyBudget:
 
 
 class BodyHold:
-    """The bytes of one body. Releasing it again is harmless, and nothing can be added after it."""
+    """The bytes that one body holds. Releasing them twice is harmless."""
 
     __slots__ = ("_budget", "_released", "announced", "held", "owner")
 

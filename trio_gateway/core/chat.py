@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from msgspec import UNSET, Struct
 from msgspec.structs import force_setattr
 
+from .breaker import RequestIdentity
 from .errors import RequestError, clean_text, error_for, refusal
 from .json_scan import TooDeepError, TooManyValuesError, scan_slices
 from .messages import check_messages, clean_history
@@ -102,6 +103,8 @@ class ChatRequest(Struct, frozen=True):
     thinking: bool | None = None
     """Whether the request switches thinking on or off; None: not said. Off wins where it says both."""
     options: GatewayOptions = GatewayOptions()
+    identity: RequestIdentity = RequestIdentity()
+    """Who sent it, and a digest of its body; empty for a request of the gateway's own."""
     plain: bool = False
     """No field but :data:`PLAIN_FIELDS`, and the last message is not the assistant's."""
     digest: bytes = b""

@@ -1,4 +1,4 @@
-"""JSON writer for large values: pieces of UTF-8, between which the caller can let others run.
+"""JSON writer for large values: makes pieces of UTF-8, and pauses between them.
 
 The standard library's encoder writes a string of 32 MiB in one call into C, which takes 65 ms and holds the
 interpreter's lock meanwhile. Here no call has more than a piece to do.

@@ -1,9 +1,9 @@
-"""JSON scanner: counts the values and levels of a text in bounded slices, before it is parsed.
+"""JSON scanner: counts the values and levels of a text in bounded slices.
 
-A JSON decoder runs to its end in one call and holds the interpreter's lock meanwhile, so a thread does not
-keep 32 MiB of ``[],`` from stopping every other task for seconds. What is expensive about such a text is
-its number of values, and recursion its levels; both are counted here first, in slices between which the
-caller lets other tasks run, and a text that has too many is refused unparsed.
+It runs before the text is parsed. A JSON decoder runs to its end in one call and holds the interpreter's lock
+meanwhile, so a thread does not keep 32 MiB of ``[],`` from stopping every other task for seconds. What is
+expensive about such a text is its number of values, and recursion its levels; both are counted here first, in
+slices between which the caller lets other tasks run, and a text that has too many is refused unparsed.
 
 Counting needs no lexer. Escapes are deleted from a slice, then it is split at its quotes: every second part
 lies outside of strings. A JSON text has one value, and one more for each comma and for each list or object
@@ -35,7 +35,7 @@ _STEP: Final = tuple(1 if byte in _OPENING else -1 for byte in range(256))
 
 
 class JSONScanError(ValueError):
-    """A JSON text is refused before it is parsed; the message is a clause without a subject."""
+    """A JSON text is refused before it is parsed. The message says what was found."""
 
 
 class TooManyValuesError(JSONScanError):

@@ -19,15 +19,13 @@ __all__ = ["Patience"]
 class Patience:
     """The clock of one attempt, which begins at *now*. All instants are monotonic seconds."""
 
-    __slots__ = ("_begun", "_commented", "_config", "_since", "deadline", "quiet_since")
+    __slots__ = ("_begun", "_commented", "_config", "_since", "deadline")
 
     def __init__(self, config: UpstreamConfig, now: float) -> None:
         self._config = config
         self._begun = False
         self._commented = False
         self._since = now  # the last event, or the beginning
-        self.quiet_since = now
-        """Instant since when, until the first event, the upstream has sent nothing at all."""
         self.deadline = now + config.first_event_timeout
         """Instant by which the next event must come."""
 
@@ -40,8 +38,6 @@ class Patience:
     def comment(self, now: float) -> None:
         """A comment came."""
         self._commented = True
-        if not self._begun:
-            self.quiet_since = now
         latest = self._since + self._config.queue_timeout
         self.deadline = max(self.deadline, min(now + self._timeout, latest))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .recent_text import RecentText
+
 if TYPE_CHECKING:
     from .config import ModelConfig
 
@@ -30,7 +32,7 @@ class ReasoningLimit:
         self._characters = model.max_reasoning_chars
         self._guards = model.repetition_guard
         self._size = 0
-        self._tail = ""
+        self._tail = RecentText(_MEMORY)
         self._looked_at = 0
         self._circles = False
         self.deadline = math.inf
@@ -42,10 +44,10 @@ class ReasoningLimit:
             self.deadline = now + self._seconds
         self._size += len(text)
         if self._guards and not self._circles:
-            self._tail = (self._tail + text)[-_MEMORY:]
+            self._tail.add(text[-_MEMORY:])
             if self._size - self._looked_at >= _LOOK_EVERY:
                 self._looked_at = self._size
-                self._circles = _runs_in_a_circle(self._tail)
+                self._circles = _runs_in_a_circle(self._tail.text())
 
     def exceeded(self, now: float) -> str | None:
         """In one sentence which limit is passed; None while none is."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from json import JSONDecodeError, JSONDecoder, JSONEncoder
-from sys import maxsize
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from msgspec import Struct
@@ -151,7 +150,8 @@ def _opened(text: str | bytes | bytearray, pause: Callable[[], None]) -> _Docume
 
 def _check_depth(text: str, max_depth: int, pause: Callable[[], None]) -> None:
     try:
-        for _ in scan_slices(text.encode(), max_values=maxsize, max_depth=max_depth):
+        # No text has more values than characters, so only its levels are bounded here.
+        for _ in scan_slices(text.encode(), max_values=len(text) + 1, max_depth=max_depth):
             pause()
     except TooDeepError as error:
         raise StrictJSONError(str(error)) from None
@@ -249,7 +249,7 @@ def _pausing(pause: Callable[[], None]) -> tuple[JSONDecoder, JSONDecoder]:
 
 
 class _RefusedError(Exception):
-    """A flaw that may not be mended; the steps of its path are added from the inside outwards."""
+    """A flaw that may not be mended. Its path is added from the inside outwards."""
 
     def __init__(self, message: str, *path: str | int) -> None:
         super().__init__(message)
@@ -258,7 +258,10 @@ class _RefusedError(Exception):
 
 
 class _Mender(Struct, frozen=True):
-    """Walks a value, mends what may be mended, puts in what was cut out, raises at the first other flaw."""
+    """Walk over a value: mends it and puts in what was cut out.
+
+    It raises at the first flaw that may not be mended.
+    """
 
     lenient_under: str | None
     mend_surrogates: bool

@@ -17,7 +17,9 @@ _CROWDED_RATE: Final = 64 * 1024
 
 
 class UploadPace(Struct, frozen=True):
-    """The rule for one body, whatever its size and framing. Instants are seconds of any one clock.
+    """The rule for one body, whatever its size and framing.
+
+    Instants are seconds of any one clock.
 
     >>> UploadPace(100.0).deadline(3 * 1024 * 1024, crowded=False)
     292.0

@@ -16,6 +16,7 @@ from ..core.faults import Fault, Replay, fault_of_transport
 from ..core.patience import Patience
 from ..core.repeated_chunks import RepeatedChunks
 from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent, cut_lines
+from ..core.strict_json import dumps
 from .upstream import UpstreamAnswer, UpstreamFailure
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Attempt:
     def release(self) -> None:
         """Give the lease back without a verdict, if there was none: the client left, or the gateway stops."""
         self._event_held.release()
-        self._lease.release(slow=self._is_slow())
+        self._lease.release()
 
     def _is_complete(self) -> bool:
         """Every choice is complete: whatever happened to the connection after that changes nothing."""
@@ -103,7 +104,7 @@ class Attempt:
     def _judge(self, fault: Fault | None) -> Fault:
         """Settle a failed attempt. A client that has seen some of the answer gets the rest of what came."""
         fault = fault or self._why_cancelled()
-        self._lease.fail(fault, slow=self._is_slow())
+        self._lease.fail(fault)
         if self._delivery.begun and self._delivery.committed:
             self._delivery.emit(self._reader.end())
         return fault
@@ -243,6 +244,7 @@ class Attempt:
             return  # only the end is waited for
         else:
             self._patience.comment(now)
+            self._lease.note_queued()
         self._lease.scope.deadline = self._next_event_deadline()
 
     def _hold_event(self, size: int) -> None:
@@ -288,7 +290,7 @@ class Attempt:
         self._finish()
 
     def _finish(self) -> None:
-        self._lease.succeed(slow=self._is_slow())
+        self._lease.succeed()
         self._ended = True
         self._delivery.finish()
 
@@ -301,8 +303,9 @@ class Attempt:
         return by if self._reader.output_seen else min(by, self._limit.deadline)
 
     def _why_cancelled(self) -> Fault:
-        if self._lease.swept:
-            error = error_for("circuit_open", "The upstream failed meanwhile.", retry_after=1.0)
+        if self._lease.swept is not None:
+            message = f"Upstream {dumps(self._lease.name)} is paused {self._lease.swept}."
+            error = error_for("circuit_open", message, retry_after=1.0)
             return Fault(error, Outcome.NEUTRAL, Replay.NEXT)
         now = trio.current_time()
         if now >= self._call.deadline:
@@ -318,10 +321,6 @@ class Attempt:
         if self._first_event_at is None:
             return fault_of_transport(code, "The upstream did not begin to answer in time.")
         return fault_of_transport(code, "The upstream fell silent.")
-
-    def _is_slow(self) -> bool:
-        first_event_at = self._first_event_at if self._first_event_at is not None else trio.current_time()
-        return first_event_at - self._patience.quiet_since > self._lease.config.breaker.slow_after
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import trio
 from msgspec import Struct
 
-from ..core.breaker import CircuitBreaker, Refusal
+from ..core.breaker import ANONYMOUS, CallIdentity, CircuitBreaker, Refusal
 from .lease import Lease, Traffic
 
 if TYPE_CHECKING:
+    from ..core.breaker import RequestIdentity
     from ..core.config import UpstreamConfig
     from .metrics import Metrics
     from .upstream import Upstream
@@ -55,22 +56,44 @@ class Backend:
     def renewed(self, config: UpstreamConfig, upstream: Upstream) -> Backend:
         """The same upstream for requests that begin from now on. Those that run keep this backend."""
         self.breaker.configure(config.breaker, trio.current_time())
+        if upstream is not self.upstream:  # another key, perhaps
+            self.breaker.renew_key(trio.current_time())
+            self.traffic.has_listed = False
         self._report_changes()
         return Backend(self.name, config, upstream, self._metrics, traffic=self.traffic)
 
-    def admit(self, *, extra: bool = False) -> Lease | Turned:
-        """A lease for one call, or why there is none; never waits.
+    def admit(self, call: CallIdentity = ANONYMOUS, *, extra: bool = False) -> Lease | Turned:
+        """A lease for *call*, or why there is none; never waits.
 
         *extra*: the call is a repeat or a hedge.
         """
         spent = extra and self.traffic.extra + 1 > max(_EXTRA_ALWAYS, _EXTRA_SHARE * self.traffic.load)
         if spent or self.traffic.load >= self.config.max_concurrency:
             return Crowded()
-        admitted = self.breaker.admit(trio.current_time())
+        admitted = self.breaker.admit(trio.current_time(), call)
         self._report_changes()
         if isinstance(admitted, Refusal):
             return admitted
         return Lease(self.traffic, admitted, config=self.config, upstream=self.upstream, extra=extra)
+
+    def upstream_name(self, model_id: str, configured: str) -> str:
+        """What the model asked for by *model_id* is called here. *configured*: its ``upstream_model``."""
+        if configured:
+            return configured
+        # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
+        if model_id == "default" and len(self.traffic.models) == 1:
+            return self.traffic.models[0]
+        return model_id
+
+    def identify(self, identity: RequestIdentity, model: str) -> CallIdentity:
+        """The call that a request makes here, for the *model* of that name."""
+        key = identity.credential if self.config.pass_through_key else b""
+        return CallIdentity(model, identity.client, identity.digest, key)
+
+    def refuse_key(self) -> None:
+        """The list of models was refused with 401."""
+        self.breaker.refuse_key(trio.current_time(), listed_before=self.traffic.has_listed)
+        self._report_changes()
 
     def can_admit(self) -> bool:
         """Whether a request would be admitted now; changes nothing."""

@@ -1,4 +1,4 @@
-"""Request bodies: counted while they are in flight, read and encoded without holding the event loop.
+"""Request bodies: counts, reads and encodes them without holding the event loop.
 
 A small body is read at once. Others are scanned first, in slices between which other tasks run; then one
 that is long, or has many values, is parsed, checked, cleaned and encoded in a worker thread, of which there
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from ..core.body_budget import BodyBudget
 from ..core.chat import ChatRequest, parse_chat_request, scan_chat_body
+from ..core.errors import ApiError, RequestError
 from ..core.json_pieces import encode_pieces
 from ..core.strict_json import dumps
 
@@ -87,11 +88,14 @@ class Bodies:
             await trio.lowlevel.checkpoint()
 
     async def _in_thread(self, work: Callable[[Callable[[], None]], T]) -> T:
-        return await trio.to_thread.run_sync(work, _Pause(), limiter=self.threads)
+        done = await trio.to_thread.run_sync(_result, work, limiter=self.threads)
+        if isinstance(done, ApiError):
+            raise RequestError(done)
+        return done
 
 
 class Payload:
-    """A large request to an upstream: its bytes, in pieces that are kept until they have been sent."""
+    """Payload of a large request: keeps its pieces until the upstream has them."""
 
     __slots__ = ("pieces", "size")
 
@@ -105,23 +109,34 @@ class Payload:
 
 
 class _Pause:
-    """Pause of a worker thread: when it has worked for a while it sleeps, and others have the lock."""
+    """Pause of a worker thread: sleeps after each while of work, without the lock."""
 
     __slots__ = ("_since", "_used")
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
-        self._used: float | None = None  # this is not the thread yet
+        self._used = time.thread_time()
 
     def __call__(self) -> None:
         if time.perf_counter() - self._since < _WORK:
             return
         trio.from_thread.check_cancelled()  # the client may have left
-        # CPU time, as a thread that waits for the lock or for a processor keeps nobody from working.
+        # CPU time, as a thread that waits for the lock or for a processor does not hold up the event loop.
         used = time.thread_time()
-        worked = _WORK if self._used is None else used - self._used
-        time.sleep(min(worked, _LONGEST_NAP))
+        time.sleep(min(used - self._used, _LONGEST_NAP))
         self._since, self._used = time.perf_counter(), used
+
+
+def _result(work: Callable[[Callable[[], None]], T]) -> T | ApiError:
+    """What *work* gives, or why it refuses the request.
+
+    An exception that leaves a thread is kept there until the next one does, and with it all that the frames
+    of its traceback hold: the body, and what has been read of it.
+    """
+    try:
+        return work(_Pause())
+    except RequestError as refused:
+        return refused.error
 
 
 def _parsed(body: bytes | bytearray, pause: Callable[[], None]) -> ChatRequest:

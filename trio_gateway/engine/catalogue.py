@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import trio
 
+from ..core.breaker import PauseCause
 from ..core.config.settings import resolve_model
 from ..core.families import family_of
 from ..core.learning import may_learn_start
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..core.config import GatewayConfig, ModelConfig
+    from ..core.faults import Fault
     from ..core.learning import StartMemory
     from .backend import Backend
 
-__all__ = ["Catalogue", "upstream_name"]
+__all__ = ["Catalogue"]
 
 log = structlog.get_logger("trio_gateway.upstream")
 
@@ -31,6 +33,10 @@ _RETRY = 2.0
 _PATIENCE = 10.0
 # Codes of a list that came, but is not read.
 _IGNORED = frozenset({"answer_too_large", "bad_content_encoding"})
+# Seconds between two lists at least, however often it is in doubt whether the key is good.
+_SOONEST = 0.5
+# Models taken from one upstream: they become labels of metrics, which must stay few.
+_MOST = 500
 
 
 class Catalogue:
@@ -42,6 +48,7 @@ class Catalogue:
         self._models = config.models
         self._backends = {backend.name: backend for backend in backends}
         self._created = int(time.time())
+        self._ignored: set[str] = set()  # upstreams whose lists came, but are not read
 
     async def run(self) -> None:
         """Keep the upstreams' lists fresh, until cancelled."""
@@ -50,22 +57,44 @@ class Catalogue:
                 nursery.start_soon(self._follow, backend)
 
     async def _follow(self, backend: Backend) -> None:
-        retry, log_ignored = _RETRY, log.warning
+        retry = _RETRY
         while True:
-            try:
-                with trio.fail_after(_PATIENCE):
-                    backend.traffic.models = tuple(await backend.upstream.list_models())
-            except (UpstreamFailure, trio.TooSlowError) as error:
-                if isinstance(error, UpstreamFailure) and error.fault.error.code in _IGNORED:
-                    log_ignored("models_ignored", upstream=backend.name, reason=str(error))
-                    log_ignored = log.debug  # it is asked again and again
-                # Clients see nothing of this: what was listed before stays.
-                log.debug("models_not_listed", upstream=backend.name, reason=str(error))
-                await trio.sleep(retry)
-                retry = min(retry * 2, _FRESH)
-            else:
+            if await self._list(backend):
                 retry = _RETRY
-                await trio.sleep(_FRESH)
+                await self._rest(backend, _FRESH)
+            else:
+                await self._rest(backend, retry)
+                retry = min(retry * 2, _FRESH)
+
+    async def _list(self, backend: Backend) -> bool:
+        """Ask for the list once; whether it came. What was listed before stays where it did not."""
+        try:
+            with trio.fail_after(_PATIENCE):
+                models = await backend.upstream.list_models()
+        except (UpstreamFailure, trio.TooSlowError) as error:
+            # No client waits for this: chat requests find out for themselves.
+            log.debug("models_not_listed", upstream=backend.name, reason=str(error))
+            if isinstance(error, UpstreamFailure):
+                self._note_failure(backend, error.fault)
+            return False
+        self._ignored.discard(backend.name)
+        backend.traffic.models = tuple(models)[:_MOST]
+        backend.traffic.has_listed = True
+        return True
+
+    def _note_failure(self, backend: Backend, fault: Fault) -> None:
+        if fault.pauses is PauseCause.KEY:
+            backend.refuse_key()
+        if fault.error.code in _IGNORED and backend.name not in self._ignored:
+            self._ignored.add(backend.name)  # one warning is enough, as it is asked again and again
+            log.warning("models_ignored", upstream=backend.name, reason=fault.error.message)
+
+    async def _rest(self, backend: Backend, seconds: float) -> None:
+        """Wait for *seconds*, or until a 401 makes the key doubtful: the list shows whether it is good."""
+        await trio.sleep(_SOONEST)
+        with trio.move_on_after(seconds - _SOONEST):
+            await backend.traffic.list_wanted.wait()
+        backend.traffic.list_wanted = trio.Event()
 
     def entries(self) -> list[dict[str, Any]]:
         """The objects of ``GET /v1/models``: configured ones first, each id once."""
@@ -110,17 +139,6 @@ class Catalogue:
     def _learned_start(self, model_id: str, owner: str, model: ModelConfig) -> bool | None:
         """Whether plain requests for the model are taken to start in reasoning; None: as declared."""
         backend = self._backends[owner]
-        learned = self._memory.starts(
-            backend.config.url, upstream_name(model_id, model, backend.traffic.models)
-        )
+        name = backend.upstream_name(model_id, model.upstream_model)
+        learned = self._memory.starts(backend.config.url, name)
         return None if learned and not may_learn_start(model_id, model) else learned
-
-
-def upstream_name(asked: str, model: ModelConfig, listed: Sequence[str]) -> str:
-    """The name of *model*, asked for by the id *asked*, on an upstream that lists the models *listed*."""
-    if model.upstream_model:
-        return model.upstream_model
-    # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
-    if asked == "default" and len(listed) == 1:
-        return listed[0]
-    return asked

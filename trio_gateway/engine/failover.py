@@ -24,7 +24,6 @@ from ..core.learning import Start, StartQuery, may_learn_start
 from ..core.reasoning import starts_in_reasoning
 from ..core.runaway import ReasoningLimit
 from .attempt import Attempt
-from .catalogue import upstream_name
 from .hedge import Hedge
 
 if TYPE_CHECKING:
@@ -135,8 +134,7 @@ class Failover:
             self._delivery.opening.begin()
             on_response()
 
-        name = upstream_name(self._request.model, self._model, lease.listed)
-        query = self._start_query(lease, name)
+        query = self._start_query(lease)
         start = self._memory.start(query)
         # Text that is only presumed to be reasoning may be the answer, to which no limit applies.
         limited = self._model if start is not Start.PRESUMED else ModelConfig()
@@ -149,7 +147,7 @@ class Failover:
             on_first_event=on_first_event,
         )
         try:
-            fields = partial(self._fields, lease, name)
+            fields = partial(self._fields, lease)
             body = await self._call.services.bodies.encode(self._request, fields)
             with closing(self._reader(start)) as reader:
                 fault = await attempt.run(reader, body)
@@ -171,10 +169,10 @@ class Failover:
             call_prefix=f"call_{self._record.request_id}_",
         )
 
-    def _fields(self, lease: Lease, name: str) -> dict[str, Any]:
+    def _fields(self, lease: Lease) -> dict[str, Any]:
         return upstream_fields(
             self._request,
-            model=name,
+            model=lease.model,
             ask_usage=lease.config.ask_usage,
             keep_reasoning=self._model.keep_reasoning,
             thinking_switch=self._model.thinking_switch,
@@ -182,7 +180,7 @@ class Failover:
             markers=self._model.markers,
         )
 
-    def _start_query(self, lease: Lease, name: str) -> StartQuery:
+    def _start_query(self, lease: Lease) -> StartQuery:
         thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
@@ -190,7 +188,7 @@ class Failover:
         plain = self._request.plain and self._thinks
         return StartQuery(
             upstream=lease.config.url,
-            model=name,
+            model=lease.model,
             asked=self._request.model,
             declared=starts_in_reasoning(self._model, thinking=thinking),
             learnable=may_learn_start(self._request.model, self._model),

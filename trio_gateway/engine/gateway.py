@@ -161,7 +161,12 @@ class Gateway:
         charge = record.charge
         charge.check(request.model)
         model = self._model(request.model)
-        route = Route([self.backends[name] for name in model.upstreams])
+        route = Route(
+            [self.backends[name] for name in model.upstreams],
+            request.identity,
+            model_id=request.model,
+            upstream_model=model.upstream_model,
+        )
         first = route.first()
         if isinstance(first, ApiError):
             raise RequestError(first)

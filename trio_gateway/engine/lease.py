@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from ..core.breaker import CircuitBreaker, Outcome, Permit, State
+from ..core.breaker import NEUTRAL, SUCCESS, CircuitBreaker, PauseCause, Permit, State
 
 if TYPE_CHECKING:
+    from ..core.breaker import PauseBegun, Verdict
     from ..core.config import UpstreamConfig
     from ..core.faults import Fault
     from .metrics import Metrics
@@ -29,6 +30,10 @@ class Traffic:
         self.metrics = metrics
         self.models: tuple[str, ...] = ()
         """Ids of the models the upstream lists, as it last answered."""
+        self.has_listed = False
+        """The key in use has opened the list of models."""
+        self.list_wanted = trio.Event()
+        """A call was refused with 401: the list of models shows whether the key is good."""
         self.load = 0
         self.extra = 0
         """How many of the calls are repeats or hedges."""
@@ -45,8 +50,29 @@ class Traffic:
                 "breaker_changed", upstream=self.name, old=change.old, new=change.new, reason=change.reason
             )
             if change.new is State.OPEN:
-                for lease in self.waiting | (self.flowing if sweep_flowing else set()):
-                    lease.sweep()
+                self._sweep(self.waiting | (self.flowing if sweep_flowing else set()), self.breaker.why)
+        for pause in self.breaker.drain_pauses():
+            self._report_pause(pause)
+
+    def _report_pause(self, pause: PauseBegun) -> None:
+        log.warning(
+            "model_paused",
+            upstream=self.name,
+            model=pause.model,
+            reason=pause.cause,
+            seconds=round(pause.seconds, 3),
+        )
+        match pause.cause:
+            case PauseCause.KEY:
+                self.list_wanted.set()
+            case PauseCause.FAILING:
+                self._sweep({lease for lease in self.waiting if lease.model == pause.model}, pause.why)
+            case PauseCause.RATE | PauseCause.QUOTA:
+                pass  # a call that got through before the limit may still be answered
+
+    def _sweep(self, leases: set[Lease], why: str) -> None:
+        for lease in leases:
+            lease.sweep(why)
 
 
 class Lease:
@@ -61,11 +87,13 @@ class Lease:
     ) -> None:
         self.name = traffic.name
         """The configured name of the upstream."""
+        self.model = permit.call.model
+        """The upstream's id of the model to ask for."""
         self.config = config
         self.upstream = upstream
         self.scope = trio.CancelScope()
-        self.swept = False
-        """The breaker opened meanwhile: nothing is known of this call itself."""
+        self.swept: str | None = None
+        """The upstream was paused meanwhile, and why; nothing is known of this call itself."""
         self.extra = extra
         """A repeat or a hedge, which counts against the budget for those."""
         self._traffic = traffic
@@ -79,60 +107,51 @@ class Lease:
         """Instant by which a probe must have its first event; infinity for every other call."""
         return self._permit.deadline
 
-    @property
-    def listed(self) -> tuple[str, ...]:
-        """Ids of the models the upstream lists."""
-        return self._traffic.models
-
     def confirm(self) -> None:
-        """The first valid event came: it decides a probe, and a trip lets the call finish from now on."""
+        """The first valid event came: it decides a probe, and a trip lets the call finish from now on.
+
+        Later events change nothing.
+        """
+        if self not in self._traffic.waiting:  # confirmed already, or over
+            return
         self._traffic.waiting.discard(self)
         self._traffic.flowing.add(self)
         self._permit = self._traffic.breaker.confirm(self._permit, trio.current_time())
         self._report_changes()
 
-    def succeed(self, *, slow: bool) -> None:
+    def note_queued(self) -> None:
+        """A comment came: until now the call has waited in a queue, which does not make its upstream slow."""
+        if self in self._traffic.waiting:
+            self._permit.queued_until = trio.current_time()
+
+    def succeed(self) -> None:
         """The answer came to its end."""
-        if self._end():
-            self._traffic.breaker.settle(self._permit, Outcome.SUCCESS, trio.current_time(), slow=slow)
-            self._report_changes()
+        self._settle(SUCCESS)
 
-    def fail(self, fault: Fault, *, slow: bool) -> None:
+    def fail(self, fault: Fault) -> None:
         """The call failed. If this trips the breaker, calls that wait for a first event are cancelled."""
-        self._traffic.metrics.upstream_errors.labels(self.name, fault.error.error_class).inc()
-        if self._end():
-            self._traffic.breaker.settle(
-                self._permit,
-                fault.outcome,
-                trio.current_time(),
-                slow=slow,
-                opens=fault.opens,
-                throttle=fault.throttles,
-                retry_after=fault.error.retry_after,
-                error_class=fault.error.error_class,
-            )
-            self._report_changes()
+        if not self._permit.settled:
+            self._traffic.metrics.upstream_errors.labels(self.name, fault.error.error_class).inc()
+            self._settle(fault.verdict)
 
-    def release(self, *, slow: bool = False) -> None:
-        """The call says nothing about the upstream: its client left, or the gateway ended it."""
-        if self._end():
-            self._traffic.breaker.settle(self._permit, Outcome.NEUTRAL, trio.current_time(), slow=slow)
-            self._report_changes()
+    def release(self) -> None:
+        """The call is over without a verdict: its client left, or the gateway ended it."""
+        self._settle(NEUTRAL)
 
-    def sweep(self) -> None:
-        """End the call because the breaker opened."""
-        self.swept = True
+    def sweep(self, why: str) -> None:
+        """End the call because its upstream, or its model there, is paused. *why*: the end of a sentence."""
+        self.swept = why
         self.scope.cancel()
 
-    def _end(self) -> bool:
-        """Give the place back; whether it was still held. Comes before the breaker's judgement."""
+    def _settle(self, verdict: Verdict) -> None:
         if self._permit.settled:
-            return False
+            return
         self._traffic.load -= 1
         self._traffic.extra -= self.extra
         self._traffic.waiting.discard(self)  # a trip must not cancel its own cause
         self._traffic.flowing.discard(self)
-        return True
+        self._traffic.breaker.settle(self._permit, verdict, trio.current_time())
+        self._report_changes()
 
     def _report_changes(self) -> None:
         self._traffic.report_changes(sweep_flowing=self.config.breaker.on_trip == "all")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from ..core.breaker import Refusal
-from ..core.errors import ApiError, error_for
+from ..core.breaker import Refusal, RequestIdentity
 from ..core.faults import Fault, Replay
+from ..core.unavailable import unavailable
 from .lease import Lease
 
 if TYPE_CHECKING:
+    from ..core.errors import ApiError
     from .backend import Backend, Turned
 
 __all__ = ["Route"]
@@ -24,17 +25,30 @@ _LONGEST_PAUSE = 5.0
 
 
 class Route:
-    """The upstreams of a model in order, each for as many attempts as it allows."""
+    """The upstreams of a model in order, each for as many attempts as it allows.
 
-    def __init__(self, backends: list[Backend]) -> None:
+    *model_id*: as the request has it. *upstream_model*: what the configuration calls it upstream; or empty.
+    """
+
+    def __init__(
+        self,
+        backends: list[Backend],
+        identity: RequestIdentity = RequestIdentity(),  # noqa: B008  (it is frozen)
+        *,
+        model_id: str = "default",
+        upstream_model: str = "",
+    ) -> None:
         self._backends = backends
+        self._identity = identity
+        self._model_id = model_id
+        self._upstream_model = upstream_model
         self._position = 0
         self._tries = 0
 
     def first(self) -> Lease | ApiError:
         """The first attempt, on the first upstream that admits it; an error if none does."""
-        turned: list[Turned] = []
-        return self._enter(0, turned) or _why_not(turned)
+        refusals: list[tuple[str, Refusal | None]] = []
+        return self._enter(0, refusals) or unavailable(refusals)
 
     def pause(self, fault: Fault, time_left: float) -> float | None:
         """Seconds until the same upstream may be asked once more; None: better not at all."""
@@ -47,7 +61,7 @@ class Route:
     def again(self) -> Lease | None:
         """One more attempt on the same upstream, if it and the budget for repeats allow it."""
         backend = self._backends[self._position]
-        admitted = backend.admit(extra=True)
+        admitted = self._ask(backend, extra=True)
         if not isinstance(admitted, Lease):
             return None
         self._tries += 1
@@ -57,29 +71,23 @@ class Route:
         """The first attempt on the next upstream that admits it. *extra*: beside one that still runs."""
         return self._enter(self._position + 1, [], extra=extra)
 
-    def _enter(self, start: int, turned: list[Turned], *, extra: bool = False) -> Lease | None:
-        """The first attempt on the first upstream from *start* on that admits it; *turned* gets why not."""
+    def _enter(
+        self, start: int, refusals: list[tuple[str, Refusal | None]], *, extra: bool = False
+    ) -> Lease | None:
+        """The first attempt on the first upstream from *start* on that admits it; *refusals* gets why not."""
         for position in range(start, len(self._backends)):
             backend = self._backends[position]
-            admitted = backend.admit(extra=extra)
+            admitted = self._ask(backend, extra=extra)
             if isinstance(admitted, Lease):
                 self._position, self._tries = position, 1
                 return admitted
-            turned.append(admitted)
+            refusals.append((backend.name, admitted if isinstance(admitted, Refusal) else None))
         return None
+
+    def _ask(self, backend: Backend, *, extra: bool) -> Lease | Turned:
+        model = backend.upstream_name(self._model_id, self._upstream_model)
+        return backend.admit(backend.identify(self._identity, model), extra=extra)
 
 
 def _backoff(tries: int) -> float:
     return random.uniform(0.0, min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0**tries))  # noqa: S311  (no secret)
-
-
-def _why_not(turned: list[Turned]) -> ApiError:
-    """One answer for a request that no upstream admits: the one that promises the soonest return."""
-    refusals = [each for each in turned if isinstance(each, Refusal)]
-    if len(refusals) < len(turned):
-        return error_for("overloaded", "Every upstream of this model is busy.", retry_after=1.0)
-    soonest = min(refusals, key=lambda refusal: refusal.retry_after)
-    wait = max(1.0, soonest.retry_after)
-    if all(refusal.throttled for refusal in refusals):
-        return error_for("rate_limit_exceeded", "The upstream asked for a pause.", retry_after=wait)
-    return error_for("circuit_open", "The model's upstreams fail at present.", retry_after=wait)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import trio
+from msgspec.structs import replace
 
 from ..core.access import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
@@ -70,9 +71,9 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
         self.fault = fault
 
     @classmethod
-    def of(cls, code: str, message: str) -> UpstreamFailure:
-        """A fault of the connection or of the stream's form."""
-        return cls(fault_of_transport(code, message))
+    def of(cls, code: str, message: str, *, cause: str = "") -> UpstreamFailure:
+        """A fault of the connection or of the stream's form; *cause*: in a few words."""
+        return cls(fault_of_transport(code, message, cause=cause))
 
     def redacted(self, secrets: Sequence[str]) -> UpstreamFailure:
         """The same failure, its error without *secrets*."""
@@ -220,7 +221,7 @@ class Upstream:
     async def _response(
         self, method: bytes, path: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
     ) -> AsyncIterator[Response | ProxiedResponse]:
-        with _faults_named():
+        with _unanswered(), _faults_named():
             response = await self._client.send(method, self._path + path, fields, pieces)
         del pieces  # the upstream has them
         try:
@@ -233,9 +234,7 @@ class Upstream:
         retry_after = _retry_after(dict(response.fields))
         try:
             body = await UpstreamAnswer(response).read(_MAX_ERROR_BODY)
-        except UpstreamFailure as failure:
-            if failure.fault.error.code != "bad_content_encoding":
-                raise
+        except UpstreamFailure:  # the status alone says enough
             body = b""
         described = describe_http_error(response.status, body[:_MAX_ERROR_BODY])
         return fault_of_error(
@@ -285,6 +284,19 @@ def _faults_named() -> Iterator[None]:
     try:
         yield
     except TransportFaultError as error:
-        raise UpstreamFailure.of(*_FAULTS[error.fault]) from error
+        code, message = _FAULTS[error.fault]
+        cause = "connection refused" if error.fault is TransportFault.REFUSED else ""
+        raise UpstreamFailure.of(code, message, cause=cause) from error
     except ContentCodingError as error:
         raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
+
+
+@contextmanager
+def _unanswered() -> Iterator[None]:
+    """Mark the loss of a connection before the first byte of an answer: it is due to no request."""
+    try:
+        yield
+    except UpstreamFailure as failure:
+        fault = failure.fault
+        unanswered = fault.unanswered or fault.error.code == "upstream_closed"
+        raise UpstreamFailure(replace(fault, unanswered=unanswered)) from failure

@@ -1,4 +1,4 @@
-"""Allocator of the C library: large blocks go back to the system when they are freed."""
+"""Allocator of the C library: returns large blocks to the system when they are freed."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from ..engine.request_record import RequestRecord
 from ..engine.stream import open_stream
 from .asgi import BODY, CLEANUP
 from .errors import error_response
+from .identity import identify
 from .sse_body import SSEBody, SSESink
 
 if TYPE_CHECKING:
@@ -174,12 +175,17 @@ async def _read_body(gateway: Gateway, request: Request) -> ChatRequest:
     hold = gateway.bodies.budget.hold(_owner(request), body.announced)
     cast("dict[str, list[Callable[[], object]]]", request.scope)[CLEANUP].append(hold.release)
     chat = await gateway.bodies.read(await body.read(hold))
-    return replace(chat, hold=hold)
+    identity = identify(g.client, _peer(request), chat.digest, request.headers.get("Authorization"))
+    return replace(chat, hold=hold, identity=identity)
 
 
 def _owner(request: Request) -> str | None:
+    return body_owner(g.client.key.id, _peer(request))
+
+
+def _peer(request: Request) -> str | None:
     peer = request.scope["client"]
-    return body_owner(g.client.key.id, None if peer is None else peer[0])
+    return None if peer is None else peer[0]
 
 
 def header_format(headers: Headers) -> Format | None:

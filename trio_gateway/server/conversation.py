@@ -15,6 +15,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
+from ..core.access import body_owner
 from ..core.encoder import DONE_FRAME, error_object, frame_slices
 from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ..core.events import Done, Failure
@@ -24,6 +25,7 @@ from ..engine.stream import open_stream
 from .batch_sink import BatchSink
 from .chat import make_encoder
 from .dialogue import FAULT, IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
+from .identity import identify
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -55,9 +57,9 @@ class Wire(Protocol):
 class Conversation:
     """All requests of one socket, and their answers.
 
-    *client*: who opened it. *owner*: whose its messages are in the ledger of bodies. *socket_id*: requests
-    are named after it, with a number. *fixed_format*: the format of every answer; None: each request may
-    choose. *authorization*: what an ``Authorization`` header of the client's would say.
+    *client*: who opened it, from the address *peer*. *socket_id*: requests are named after it, with a number.
+    *fixed_format*: the format of every answer; None: each request may choose. *authorization*: the value that
+    an ``Authorization`` header of the client's would have.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Conversation:
         wire: Wire,
         client: Client,
         *,
-        owner: str | None,
+        peer: str | None,
         socket_id: str,
         fixed_format: Format | None,
         authorization: str | None,
@@ -74,8 +76,9 @@ class Conversation:
         self._gateway = gateway
         self._wire = wire
         self._mailbox = wire.mailbox
-        self._mailbox.open_hold = partial(gateway.bodies.budget.hold, owner)
+        self._mailbox.open_hold = partial(gateway.bodies.budget.hold, body_owner(client.key.id, peer))
         self._client = client
+        self._peer = peer
         self._socket_id = socket_id
         self._fixed_format = fixed_format
         self._authorization = authorization
@@ -183,7 +186,9 @@ class Conversation:
                         await self._stream(call, scope)
 
     async def _read(self, message: Message) -> ChatRequest:
-        return replace(await self._gateway.bodies.read(message.take()), hold=message.hold)
+        chat = await self._gateway.bodies.read(message.take())
+        identity = identify(self._client, self._peer, chat.digest, self._authorization)
+        return replace(chat, hold=message.hold, identity=identity)
 
     async def _stream(self, call: Call, scope: trio.CancelScope) -> None:
         sink = self._sink(call.request, call.record)
@@ -218,6 +223,7 @@ class Conversation:
         await self._wire.send(texts)
         end, self._after_answer = self._after_answer, None
         self._finish(end)
+        await trio.lowlevel.checkpoint_if_cancelled()
 
 
 class _FrameSink(BatchSink[list[str]]):

@@ -34,7 +34,9 @@ def error_response(error: ApiError) -> Response:
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if error.code == "insufficient_quota" or (error.status == 429 and error.retry_after is None):
-        response.headers["x-should-retry"] = "false"  # OpenAI's clients would try any other 429 again
+        # OpenAI's clients try every other 429 again. A limit without a time to come back is one that the
+        # request itself exceeds.
+        response.headers["x-should-retry"] = "false"
     return response
 
 

@@ -1,4 +1,4 @@
-"""Incoming request body: taken from the server as the view reads it, counted, and never slower than allowed.
+"""Incoming request body: takes it as the view reads it, counts it, and refuses slow ones.
 
 Quart gathers a body by itself, of any size, before a view asks for it. Here nothing is taken from the server
 until the view does: what a client sends meanwhile waits in the connection, whose room is bounded.
@@ -126,4 +126,4 @@ class IncomingBody:
         return bytes(body)
 
     def disconnect(self) -> None:
-        """Newer Quart says so when the client has left: the task that reads is cancelled then."""
+        """Newer Quart calls this when the client has left; the task that reads is cancelled then."""

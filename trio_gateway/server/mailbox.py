@@ -1,4 +1,4 @@
-"""Mailbox of a WebSocket: its messages on their way to the conversation, with a bound in bytes.
+"""Mailbox of a WebSocket: holds messages for the conversation, up to a bound in bytes.
 
 Hypercorn's own queue is bounded in messages, so ten of the largest could wait in it.
 """
@@ -27,8 +27,10 @@ _OVERHEAD: Final = 256
 
 
 class Message:
-    """What a client has sent: a text as UTF-8, a binary message without its bytes, or what is left of a
-    text that was not kept, with the error that says why."""
+    """A message of the client: holds a text as UTF-8, and nothing of a binary message.
+
+    Of a text that was not kept it has the *error* to answer with.
+    """
 
     __slots__ = ("data", "error", "hold", "is_text")
 
@@ -65,7 +67,7 @@ class Mailbox:
     """The messages of one socket that wait. Made by the socket, emptied by the conversation.
 
     Attributes:
-        is_busy: An answer runs, as the conversation says.
+        is_busy: An answer runs; set by the conversation.
         open_hold: What counts the bytes of a message, set by the conversation.
     """
 
@@ -83,7 +85,7 @@ class Mailbox:
         return not (self.is_busy or self._waiting or self.is_closed)
 
     async def put(self, message: Message) -> None:
-        """Add *message* once there is room for it; it is released where nobody takes it any more."""
+        """Add *message* once there is room for it; it is released where the mailbox is closed."""
         while self._waiting and self._bytes + message.size > _WAITING and not self.is_closed:
             await self._changed.wait()
         if self.is_closed:

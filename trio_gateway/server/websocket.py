@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from quart.asgi import ASGIWebsocketConnection
 from quart_trio.asgi import TrioASGIWebsocketConnection
 
-from ..core.access import body_owner, key_protocols, shown_key
+from ..core.access import key_protocols, shown_key
 from ..core.errors import RequestError, error_for
 from .chat import header_format
 from .conversation import Conversation
@@ -94,7 +94,7 @@ async def talk(
         gateway,
         cast("dict[str, Wire]", websocket.scope)[_WIRE],
         client,
-        owner=body_owner(client.key.id, _peer(websocket)),
+        peer=_peer(websocket),
         socket_id=request_id,
         fixed_format=fixed_format,
         authorization=_authorization(websocket),

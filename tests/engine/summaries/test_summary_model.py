@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import trio
 from msgspec.structs import replace
-from trio_gateway.engine.prompter import Prompter
-from trio_gateway.engine.summarizer import Summarizer
-from trio_gateway.engine.summary_model import SummaryModel
 
 from trio_gateway.core.config import SummaryConfig, UpstreamConfig
-from trio_gateway.core.events import Batch, OutputDelta, PromptSummary, ReasoningLine
+from trio_gateway.core.events import OutputDelta, PromptSummary, ReasoningLine
 from trio_gateway.core.faults import fault_of_transport
+from trio_gateway.core.phases import Phase
 from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.metrics import Metrics
+from trio_gateway.engine.summaries.prompt_summarizer import PromptSummarizer
+from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
+from trio_gateway.engine.summaries.summary_model import SummaryModel, cancel_soon
 from trio_gateway.engine.upstream import UpstreamFailure
 
-from ..support import (
+from ...support import (
     DONE,
     HEAD,
     ask,
@@ -31,7 +32,8 @@ from ..support import (
     sse_chunk,
     text_answer,
 )
-from .test_stream import FINISH, FakeUpstream, World
+from ..world import FINISH, FakeUpstream, World
+from .lines import Emitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,24 +136,20 @@ async def test_it_has_a_limit_and_a_breaker_of_its_own(autojump_clock: MockClock
 
 async def heard(guest: Guest, *pieces: str, end_at: float) -> list[tuple[float, str]]:
     """The lines of a summary fed a piece a second, each with the second it came in."""
-    summarizer = Summarizer(interval=2.0, model=guest.model)
-    send, receive = trio.open_memory_channel[Batch](4)
-    lines: list[tuple[float, str]] = []
-
-    async def listen() -> None:
-        async for (event,) in receive:
-            if isinstance(event, ReasoningLine):
-                lines.append((round(trio.current_time(), 2), event.text))
-
+    emitted = Emitted(Phase.REASONING_SUMMARY)
+    summarizer = ReasoningSummarizer(emitted.outbox, interval=2.0, model=guest.model)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(summarizer.run, send)
-        nursery.start_soon(listen)
-        for second, piece in enumerate(pieces):
-            await trio.sleep_until(second)
-            summarizer.feed(piece)
-        await trio.sleep_until(end_at)
-        summarizer.end()
-    return lines
+        nursery.start_soon(emitted.watch)
+        async with trio.open_nursery() as asking:
+            nursery.start_soon(summarizer.run, asking)
+            for second, piece in enumerate(pieces):
+                await trio.sleep_until(second)
+                summarizer.feed(piece)
+            await trio.sleep_until(end_at)
+            summarizer.end()
+            await emitted.outbox.over.wait()
+            cancel_soon(asking)
+    return emitted.of(ReasoningLine)
 
 
 async def test_the_models_line_stands_for_the_extractive_one(autojump_clock: MockClock) -> None:
@@ -182,21 +180,15 @@ async def test_the_end_of_the_reasoning_cuts_the_question(autojump_clock: MockCl
 
 async def prompted(guest: Guest, messages: list[dict[str, Any]], hurry_at: float = 99.0) -> tuple[float, str]:
     """When the summary of that prompt came, and what it said."""
-    prompter = Prompter(messages, model=guest.model)
-    send, receive = trio.open_memory_channel[Batch](1)
-    told: list[tuple[float, str]] = []
-
-    async def listen() -> None:
-        async for (event,) in receive:
-            assert isinstance(event, PromptSummary)
-            told.append((trio.current_time(), event.text))
-
+    emitted = Emitted(Phase.PROMPT_SUMMARY)
+    prompter = PromptSummarizer(messages, emitted.outbox, model=guest.model)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(prompter.run, send)
-        nursery.start_soon(listen)
+        nursery.start_soon(prompter.run, nursery)
         await trio.sleep_until(hurry_at)
-        prompter.hurry()
-    (only,) = told
+        prompter.stop_waiting()
+        await emitted.outbox.over.wait()
+        cancel_soon(nursery)
+    (only,) = emitted.of(PromptSummary)
     return only
 
 
@@ -230,11 +222,12 @@ async def test_a_bug_in_a_summary_costs_only_the_summary(
     monkeypatch.setattr(guest.model, "line", broken)
     ((_, line),) = await heard(guest, THOUGHT, "And ", end_at=9.0)
     assert "price" in line
-    monkeypatch.setattr("trio_gateway.engine.prompter.prompt_steps", broken)
-    send, receive = trio.open_memory_channel[Batch](1)
-    await Prompter([{"role": "user", "content": "2+2?"}]).run(send)
-    with pytest.raises(trio.EndOfChannel):
-        await receive.receive()
+    monkeypatch.setattr(f"{PromptSummarizer.__module__}.prompt_steps", broken)
+    emitted = Emitted(Phase.PROMPT_SUMMARY)
+    async with trio.open_nursery() as nursery:
+        await PromptSummarizer([{"role": "user", "content": "2+2?"}], emitted.outbox).run(nursery)
+    assert emitted.events == []
+    assert emitted.outbox.over.is_set()
 
 
 async def test_a_short_prompt_is_quoted_at_once(autojump_clock: MockClock) -> None:

@@ -1,6 +1,36 @@
 """The circuit breaker of one upstream: pure, synchronous, its clock and its chance given from outside."""
 
+from .calls import (
+    ANONYMOUS,
+    NEUTRAL,
+    SUCCESS,
+    CallIdentity,
+    Outcome,
+    PauseCause,
+    Permit,
+    Refusal,
+    RequestIdentity,
+    Verdict,
+)
 from .circuit import CircuitBreaker
-from .state import Outcome, Permit, Reason, Refusal, Snapshot, State, Transition
+from .pauses import PauseBegun
+from .state import Reason, Snapshot, State, Transition
 
-__all__ = ["CircuitBreaker", "Outcome", "Permit", "Reason", "Refusal", "Snapshot", "State", "Transition"]
+__all__ = [
+    "ANONYMOUS",
+    "NEUTRAL",
+    "SUCCESS",
+    "CallIdentity",
+    "CircuitBreaker",
+    "Outcome",
+    "PauseBegun",
+    "PauseCause",
+    "Permit",
+    "Reason",
+    "Refusal",
+    "RequestIdentity",
+    "Snapshot",
+    "State",
+    "Transition",
+    "Verdict",
+]

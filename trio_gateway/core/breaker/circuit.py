@@ -1,28 +1,33 @@
-"""The circuit breaker of one upstream. Its theory of operation and its table of states stand in
-:mod:`trio_gateway.core.breaker.state`; here they are carried out.
+"""The circuit breaker of one upstream: its theory of operation and table of states, carried out.
+
+Both stand in :mod:`trio_gateway.core.breaker.state`.
 """
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from typing import TYPE_CHECKING
 
+from .books import Books
+from .calls import ANONYMOUS, SUCCESS, Outcome, PauseCause, Permit, Refusal, Verdict
+from .growth import Growth
+from .judge import Judge
+from .probes import Probes
 from .retry_after import clamp_retry_after
-from .state import TABLE, Outcome, Permit, Reason, Refusal, Snapshot, State, Transition
-from .window import open_window
+from .state import TABLE, Reason, Snapshot, State, Transition
+from .wording import FORCED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..config import BreakerConfig
+    from .calls import CallIdentity
+    from .pauses import PauseBegun
 
-__all__ = ["CircuitBreaker", "Outcome", "Permit", "Reason", "Refusal", "Snapshot", "State", "Transition"]
+__all__ = ["CircuitBreaker"]
 
 _FORCE = {"": Reason.RELEASE, "open": Reason.FORCE_OPEN, "closed": Reason.FORCE_CLOSED}
-
-# Transitions kept for a reader that is late. A gap shows, as generations are numbered without one.
-_MAX_EVENTS = 256
+_TRIPS = frozenset({Reason.CONSECUTIVE, Reason.FAILURE_RATE, Reason.SLOW_RATE})
+_LAPSED = Verdict(Outcome.FAILURE, error_class="first_event_timeout", cause="no first event in time")
 
 
 class CircuitBreaker:
@@ -33,69 +38,46 @@ class CircuitBreaker:
 
     def __init__(self, config: BreakerConfig, *, now: float = 0.0, random: Callable[[], float]) -> None:
         self._config = config
-        self._random = random
         self._state = TABLE[State.CLOSED][_FORCE[config.force]]
         self._generation = 0
-        self._window = open_window(config, now)
-        self._streak = 0  # failures since the last success
-        self._probes: list[Permit] = []
-        self._passed = 0  # probes that succeeded in this half-open
-        self._span = 0.0  # of the present row of openings, before it is spread; 0: none yet
-        self._spread = 2 * random() - 1  # drawn ahead, so that can_admit sees the next opening's end
+        self._books = Books()
+        self._judge = Judge(config, now, random)
+        self._pauses = self._judge.pauses
+        self._growth = Growth(random)
+        self._probes = Probes(config, now)
         self._open_until = 0.0
-        self._half_open_until = 0.0
-        self._gate_until = -math.inf
-        self._admitted = 0
-        self._settled = dict.fromkeys(Outcome, 0)
-        self._stale = 0
-        self._opened_total = 0
-        self._last_error_class: str | None = None
-        self._events: deque[Transition] = deque(maxlen=_MAX_EVENTS)
+        self._key_refused = False  # since it opened for that
 
-    def admit(self, now: float) -> Permit | Refusal:
-        """Ask leave for one call. The first call after an open time is the one that begins half-open."""
+    def admit(self, now: float, call: CallIdentity = ANONYMOUS) -> Permit | Refusal:
+        """Ask leave for *call*. The first call after an open time is the one that begins half-open."""
         self._expire(now)
-        refusal = self._refusal(now)
+        refusals = (self._refusal(now), self._pauses.refusal(call, now))
+        refusal = max(filter(None, refusals), key=lambda each: each.retry_after, default=None)
         if refusal is not None:
             return refusal
         if self._state is State.OPEN:
             self._move(Reason.OPEN_OVER, now)
-        return self._issue(now, probe=self._state is State.HALF_OPEN)
+        permit = self._issue(call, now, probe=self._state is State.HALF_OPEN)
+        self._pauses.admit(permit, trial_until=now + self._config.probe_timeout)
+        return permit
 
-    def settle(
-        self,
-        permit: Permit,
-        outcome: Outcome,
-        now: float,
-        *,
-        slow: bool = False,
-        opens: bool = False,
-        retry_after: float | None = None,
-        throttle: bool = False,
-        error_class: str | None = None,
-    ) -> bool:
-        """End a call; true when the breaker opened in doing so, which is the time to sweep its calls.
-
-        *slow*: the first event was late, or the client left after it was late; then even a neutral end is
-        counted among the calls, or impatient clients would hide an upstream that hangs.
-        *opens*: a failure that trips at once. *retry_after* (seconds): what the upstream asked for; a trip
-        caused by this call lasts at least so long, and with *throttle* (HTTP 429) the gate closes for it.
-        """
+    def settle(self, permit: Permit, verdict: Verdict, now: float) -> bool:
+        """End a call; true when the breaker opened in doing so, which is the time to sweep its calls."""
         expired = self._expire(now)
         over = permit.settled or permit.lapsed
+        if not permit.settled:
+            self._judge.note_end(permit.call)
         permit.settled = True
         if over:
             return expired
         if permit.generation != self._generation:
-            self._stale += 1
+            self._books.stale += 1
             return expired
-        self._count(permit, outcome, error_class)
-        wait = 0.0 if retry_after is None else clamp_retry_after(retry_after)
-        if throttle:
-            self._gate_until = max(self._gate_until, now + wait)
-        reason = self._judge(permit, outcome, now, slow=slow, opens=opens)
+        self._count(permit, verdict)
+        reason = self._decide(permit, verdict, now)
+        self._pauses.leave(permit)
         if reason is not None:
-            self._move(reason, now, wait=wait)
+            self._move(reason, now, wait=clamp_retry_after(verdict.retry_after or 0.0))
         return self._state is State.OPEN
 
     def confirm(self, permit: Permit, now: float) -> Permit:
@@ -105,10 +87,30 @@ class CircuitBreaker:
         permit, as a long answer must not hold half-open. Any other permit comes back as it is.
         """
         self._expire(now)
-        if not permit.probe or permit.settled or permit.generation != self._generation:
+        self._judge.note_event(permit, now)
+        if permit.settled or permit.lapsed or permit.generation != self._generation:
             return permit
-        self.settle(permit, Outcome.SUCCESS, now)
-        return self._issue(now, probe=False)
+        self._pauses.lift(permit)
+        if not permit.probe:
+            return permit
+        self.settle(permit, SUCCESS, now)
+        rest = self._issue(permit.call, now, probe=False)
+        rest.admitted_at, rest.first_event_at = permit.admitted_at, now
+        return rest
+
+    def refuse_key(self, now: float, *, listed_before: bool) -> None:
+        """The list of models was refused with 401. *listed_before*: the same key has opened it before."""
+        self._expire(now)
+        watched = self._state in {State.CLOSED, State.HALF_OPEN}
+        if watched and self._judge.is_list_refused(now, listed_before=listed_before):
+            self._move(Reason.AT_ONCE, now)
+
+    def renew_key(self, now: float) -> None:
+        """The upstream gets another key from now on: what was learnt of the old one is forgotten."""
+        self._expire(now)
+        self._pauses.forget(PauseCause.KEY)
+        if self._key_refused:
+            self._move(Reason.RESET, now)
 
     def configure(self, config: BreakerConfig, now: float) -> None:
         """Go on under *config*: what was learnt stays, unless the window has another shape.
@@ -117,29 +119,26 @@ class CircuitBreaker:
         stay as they are.
         """
         self._expire(now)
-        old, self._config = self._config, config
-        if (config.window, config.window_calls) != (old.window, old.window_calls):
-            self._window = open_window(config, now)
+        self._config = config
+        self._judge.configure(config, now)
+        self._probes.configure(config)
         self._move(_FORCE[config.force], now)
 
     def reset(self, now: float) -> None:
         """Close by hand, whatever the state; a forced state too, until the next :meth:`configure`."""
         self._expire(now)
+        self._pauses.clear()
         self._move(Reason.RESET, now)
 
     def can_admit(self, now: float) -> bool:
-        """Whether :meth:`admit` would give a permit at *now*. Changes nothing."""
+        """Whether a call for a model that is not paused would be admitted at *now*. Changes nothing."""
         if self._is_overdue(now):
-            return now >= max(self._gate_until, self._half_open_deadline() + self._open_for())
+            return now >= self._probes.deadline + self._growth.next_length(self._config)
         return self._refusal(now) is None
-
-    def probe_deadline(self, permit: Permit) -> float | None:
-        """Instant at which the call must be given up unless :meth:`confirm` came first; None: not a probe."""
-        return permit.deadline if permit.probe else None
 
     def snapshot(self, now: float) -> Snapshot:
         """The state as it was left by the last call; reading changes nothing."""
-        totals = self._window.totals(now)
+        totals, books = self._judge.evidence.totals(now), self._books
         return Snapshot(
             state=self._state,
             generation=self._generation,
@@ -148,110 +147,86 @@ class CircuitBreaker:
             calls=totals.calls,
             open_until_s=max(0.0, self._open_until - now) if self._state is State.OPEN else 0.0,
             probes_in_flight=len(self._probes),
-            in_flight=self._admitted - self._stale - sum(self._settled.values()),
-            opened_total=self._opened_total,
-            last_error_class=self._last_error_class,
-            admitted=self._admitted,
-            success=self._settled[Outcome.SUCCESS],
-            failure=self._settled[Outcome.FAILURE],
-            neutral=self._settled[Outcome.NEUTRAL],
-            stale=self._stale,
+            in_flight=books.in_flight,
+            opened_total=books.opened_total,
+            last_error_class=books.last_error_class,
+            admitted=books.admitted,
+            success=books.settled[Outcome.SUCCESS],
+            failure=books.settled[Outcome.FAILURE],
+            neutral=books.settled[Outcome.NEUTRAL],
+            stale=books.stale,
         )
 
+    @property
+    def why(self) -> str:
+        """What the last opening was for, as the end of a sentence."""
+        return self._judge.why
+
     def drain_events(self) -> list[Transition]:
-        """The transitions since the last drain, oldest first; each is told once."""
-        events = list(self._events)
-        self._events.clear()
-        return events
+        """The transitions since the last drain, oldest first; each comes once."""
+        return self._books.drain()
+
+    def drain_pauses(self) -> list[PauseBegun]:
+        """The pauses of single models that began since the last drain, oldest first; each comes once."""
+        return self._pauses.drain()
 
     def _refusal(self, now: float) -> Refusal | None:
-        """What keeps a call out at *now*; half-open is taken not to be overdue."""
-        if now < self._gate_until:
-            return Refusal(self._gate_until - now, throttled=True)
+        """What keeps every call out at *now*; half-open is taken not to be overdue."""
         match self._state:
             case State.OPEN if now < self._open_until:
-                return Refusal(self._open_until - now)
-            case State.HALF_OPEN if len(self._probes) >= self._config.probes:
-                return Refusal(self._half_open_deadline() - now)
+                return Refusal(self._open_until - now, self._judge.why)
+            case State.HALF_OPEN if not self._probes.has_room():
+                return Refusal(self._probes.deadline - now, self._judge.why)
             case State.FORCED_OPEN:
                 # No end is known; the longest open time is the best guess at when to look again.
-                return Refusal(self._config.open_cap)
+                return Refusal(self._config.open_cap, FORCED)
         return None
 
-    def _issue(self, now: float, *, probe: bool) -> Permit:
-        permit = Permit(self._generation, probe, now)
+    def _issue(self, call: CallIdentity, now: float, *, probe: bool) -> Permit:
+        permit = Permit(self._generation, probe, now, call)
         if probe:
-            permit.deadline = min(now + self._config.probe_timeout, self._half_open_until)
-            self._probes.append(permit)
-        self._admitted += 1
+            self._probes.begin(permit, now)
+        self._books.admitted += 1
+        self._judge.note_start(call, now)
         return permit
 
-    def _count(self, permit: Permit, outcome: Outcome, error_class: str | None) -> None:
+    def _count(self, permit: Permit, verdict: Verdict) -> None:
         """Enter the end of a call of this generation in the books, and free its place as a probe."""
-        self._settled[outcome] += 1
+        self._books.count(verdict, own_key=not permit.call.key)
         if permit.probe:
-            self._probes.remove(permit)
-        if outcome is Outcome.FAILURE and error_class is not None:
-            self._last_error_class = error_class
+            self._probes.end(permit)
 
-    def _judge(
-        self, permit: Permit, outcome: Outcome, now: float, *, slow: bool, opens: bool
-    ) -> Reason | None:
+    def _decide(self, permit: Permit, verdict: Verdict, now: float) -> Reason | None:
         """Learn from a call's end; a reason comes back when the state must change."""
-        failed = outcome is Outcome.FAILURE
-        if outcome is Outcome.NEUTRAL and not slow:
+        forced = self._state is State.FORCED_CLOSED
+        if verdict.pauses is not None and not (forced and verdict.pauses is PauseCause.KEY):
+            self._pauses.limit(permit, verdict, self._config, now)
+            if verdict.pauses is PauseCause.KEY and (
+                self._key_refused or self._judge.is_key_refused(permit.call, now)
+            ):
+                return Reason.AT_ONCE
+        if not self._judge.learn(permit, verdict, now) or forced:
             return None
-        self._window.add(now, failed=failed, slow=slow)
-        if self._state is State.FORCED_CLOSED:
-            return None
-        if failed and opens:
-            return Reason.AT_ONCE
-        if self._state is State.HALF_OPEN:
-            if failed:
-                return Reason.PROBE_FAILED
-            self._passed += permit.probe and outcome is Outcome.SUCCESS
-            return Reason.PROBES_PASSED if self._passed >= self._config.probes else None
-        return self._weigh(outcome, now)
-
-    def _weigh(self, outcome: Outcome, now: float) -> Reason | None:
-        """Whether a closed breaker has seen enough to trip."""
-        if outcome is not Outcome.NEUTRAL:
-            self._streak = self._streak + 1 if outcome is Outcome.FAILURE else 0
-        if 0 < self._config.consecutive <= self._streak:
-            return Reason.CONSECUTIVE
-        totals = self._window.totals(now)
-        if totals.calls < self._config.min_calls:
-            return None
-        if totals.failure_rate >= self._config.failure_rate:
-            return Reason.FAILURE_RATE
-        return Reason.SLOW_RATE if totals.slow_rate >= self._config.slow_rate else None
-
-    def _half_open_deadline(self) -> float:
-        """When half-open ends undecided: with its first overdue probe, or else with its own time."""
-        return min((permit.deadline for permit in self._probes), default=self._half_open_until)
+        if self._state is State.CLOSED:
+            return self._judge.trip(verdict, now)
+        if verdict.outcome is Outcome.FAILURE:
+            return Reason.PROBE_FAILED
+        passed = permit.probe and verdict.outcome is Outcome.SUCCESS and self._probes.pass_one()
+        return Reason.PROBES_PASSED if passed else None
 
     def _is_overdue(self, now: float) -> bool:
-        return self._state is State.HALF_OPEN and now >= self._half_open_deadline()
+        return self._state is State.HALF_OPEN and now >= self._probes.deadline
 
     def _expire(self, now: float) -> bool:
         """Reopen, as of its deadline, a half-open breaker that is overdue; true when it was."""
         if not self._is_overdue(now):
             return False
-        deadline = self._half_open_deadline()
-        overdue = [permit for permit in self._probes if permit.deadline == deadline]
+        deadline, overdue = self._probes.deadline, self._probes.take_overdue()
         for permit in overdue:
             permit.lapsed = True
-            self._count(permit, Outcome.FAILURE, "first_event_timeout")
+            self._count(permit, _LAPSED)
         self._move(Reason.PROBE_TIMEOUT if overdue else Reason.HALF_OPEN_OVER, deadline)
         return True
-
-    def _next_span(self) -> float:
-        """Length of the next opening before it is spread: doubles with each reopening in a row."""
-        return min(self._config.open_cap, 2 * self._span or self._config.open_base)
-
-    def _open_for(self, wait: float = 0.0) -> float:
-        """Length of the next opening, which is at least *wait*."""
-        return max(wait, self._next_span() * (1 + self._config.jitter * self._spread))
 
     def _move(self, reason: Reason, at: float, *, wait: float = 0.0) -> None:
         """Take the edge of the table that *reason* names: the only place where the state changes."""
@@ -260,17 +235,21 @@ class CircuitBreaker:
             return
         self._state = new
         self._generation += 1
-        self._window = open_window(self._config, at)
-        self._streak = self._passed = 0
-        self._probes.clear()
+        self._judge.begin_generation(at)
+        self._probes = Probes(self._config, at)
         match new:
             case State.OPEN:
-                self._open_until = at + self._open_for(wait)
-                self._span = self._next_span()
-                self._spread = 2 * self._random() - 1
-                self._opened_total += 1
-            case State.HALF_OPEN:
-                self._half_open_until = at + self._config.max_half_open
-            case _:
-                self._span = 0.0
-        self._events.append(Transition(old, new, self._generation, at, reason))
+                self._open(reason, at + self._growth.take(self._config, wait))
+            case State.CLOSED | State.FORCED_OPEN | State.FORCED_CLOSED:
+                self._key_refused = False
+                self._growth.end_row()
+        if new is State.FORCED_CLOSED:
+            self._pauses.forget(PauseCause.KEY, PauseCause.FAILING)
+        self._books.events.append(Transition(old, new, self._generation, at, reason))
+
+    def _open(self, reason: Reason, until: float) -> None:
+        self._open_until = until
+        self._key_refused = self._key_refused or reason is Reason.AT_ONCE
+        self._books.opened_total += 1
+        if reason not in _TRIPS:
+            self._judge.explain(reason)

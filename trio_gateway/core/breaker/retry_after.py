@@ -1,7 +1,8 @@
 """How long an upstream asks us to stay away: the ``Retry-After`` header and its millisecond sibling.
 
 Two spellings of the value exist (RFC 9110, 10.2.3): seconds, or the date to come back at. Whatever is
-neither is ignored, and no upstream may send us away for longer than :data:`MAX_RETRY_AFTER`.
+neither is ignored. A client gets the value as the upstream gave it, up to :data:`MAX_FORWARDED`; the gateway
+itself stays away for :data:`MAX_RETRY_AFTER` at most.
 """
 
 from __future__ import annotations
@@ -10,10 +11,19 @@ import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-__all__ = ["MAX_RETRY_AFTER", "clamp_retry_after", "parse_retry_after", "parse_retry_after_ms"]
+__all__ = [
+    "MAX_FORWARDED",
+    "MAX_RETRY_AFTER",
+    "clamp_retry_after",
+    "parse_retry_after",
+    "parse_retry_after_ms",
+]
 
 MAX_RETRY_AFTER = 120.0
 """Seconds. Longer waits are cut: a wrong header must not switch an upstream off for a day."""
+
+MAX_FORWARDED = 7 * 86_400.0
+"""Seconds. What is longer is no limit of a rate any more, and numbers without end fit no header."""
 
 # Plain decimals only: float() alone would also take "nan", "inf", "1_0" and digits of other scripts.
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]*)?")
@@ -34,14 +44,14 @@ def parse_retry_after(value: str, wall_now: float) -> float | None:
     """
     value = value.strip()
     if _DECIMAL.fullmatch(value):
-        return clamp_retry_after(float(value))
+        return _bounded(float(value))
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):  # no date, or a number no date can hold: as if there were no header
         return None
     if date.tzinfo is None:  # the old asctime form names no zone; HTTP dates are always UTC
         date = date.replace(tzinfo=UTC)
-    return clamp_retry_after(date.timestamp() - wall_now)
+    return _bounded(date.timestamp() - wall_now)
 
 
 def parse_retry_after_ms(value: str) -> float | None:
@@ -51,4 +61,8 @@ def parse_retry_after_ms(value: str) -> float | None:
     1.5
     """
     value = value.strip()
-    return clamp_retry_after(float(value) / 1000) if _DECIMAL.fullmatch(value) else None
+    return _bounded(float(value) / 1000) if _DECIMAL.fullmatch(value) else None
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(0.0, seconds), MAX_FORWARDED)

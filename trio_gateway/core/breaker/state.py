@@ -1,15 +1,16 @@
-"""The breaker's states, the table of ways between them, and the values it exchanges with its callers.
+"""State machine of the breaker: its states, the table of ways between them, and its theory of operation.
 
 Theory of operation
 ===================
 
 1) A breaker answers one question: may a call go to this upstream now, judging by how earlier calls
    ended? It decides, and does nothing else. Time and chance are handed in, nothing here waits, so a
-   decision cannot be interleaved with another. What happened is told through ``drain_events``.
+   decision cannot be interleaved with another. What happened is read through ``drain_events`` and
+   ``drain_pauses``.
 
 2) A call asks ``admit`` and gets a permit or a refusal. A permit ends by ``settle``, exactly once, as a
    success, a failure or neutral (neutral: the call says nothing about the upstream's health, as when the
-   client went away). A second settle does nothing.
+   client went away). A second settle does nothing. ``confirm`` reports a call's first event.
 
 3) Every change of state starts a new *generation* with an empty window. A permit bears the generation
    that admitted it. When it is settled in a later one it is *stale*: counted, and nothing else. So an
@@ -17,7 +18,7 @@ Theory of operation
 
 4) The states, and all ways between them, are the table ``TABLE`` below:
 
-   closed         calls flow; their ends go into the window, and what the window shows may trip it
+   closed         calls flow; their ends are collected as evidence, which may trip it
    open           calls are refused until a time; the first call after it makes the breaker half-open
    half_open      a few calls, the probes, are let through; they decide whether to close or to reopen
    forced_open    by hand: nothing passes
@@ -30,17 +31,30 @@ Theory of operation
 6) No state lasts for ever. Open ends at a known time. A probe that is not decided in time, even one that
    was lost, counts as a failure, and half-open as a whole ends when its own time is up: both reopen.
 
-7) Beside the states stands a gate: an upstream that answers 429 with a Retry-After is left alone for so
-   long, whatever the state, and the gate does not touch the state.
+7) A breaker judges the upstream, not a request (``evidence.py``). A failure that got no HTTP answer is
+   the upstream's, and each one counts. Any other failure, and any slow call, may be due to what was
+   asked: calls of one client with one body count once, and one client brings at most half of what a trip
+   needs, unless no other client called in the window. So whatever one client sends, and whatever the
+   upstream answers to it, the breaker stays closed for the others as long as theirs goes well.
+
+8) A call whose client left before the first event counts as slow if it had waited for ``slow_after``, or
+   impatient clients would hide an upstream that hangs; but not if another call had its first event after
+   this one began, as then the upstream is alive.
+
+9) Beside the states stand the pauses of single models (``pauses.py``). A rate limit (429 with Retry-After),
+   a spent quota and a refused key (401) are neutral and pause the model they were answered for. Failures
+   that would trip the breaker and are all one model's, where another model had a success in the window,
+   pause that model in place of opening the breaker. A refused key is the upstream's matter once a second
+   model, or the list of models, is refused as well: then the breaker opens at once. It does not where
+   both answers went to one client while others called, or where a call had its first event since.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["TABLE", "Outcome", "Permit", "Reason", "Refusal", "Snapshot", "State", "Transition"]
+__all__ = ["TABLE", "Reason", "Snapshot", "State", "Transition"]
 
 
 class State(StrEnum):
@@ -53,14 +67,6 @@ class State(StrEnum):
     FORCED_CLOSED = "forced_closed"
 
 
-class Outcome(StrEnum):
-    """What a call's end says about the upstream."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    NEUTRAL = "neutral"
-
-
 class Reason(StrEnum):
     """Why the state changed: the events of the state machine."""
 
@@ -68,7 +74,7 @@ class Reason(StrEnum):
     FAILURE_RATE = "failure_rate"
     SLOW_RATE = "slow_rate"
     AT_ONCE = "at_once"
-    """A failure that needs no repeating: the upstream refuses our key or our quota is used up."""
+    """The upstream refuses the gateway's key for a second model, or for its list of models."""
     OPEN_OVER = "open_over"
     PROBES_PASSED = "probes_passed"
     PROBE_FAILED = "probe_failed"
@@ -113,32 +119,6 @@ TABLE: dict[State, dict[Reason, State]] = {
     State.FORCED_OPEN: {Reason.RELEASE: State.CLOSED, **_BY_HAND},
     State.FORCED_CLOSED: {Reason.RELEASE: State.CLOSED, **_BY_HAND},
 }
-
-
-@dataclass(slots=True, eq=False)
-class Permit:
-    """Leave for one call. Give it back with :meth:`CircuitBreaker.settle`."""
-
-    generation: int
-    probe: bool
-    """The call is a trial of a half-open breaker."""
-    admitted_at: float
-    deadline: float = math.inf
-    """Instant by which a probe must be decided."""
-    settled: bool = False
-    """Its holder has given it back."""
-    lapsed: bool = False
-    """Its deadline passed first and has been counted as its failure: giving it back changes nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The call must not be made; it leaves no trace in the window."""
-
-    retry_after: float
-    """Seconds, never negative, after which asking again may have another answer."""
-    throttled: bool = False
-    """The upstream's own rate limit holds the call back (HTTP 429), not the breaker (503)."""
 
 
 @dataclass(frozen=True, slots=True)

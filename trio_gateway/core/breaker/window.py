@@ -1,20 +1,32 @@
-"""The sliding window a breaker takes its rates over: the last so many seconds, or the last so many calls.
+"""Sliding window: the calls of the last so many seconds, or the last so many calls, with who brought them.
 
-Both kinds hold a fixed amount of memory however many calls they see, and count exactly. A window is
-never emptied: whoever wants an empty one makes a new one.
+Both kinds hold an amount of memory that does not grow with the number of calls, and count exactly. A window
+is never emptied: a new one takes its place.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .tally import Tally
 
 if TYPE_CHECKING:
     from ..config import BreakerConfig
+    from .tally import Source
 
-__all__ = ["CallWindow", "TimeWindow", "Totals", "Window", "open_window"]
+__all__ = ["LatestTwo", "Record", "Totals", "Window"]
 
-_BUCKETS = 10
+_BUCKETS: Final = 10
+
+
+class Record(NamedTuple):
+    """One call that ended, as far as it matters."""
+
+    failed: bool = False
+    slow: bool = False
+    source: Source | None = None
+    """Of a bad call: who asked for what; None where it got no HTTP answer."""
 
 
 class Totals(NamedTuple):
@@ -34,78 +46,87 @@ class Totals(NamedTuple):
         """Share of slow calls, 0 … 1; 0 for an empty window."""
         return self.slow / self.calls if self.calls else 0.0
 
-    def plus(self, other: Totals) -> Totals:
-        """The sum of both."""
-        return Totals(self.calls + other.calls, self.failures + other.failures, self.slow + other.slow)
 
-    def minus(self, other: Totals) -> Totals:
-        """What is left without *other*."""
-        return Totals(self.calls - other.calls, self.failures - other.failures, self.slow - other.slow)
+class Window:
+    """The calls that count. Every *now* is monotonic seconds and never goes back.
 
+    A window of seconds has 10 buckets counted from its own birth, so the clock's zero plays no part. A call
+    leaves together with its bucket: it counts for at least 9/10 of the span and never longer than the whole.
+    Each bucket, or in a window of calls each call, is a *slot*, numbered upwards.
+    """
 
-class Window(Protocol):
-    """What the breaker needs of a window. *now* is monotonic seconds and never goes back."""
+    def __init__(self, config: BreakerConfig, now: float) -> None:
+        self._epoch = now
+        self._width = config.window / _BUCKETS
+        self._size = config.window_calls
+        self._added = 0
+        self._entries: OrderedDict[tuple[int, Record], int] = OrderedDict()  # by slot, as time only grows
+        self.calls = 0
+        self.failures = Tally()
+        self.slow = Tally()
 
-    def add(self, now: float, *, failed: bool, slow: bool) -> None:
-        """Record one call that ended at *now*."""
+    def slot(self, now: float) -> int:
+        """The slot in which a call that ends at *now* is entered."""
+        return self._added if self._size else int((now - self._epoch) // self._width)
+
+    def oldest(self, now: float) -> int:
+        """The oldest slot that is still inside at *now*."""
+        return self._added - self._size if self._size else self.slot(now) - _BUCKETS + 1
+
+    def add(self, now: float, record: Record) -> None:
+        """Enter one call that ended at *now*."""
+        slot = self.slot(now)
+        self._entries[slot, record] = self._entries.get((slot, record), 0) + 1
+        self._added += 1
+        self._count(record, 1)
+        oldest = self.oldest(now)
+        while next(iter(self._entries))[0] < oldest:
+            (_, old), count = self._entries.popitem(last=False)
+            self._count(old, -count)
+
+    def drop(self, model: str) -> None:
+        """Forget the failures and the slow calls of *model*."""
+        for key in [key for key in self._entries if key[1].source is not None and key[1].source[1] == model]:
+            self._count(key[1], -self._entries.pop(key))
 
     def totals(self, now: float) -> Totals:
         """Count what is inside at *now*; reading changes nothing."""
+        calls, failures, slow, oldest = self.calls, self.failures.total, self.slow.total, self.oldest(now)
+        for (slot, record), count in self._entries.items():
+            if slot >= oldest:
+                break
+            calls -= count
+            failures -= count * record.failed
+            slow -= count * record.slow
+        return Totals(calls, failures, slow)
+
+    def _count(self, record: Record, count: int) -> None:
+        self.calls += count
+        if record.failed:
+            self.failures.add(record.source, count)
+        if record.slow:
+            self.slow.add(record.source, count)
 
 
-class TimeWindow:
-    """The last *span* seconds, in 10 buckets counted from *now*.
+class LatestTwo:
+    """The two names that were seen last, each with its slot: enough to know when any other than one was."""
 
-    A call leaves together with its bucket: it counts for at least 9/10 of the span and never longer
-    than the whole. Buckets start at the window's own birth, so the clock's zero plays no part.
-    """
+    __slots__ = ("_slots",)
 
-    __slots__ = ("_buckets", "_epoch", "_width")
+    def __init__(self) -> None:
+        self._slots: dict[str, int] = {}
 
-    def __init__(self, span: float, now: float) -> None:
-        self._epoch = now
-        self._width = span / _BUCKETS
-        # Each bucket bears the number of the slice of time it holds, so a stale one needs no sweeping.
-        self._buckets = [(0, Totals())] * _BUCKETS
+    def note(self, name: str, slot: int) -> None:
+        """*name* is seen; slots never go back."""
+        self._slots.pop(name, None)
+        if len(self._slots) > 1:
+            del self._slots[next(iter(self._slots))]
+        self._slots[name] = slot
 
-    def add(self, now: float, *, failed: bool, slow: bool) -> None:
-        number = self._number(now)
-        held, totals = self._buckets[number % _BUCKETS]
-        before = totals if held == number else Totals()
-        self._buckets[number % _BUCKETS] = (number, before.plus(Totals(1, failed, slow)))
+    def is_any_since(self, slot: int) -> bool:
+        """Whether any name was seen in *slot* or later."""
+        return any(seen >= slot for seen in self._slots.values())
 
-    def totals(self, now: float) -> Totals:
-        oldest = self._number(now) - _BUCKETS + 1
-        total = Totals()
-        for number, totals in self._buckets:
-            if number >= oldest:
-                total = total.plus(totals)
-        return total
-
-    def _number(self, now: float) -> int:
-        return int((now - self._epoch) // self._width)
-
-
-class CallWindow:
-    """The last *size* calls, however old they are."""
-
-    __slots__ = ("_calls", "_totals")
-
-    def __init__(self, size: int) -> None:
-        self._calls: deque[Totals] = deque(maxlen=size)
-        self._totals = Totals()
-
-    def add(self, now: float, *, failed: bool, slow: bool) -> None:
-        if len(self._calls) == self._calls.maxlen:
-            self._totals = self._totals.minus(self._calls[0])
-        call = Totals(1, failed, slow)
-        self._calls.append(call)
-        self._totals = self._totals.plus(call)
-
-    def totals(self, now: float) -> Totals:
-        return self._totals
-
-
-def open_window(config: BreakerConfig, now: float) -> Window:
-    """The empty window that *config* asks for, beginning at *now*."""
-    return CallWindow(config.window_calls) if config.window_calls else TimeWindow(config.window, now)
+    def is_other_since(self, name: str, slot: int) -> bool:
+        """Whether a name other than *name* was seen in *slot* or later."""
+        return any(seen >= slot for other, seen in self._slots.items() if other != name)

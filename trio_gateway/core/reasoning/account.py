@@ -6,26 +6,32 @@ The splitter decides what a stretch of text is; the account says it. It knows no
 from __future__ import annotations
 
 from io import StringIO
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from ..byte_budget import ByteBudget
 from ..growing_text import GrowingText
 from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
 
+if TYPE_CHECKING:
+    from ..byte_budget import Holding
+
 __all__ = ["KEPT", "Account"]
 
-KEPT: Final = 4 * 1024 * 1024
-"""Characters of an open block that are kept, in case it becomes output; a longer one stays reasoning."""
+KEPT: Final = 1024 * 1024
+"""Bytes of open blocks that are kept, all choices together, in case they become output. What does not find
+room stays reasoning."""
 
 
 class Account:
-    """What was given so far. *keep_output*: hold output back until a block opens or :meth:`release`."""
+    """What was given so far. *keep_output*: hold output back until a block opens or :meth:`release`. *room*:
+    for the text of an open block."""
 
     __slots__ = (
-        *("_block", "_calls", "_earlier", "_joint", "_kept", "_opener", "_parted", "_pieces", "_skipped"),
-        *("_taken", "reasoned", "spoken"),
+        *("_block", "_calls", "_earlier", "_joint", "_kept", "_opener", "_parted", "_pieces", "_room"),
+        *("_skipped", "_taken", "reasoned", "spoken"),
     )
 
-    def __init__(self, *, keep_output: bool) -> None:
+    def __init__(self, *, keep_output: bool, room: Holding | None = None) -> None:
         self._pieces: list[Piece] = []
         self.spoken = False  # output was given, and not only whitespace
         self.reasoned = False  # reasoning was
@@ -33,6 +39,7 @@ class Account:
         self._parted = False  # a marker stands between the output so far and what comes
         self._calls = -1
 
+        self._room = room or ByteBudget(KEPT).hold()
         self._block: StringIO | None = None  # the text of the open block; None: none, or one too long
         self._opener = ""  # its start marker, and whitespace before it
         self._skipped = 0  # characters at its beginning that were not given
@@ -99,6 +106,7 @@ class Account:
     def close_block(self) -> None:
         """The open block, if any, was reasoning: its text is needed no longer."""
         self._block = None
+        self._room.release()
 
     def reclaim(self) -> Promotion | None:
         """Close the open block: what it would be as output; ``None``: nothing, or too long.
@@ -106,7 +114,8 @@ class Account:
         With other output before it, it is given back as it stood, with its start marker. The caller must
         :meth:`promote` what it makes of this.
         """
-        block, self._block = self._block, None
+        block = self._block
+        self.close_block()
         if block is None:
             return None
         text = block.getvalue()
@@ -135,6 +144,8 @@ class Account:
 
     def _keep(self, text: str) -> None:
         if self._block is not None:
-            self._block.write(text)
-            if self._block.tell() > KEPT:
-                self._block = None
+            size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+            if self._room.resize(self._room.amount + size):
+                self._block.write(text)
+            else:
+                self.close_block()

@@ -7,7 +7,8 @@ read once, line by line.
 Rules, those of CommonMark where it matters: a line that begins with three or more backticks or tildes
 opens a fence, unless a backtick on the same line makes it a code span; a line of nothing but the same
 characters, as many or more, closes it. A run of backticks opens a span that a run of the same length or a
-blank line closes. Unlike CommonMark any indentation is allowed, as fences stand in lists.
+blank line closes. Unlike CommonMark any indentation is allowed, as fences stand in lists, and of two runs of
+more than ``LONGEST`` characters neither is the longer one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ __all__ = ["CodeTracker"]
 
 COLLECT = 4096
 """Characters collected before they are read unasked: a bound on memory, not a rule."""
+LONGEST = 1024
+"""Characters of a run that are counted."""
 
 _FENCE = re.compile(r"`{3,}|~{3,}")
 _TICKS = re.compile(r"`+")
@@ -33,12 +36,11 @@ class CodeTracker:
     True
     """
 
-    __slots__ = ("_clean", "_fence", "_lead", "_limit", "_parts", "_size", "_span")
+    __slots__ = ("_clean", "_fence", "_lead", "_parts", "_size", "_span")
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._size = 0
-        self._limit = COLLECT
         self._fence = ""  # the run that opened the fence we are in
         self._span = 0  # length of the run that opened the code span we are in
         self._lead = ""  # the run this line began with, if it may open or close a fence
@@ -48,7 +50,7 @@ class CodeTracker:
         """Take the next piece, cut anywhere."""
         self._parts.append(text)
         self._size += len(text)
-        if self._size > self._limit:
+        if self._size > COLLECT:
             self._gather()
 
     def inside(self, blank: str = "") -> bool:
@@ -69,11 +71,11 @@ class CodeTracker:
 
     def _gather(self) -> None:
         text = "".join(self._parts)
-        whole = text.rstrip("`~")  # a run at the end may go on
+        whole = text.rstrip(text[-1]) if text[-1] in "`~" else text  # a run at the end may go on
         self._read(whole)
-        self._parts = [text[len(whole) :]]
-        self._size = len(text) - len(whole)
-        self._limit = COLLECT + 2 * self._size
+        run = text[len(whole) :][:LONGEST]
+        self._parts = [run]
+        self._size = len(run)
 
     def _read(self, text: str) -> None:
         first, *lines = text.split("\n")
@@ -87,13 +89,14 @@ class CodeTracker:
         if self._clean and not self._lead:
             text = text.lstrip()
             if run := _FENCE.match(text):
-                self._lead = run[0]
+                self._lead = run[0][:LONGEST]
                 text = text[run.end() :]
-                self._span = len(run[0]) if run[0][0] == "`" else self._span
+                self._span = len(self._lead) if self._lead[0] == "`" else self._span
         if text and not text.isspace():
             self._clean = False
         if not self._fence and "`" in text:
-            for ticks in map(len, _TICKS.findall(text)):
+            for run in _TICKS.findall(text):
+                ticks = min(len(run), LONGEST)
                 self._span = 0 if ticks == self._span else self._span or ticks
             if self._lead.startswith("`"):
                 self._lead = ""

@@ -168,8 +168,8 @@ class Scan:
         self.outside_code = outside_code
         self.triggers = _triggers(self.line.markers)
 
-    def place(self, text: str, place: int, before: str = "") -> Lexicon:
-        """What counts at *place* of *text*; *before*: the last character before *text* that is no whitespace.
+    def place(self, text: str, place: int, before: str) -> Lexicon:
+        """What counts at *place* of *text*; *before*: the last character before it that is no whitespace.
 
         A sentence starts after a newline, or after ``.``, ``!``, ``?`` or ``:`` and whitespace.
         """
@@ -178,12 +178,8 @@ class Scan:
             return self.line
         if self.sentence is self.mid or not previous.isspace():
             return self.mid
-        word = place - 1
-        while word and text[word - 1].isspace():
-            word -= 1
-        if word:
-            before = text[word - 1]
-        starts = "\n" in text[max(word, place - BLANKS) : place] or before in _SENTENCE_ENDS
+        near = text[max(0, place - BLANKS) : place]
+        starts = "\n" in near[len(near.rstrip()) :] or before in _SENTENCE_ENDS
         return self.sentence if starts else self.mid
 
 

@@ -26,12 +26,13 @@ class Doubt:
     *scan* has the cues and the tags; *window* is the number of characters that decide, the words included.
     """
 
-    __slots__ = ("_code", "_scan", "_weighed", "_window")
+    __slots__ = ("_before", "_code", "_scan", "_weighed", "_window")
 
     def __init__(self, scan: Scan, window: int) -> None:
         self._scan = scan
         self._window = window
         self._weighed = 0
+        self._before = ""  # the last character of what was weighed that is no whitespace
         self._code = CodeTracker()
 
     def weigh(self, text: str, at: int, *, final: bool) -> int | None:
@@ -46,10 +47,10 @@ class Doubt:
         # From behind the words' own first character on, or words that begin with a cue take themselves back.
         for trigger in self._scan.triggers.finditer(text, at + (self._weighed or 1), end):
             place = trigger.start()
-            hit = self._scan.place(text, place).at(text, place, end, final=settled)
+            self._follow(text, at, place)
+            hit = self._scan.place(text, place, self._before).at(text, place, end, final=settled)
             if hit is None:
                 continue
-            self._follow(text, at, place)
             if self._code.inside():
                 continue
             match hit.marker:
@@ -65,5 +66,7 @@ class Doubt:
         return None
 
     def _follow(self, text: str, at: int, end: int) -> None:
-        self._code.add(text[at + self._weighed : end])
+        weighed = text[at + self._weighed : end]
+        self._before = weighed.rstrip()[-1:] or self._before
+        self._code.add(weighed)
         self._weighed = end - at

@@ -23,7 +23,7 @@ split does not depend on how the text was cut. Where no marker can begin in the 
 it, ``feed`` does no more than wrap it.
 
 A marker in the text is a guess: it may be the answer that speaks of markers. So the text of an open block is
-kept (up to 4 Mi characters), and may become output after all.
+kept (up to 1 MiB), and may become output after all.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from .prose import CONFIRMED, Doubt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..byte_budget import Holding
+
 __all__ = [
     "Output",
     "Piece",
@@ -53,6 +55,9 @@ __all__ = [
     "ToolCall",
     "starts_in_reasoning",
 ]
+
+UNWRAPPED: Final = 8 * 1024
+"""Characters at either end of a block in which wrappers are looked for when it becomes output."""
 
 _BLANK = re.compile(r"\s*")
 _BLANK_OR_BOM = re.compile(r"[\s\ufeff]*")
@@ -108,6 +113,9 @@ class ReasoningSplitter:
     block opens or at the end; if an end marker without a start stands alone on a line before, it was
     reasoning. In a streamed answer such a marker is only dropped, and counted in ``orphans``.
 
+    *room*: what the text of an open block may take of the memory that its stream may hold; without, it is
+    alone in its stream.
+
     >>> splitter = ReasoningSplitter(ModelConfig(markers=(("<think>", "</think>"),)))
     >>> splitter.feed("<think>2 + 2</th"), splitter.feed("ink> 4"), splitter.finish("stop")
     ([Reasoning(text='2 + 2')], [Output(text='4')], [])
@@ -130,6 +138,7 @@ class ReasoningSplitter:
         starts_in_reasoning: bool = False,
         presumed: bool = False,
         whole: bool = False,
+        room: Holding | None = None,
     ) -> None:
         self.orphans = 0
         """End markers that no start preceded, dropped; at most one of an answer is."""
@@ -139,7 +148,7 @@ class ReasoningSplitter:
         """The answer ended in a block that was left open, so that this became output."""
         self._model = model
         self._grammar = grammar_of(model)
-        self._account = Account(keep_output=whole and not starts_in_reasoning)
+        self._account = Account(keep_output=whole and not starts_in_reasoning, room=room)
         self._code = CodeTracker()
         self._held = ""  # the text under consideration; the next begins after it
         self._presumed = presumed and not (starts_in_reasoning or whole)
@@ -205,6 +214,10 @@ class ReasoningSplitter:
             self._promote()
         self._account.release()
         return pieces
+
+    def close(self) -> None:
+        """Nothing more is asked of it: give the room back."""
+        self._account.close_block()
 
     def _take_held(self) -> str:
         held, self._held = self._held, ""
@@ -319,9 +332,11 @@ class ReasoningSplitter:
 
     def _in_text(self, text: str, at: int, *, final: bool) -> int:
         scan, end = self._scan, len(text)
+        before, read = self._last, at
         for trigger in scan.triggers.finditer(text, at):
             place = trigger.start()
-            hit = scan.place(text, place, self._last).at(text, place, end, final=final)
+            before, read = text[read:place].rstrip()[-1:] or before, place
+            hit = scan.place(text, place, before).at(text, place, end, final=final)
             if hit is None:
                 continue
             at = self._give(text, at, place)
@@ -428,11 +443,26 @@ class ReasoningSplitter:
         return True
 
     def _unwrapped(self, text: str) -> str:
-        """*text*, taken for reasoning until now, without what output does not show."""
+        """*text*, taken for reasoning until now, without what output does not show. Of a long one only the
+        ends are looked at: there the wrappers are, and the answer must not wait."""
+        if not (self._model.wrappers or self._wrapped):
+            return text
         splitter = ReasoningSplitter(ModelConfig(wrappers=self._model.wrappers))
         splitter._wrapped = self._wrapped
-        pieces = [*splitter.feed(text), *splitter.finish(None)]
+        tail = max(UNWRAPPED, len(text) - UNWRAPPED)
+        pieces = splitter.feed(text[:UNWRAPPED])
+        if tail > UNWRAPPED:
+            pieces += splitter._pass(text[UNWRAPPED:tail])
+        pieces += [*splitter.feed(text[tail:]), *splitter.finish(None)]
         return "".join(piece.text for piece in pieces if isinstance(piece, Output))
+
+    def _pass(self, text: str) -> list[Piece]:
+        """Give *text* as output, whatever it holds."""
+        pieces = self._account.begin()
+        self._account.speak(self._take_held() + text)
+        self._code = CodeTracker()
+        self._enter(State.OUTPUT, self._output_scan())
+        return pieces
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:

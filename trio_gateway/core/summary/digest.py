@@ -11,11 +11,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..recent_text import RecentText
 from .answer_guard import AnswerGuard
 from .choice import CODE, Clause
 from .clauses import clauses, fragment
 from .plain_text import plain
-from .recent import RecentText
 from .sentences import KEPT, SentenceReader
 from .steps import Effort
 from .terms import terms

@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from ...core.answer import AnswerReader
+from ...core.breaker import CallIdentity
 from ...core.chunks import InbandError, ProtocolError, cut_chunk, read_event
 from ...core.events import OutputDelta
 from ...core.families import family_of
@@ -100,7 +101,7 @@ class SummaryModel:
         time.
         """
         said, instead = "", "refused"
-        lease = self._backend.admit()
+        lease = self._backend.admit(CallIdentity(self._config.model))
         if isinstance(lease, Lease):
             try:
                 said, instead = await self._attempt(lease, kind, text)
@@ -120,29 +121,29 @@ class SummaryModel:
         lease.scope.deadline = trio.current_time() + patience
         with lease.scope:
             try:
-                said = await self._ask(kind, text)
+                said = await self._ask(lease, kind, text)
             except UpstreamFailure as failure:
                 fault = failure.fault
         if lease.scope.cancelled_caught:
             fault = fault_of_transport("first_event_timeout", "The summarising model was late.")
         if fault is None:
-            lease.succeed(slow=False)
+            lease.succeed()
             return said, "useless"
-        lease.fail(fault, slow=False)
+        lease.fail(fault)
         return "", "late" if lease.scope.cancelled_caught else "failed"
 
-    async def _ask(self, kind: Literal["prompt", "reasoning"], text: str) -> str:
+    async def _ask(self, lease: Lease, kind: Literal["prompt", "reasoning"], text: str) -> str:
         config = self._config
         instruction = config.prompt_instruction if kind == "prompt" else config.reasoning_instruction
         body = summary_body(kind, text, model=config.model, instruction=instruction)
         async with self._backend.upstream.open_completion(body, authorization=None) as answer:
             try:
-                return await self._read(answer)
+                return await self._read(lease, answer)
             except (ProtocolError, LineTooLongError) as error:
                 message = "The summarising model's stream is malformed."
                 raise UpstreamFailure.of("upstream_protocol", message) from error
 
-    async def _read(self, answer: UpstreamAnswer) -> str:
+    async def _read(self, lease: Lease, answer: UpstreamAnswer) -> str:
         """The beginning of what it says, without its own reasoning; the rest is not waited for."""
         family = family_of(self._config.model)
         reader = AnswerReader(family, starts_in_reasoning=starts_in_reasoning(family, thinking=None))
@@ -153,13 +154,13 @@ class SummaryModel:
                 for event in decoder.feed(piece):
                     if event.data.strip() == DONE:
                         return text
-                    text += "".join(self._output(event, reader))
+                    text += "".join(self._output(event, reader, lease))
                 if len(text) >= MAX_TEXT:
                     return text
                 await trio.lowlevel.checkpoint()  # one read may bring thousands of events
         return text
 
-    def _output(self, event: SSEEvent, reader: AnswerReader) -> Iterator[str]:
+    def _output(self, event: SSEEvent, reader: AnswerReader, lease: Lease) -> Iterator[str]:
         """What *event* adds to the output."""
         chunk = read_event(event)
         if isinstance(chunk, InbandError):
@@ -167,5 +168,6 @@ class SummaryModel:
         if chunk is None:
             return
         reader.check(chunk)
+        lease.confirm()
         for part in cut_chunk(chunk):
             yield from (each.text for each in reader.read(part) if isinstance(each, OutputDelta))
