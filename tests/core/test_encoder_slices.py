@@ -23,7 +23,7 @@ HEAD = ChunkHead(id="chatcmpl-1", created=1700000000, model="default")
 LARGE: list[Event] = [
     OutputExtra(0, {"images": [{"url": "x" * 300_000}]}),
     OutputDelta(0, "4", {"content": [{"token": "x" * 300_000}]}),
-    OutputExtra(0, {"refusal": "no"}, {"content": ["\n" * 150_000]}),
+    OutputExtra(0, {"refusal": "no"}, {"content": ["\n" * 300_000]}),
 ]
 SMALL: list[Event] = [
     Ping(),

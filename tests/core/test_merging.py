@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_gateway.core.growing_text import GrowingText
 from trio_gateway.core.json_slices import json_parts
 from trio_gateway.core.merging import GrowingList, Merged
 
@@ -67,6 +68,15 @@ def test_text_is_the_same_however_it_is_cut(sizes: list[int], text: str) -> None
         parts.append({"c": [{"index": 0, "function": {"arguments": text[start : start + size]}}]})
         start += size
     assert merged(*parts) == {"c": [{"index": 0, "function": {"arguments": text}}]}
+
+
+def test_text_that_grows_is_a_buffer() -> None:
+    """Adding to a string would copy it each time."""
+    merged = Merged()
+    for text in ("a", "b", "c"):
+        merged.add({"x": text})
+    assert isinstance(merged.value["x"], GrowingText)
+    assert str(merged.value["x"]) == "abc"
 
 
 def test_what_it_takes_is_counted() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from trio.testing import assert_checkpoints
 
 from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
@@ -75,6 +76,19 @@ async def test_a_body_that_inflates_too_far() -> None:
     assert (
         await fault(plays(ZIPPED % b"gzip" + gzip.compress(b"x" * 50_000_000)))
     ).error.code == "bad_content_encoding"
+
+
+async def test_other_tasks_run_between_two_pieces_of_what_was_inflated() -> None:
+    packed = gzip.compress(bytes(1024 * 1024))
+    async with (
+        open_upstream(plays(ZIPPED % b"gzip" + packed)) as server,
+        client(server.url) as upstream,
+        upstream.open_completion(b"{}", authorization=None) as answer,
+    ):
+        await answer.receive()
+        for _ in range(15):
+            with assert_checkpoints():
+                assert len(await answer.receive()) == 64 * 1024
 
 
 async def test_a_body_that_cannot_be_inflated() -> None:

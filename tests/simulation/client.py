@@ -45,7 +45,7 @@ class _Client:
 
     async def run(self) -> None:
         try:
-            self._stream = await self._network.dial(GATEWAY, self._name)
+            self._stream = await self._network.dial(GATEWAY, self._name, own=self._plan.address)
         except ConnectionRefusedError:
             self._records.note(self._name, "refused")
             return

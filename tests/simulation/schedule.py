@@ -27,7 +27,14 @@ from trio_gateway import create_app
 
 from ..support import settings
 from .client import GATEWAY, run_client
-from .inspection import check_connections, check_gateway, check_requests, check_sockets, tasks_of
+from .inspection import (
+    check_connections,
+    check_gateway,
+    check_openings,
+    check_requests,
+    check_sockets,
+    tasks_of,
+)
 from .network import Network
 from .oracles import check_answer
 from .records import Records
@@ -111,6 +118,8 @@ async def _serve(plan: Plan, network: Network, records: Records) -> None:
         records.faults.append(f"stop: took {took:.2f} s of {allowed:.2f}")
     records.faults += [*check_gateway(app, records), *check_requests(records), *check_connections(records)]
     records.faults += check_sockets(network, at_end=True)
+    window = max(each.breaker.window for each in app.gateway.config.upstreams.values())
+    records.faults += check_openings(records, window)
     for transcript in records.transcripts:
         attempts = [attempt for attempt in records.attempts if attempt.nonce == transcript.asked.nonce]
         records.faults += check_answer(transcript, attempts, drained=not idle)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .answers import Answer, draw_answer, line_event
-from .behaviour import Behaviour, Door, draw_behaviour, draw_door
+from .behaviour import Behaviour, Door, Kind, draw_behaviour, draw_door
 from .plan import SUMMARY_MODEL
 from .play import Play
 from .records import Attempt
@@ -50,6 +50,8 @@ class ModelServer:
     async def _door(self) -> bool:
         door = draw_door(self._doors, self._plan.weather)
         self._records.note(self._name, f"connect: {door}")
+        if door not in {Door.OPEN, Door.SLOW}:
+            self._records.unanswered.append((trio.current_time(), self._name))
         match door:
             case Door.SLOW:
                 await trio.sleep(self._doors.choice((0.05, 0.2)))
@@ -116,4 +118,8 @@ class ModelServer:
         self, connection: Connection, nonce: str, tag: str, behaviour: Behaviour, answer: Answer
     ) -> Attempt:
         self._records.note(f"{self._name} {tag}", str(behaviour))
-        return Attempt(nonce, tag, behaviour.kind, answer, connection.socket)
+        if behaviour.kind is Kind.CLOSED:
+            self._records.unanswered.append((trio.current_time(), self._name))
+        attempt = Attempt(nonce, tag, behaviour.kind, answer, connection.socket)
+        attempt.upstream, attempt.began_at = self._name, trio.current_time()
+        return attempt

@@ -103,8 +103,9 @@ class AnswerReader:
         Raises:
             ChoiceError: it is such a chunk.
         """
-        if any(delta.index >= self._expected for delta in chunk.choices):
-            raise ChoiceError(f"choices: an index of {self._expected} or more")
+        for delta in chunk.choices:
+            if delta.index >= self._expected:
+                raise ChoiceError(f"choices: an index of {self._expected} or more")
 
     def read(self, chunk: Chunk) -> list[Event]:
         """What a checked *chunk* adds to the answer. A choice that has finished adds nothing more."""

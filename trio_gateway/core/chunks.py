@@ -19,7 +19,7 @@ from .strict_json import StrictJSONError, dumps, parse
 from .weight import weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .sse import SSEEvent
 
@@ -150,14 +150,18 @@ def _parsed(data: str) -> Any:  # noqa: ANN401  (as ``parse``)
     return parse(data, max_depth=MAX_DEPTH, lenient_under=_USAGE, mend_surrogates=True)
 
 
-def cut_chunk(chunk: Chunk) -> Iterator[Chunk]:
+def cut_chunk(chunk: Chunk) -> Iterable[Chunk]:
     """*chunk*, or several that amount to the same, none of which has more than 8 Ki characters of text.
 
     Splitting and summarising a text takes its time, and other tasks can run between two chunks only.
     """
-    if all(len(delta.text) + len(delta.reasoning) <= _PIECE for delta in chunk.choices):
-        yield chunk
-        return
+    for delta in chunk.choices:
+        if len(delta.text) + len(delta.reasoning) > _PIECE:
+            return _cut(chunk)
+    return (chunk,)  # nearly every time, hence no generator
+
+
+def _cut(chunk: Chunk) -> Iterator[Chunk]:
     for delta in chunk.choices:
         yield from (Chunk([part]) for part in _cut_delta(delta))
     yield Chunk([], chunk.usage)

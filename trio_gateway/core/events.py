@@ -139,9 +139,11 @@ def weight(event: Event) -> int:
     >>> weight(OutputDelta(0, "four"))
     68
     """
+    if isinstance(event, OutputDelta) and event.logprobs is None:
+        return _EVENT + text_weight(event.text)  # nearly every event there is
     match event:
         case OutputDelta(_, text, logprobs):
-            return _EVENT + text_weight(text) + (0 if logprobs is None else weigh(logprobs, limit=_HEAVY))
+            return _EVENT + text_weight(text) + weigh(logprobs, limit=_HEAVY)
         case ReasoningDelta(_, text):
             return _EVENT + text_weight(text)
         case OutputExtra(_, delta, logprobs):

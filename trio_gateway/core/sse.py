@@ -34,13 +34,13 @@ DONE: Final = "[DONE]"
 _BOM: Final = b"\xef\xbb\xbf"
 _REPLACEMENT: Final = "\ufffd"
 
-_MAX_LINES: Final = 64
-"""Lines of a piece, which are 32 events: 1 ms of work where they hold reasoning, less for anything else."""
+_MAX_LINES: Final = 128
+"""Lines of a piece, which are 64 events: 2 ms of work where they hold reasoning, less for anything else."""
 _LINES = re.compile(rb"(?:[^\r\n]*+[\r\n]){%d}" % _MAX_LINES)
 
 
 def cut_lines(data: bytes) -> Iterator[bytes]:
-    """Cut what one read gave into pieces of bounded work: at most 64 lines each, none empty."""
+    """Cut what one read gave into pieces of bounded work: at most 128 lines each, none empty."""
     start = 0
     while (lines := _LINES.match(data, start)) is not None:
         yield data[start : lines.end()]
