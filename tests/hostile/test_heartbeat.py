@@ -57,4 +57,4 @@ async def test_the_tests_own_tasks_do_not_count() -> None:
 
 async def test_an_answer_through_the_gateway() -> None:
     assert PLAYS > 1
-    await check(Row("plain", answer_through_gateway(), task="Attempts.run", slices=2))
+    await check(Row("plain", answer_through_gateway(), task="Failover.run", slices=2))

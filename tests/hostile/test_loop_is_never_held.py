@@ -9,11 +9,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_gateway.core.events import Batch
+from trio_gateway.core.phases import Phase
 from trio_gateway.core.summary.digest import PIECE, RECENT
 from trio_gateway.core.summary.lines import LAST_LOOK
-from trio_gateway.engine.summarizer import Summarizer
+from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
 
+from ..engine.summaries.lines import Emitted
 from ..support import chat
 from .heartbeat import Row, answer_through_gateway, check, gateway_answer
 from .texts import KI, UNITS, of_size
@@ -49,14 +50,14 @@ def _prompt_is_summarised(answer: Answer) -> None:
 async def test_a_prompt(name: str) -> None:
     text = PROMPTS[name].encode("utf-8", "replace").decode()
     play = answer_through_gateway(chat(text), then=_prompt_is_summarised)
-    await check(Row(name, play, task="Prompter.run", slices=8, at_most=3000))
+    await check(Row(name, play, task="Summaries.run", slices=8, at_most=3000))
 
 
 async def test_a_prompt_of_many_parts() -> None:
     content = [{"type": "text", "text": "a "}] * 20_000
     body = {"messages": [{"role": "user", "content": content}]}
     play = answer_through_gateway(body, then=_prompt_is_summarised)
-    await check(Row("many parts", play, task="Prompter.run", at_most=3000))
+    await check(Row("many parts", play, task="Summaries.run", at_most=3000))
 
 
 # ----------------------------------------------------------------------------------------- histories
@@ -106,7 +107,7 @@ async def test_reasoning_in_one_piece(name: str) -> None:
     unit = UNITS[name].encode("utf-8", "replace").decode()
     thought = unit * (1000 * KI // len(json.dumps(unit)))
     play = answer_through_gateway(None, {"reasoning_content": thought}, {"content": "Four."}, then=_is_whole)
-    await check(Row(name, play, task="Summarizer.run", slices=2, at_most=40 + 2 * LAST_LOOK // PIECE))
+    await check(Row(name, play, task="Summaries.run", slices=2, at_most=40 + 2 * LAST_LOOK // PIECE))
 
 
 def _is_whole(answer: Answer) -> None:
@@ -121,36 +122,36 @@ async def test_lines_of_reasoning(name: str, autojump_clock: MockClock) -> None:
     thought = of_size(UNITS[name], 64 * KI)
 
     async def play() -> None:
-        send, receive = trio.open_memory_channel[Batch](100)
-        summarizer = Summarizer(interval=1.0, detail="detailed")
+        emitted = Emitted(Phase.REASONING_SUMMARY)
+        summarizer = ReasoningSummarizer(emitted.outbox, interval=1.0, detail="detailed")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(summarizer.run, send)
+            nursery.start_soon(summarizer.run, nursery)
             for _ in range(6):
                 summarizer.feed(thought)
                 await wait_all_tasks_blocked()
                 await trio.sleep(0.8)
             summarizer.end()
-        assert all([batch async for batch in receive])
+        assert emitted.events
 
     pieces = RECENT // PIECE
-    await check(Row(name, play, task="Summarizer.run", slices=4 * pieces, at_most=6 * 1000))
+    await check(Row(name, play, task="ReasoningSummarizer.run", slices=4 * pieces, at_most=6 * 1000))
 
 
 async def test_reasoning_token_by_token(autojump_clock: MockClock) -> None:
     """A mebicharacter in pieces of one character: the reader of the upstream is never kept waiting."""
 
     async def play() -> None:
-        send, receive = trio.open_memory_channel[Batch](100)
-        summarizer = Summarizer(interval=1.0)
+        emitted = Emitted(Phase.REASONING_SUMMARY)
+        summarizer = ReasoningSummarizer(emitted.outbox, interval=1.0)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(summarizer.run, send)
+            nursery.start_soon(summarizer.run, nursery)
             nursery.start_soon(_read_upstream, summarizer)
-        assert all([batch async for batch in receive])
+        assert emitted.events
 
-    await check(Row("token by token", play, task="Summarizer.run", slices=100, at_most=20_000))
+    await check(Row("token by token", play, task="ReasoningSummarizer.run", slices=100, at_most=20_000))
 
 
-async def _read_upstream(summarizer: Summarizer) -> None:
+async def _read_upstream(summarizer: ReasoningSummarizer) -> None:
     for number in range(KI * KI):
         summarizer.feed(str(number % 10))
         if number % KI == 0:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MEBIBYTE = 1024 * 1024
 CHUNKED = HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked")
 END = sse_chunk(finish="stop") + DONE
-READER = "Attempts.run"
+READER = "Failover.run"
 """The task that reads an upstream's answer."""
 
 

@@ -56,10 +56,9 @@ class PhaseQueue:
             self._current += 1
         return ready
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether events wait for their phase's turn, or to be taken."""
-        return any(self._waiting.values())
+    def has_waiting(self, phase: Phase) -> bool:
+        """Whether events of *phase*, or of one before, wait for their turn, or to be taken."""
+        return any(self._waiting[each] for each in _ORDER[: _ORDER.index(phase) + 1])
 
     @property
     def is_over(self) -> bool:

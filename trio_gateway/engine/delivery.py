@@ -102,7 +102,7 @@ class Delivery:
 
     async def flush(self) -> None:
         """Wait while the client is slow to take what was emitted."""
-        await self._outbox.flush()
+        await self._outbox.flush(Phase.FINAL_OUTPUT)
 
     def finish(self) -> None:
         """The answer is complete: token counts, if there are any, and the end."""

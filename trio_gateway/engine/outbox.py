@@ -69,12 +69,13 @@ class Outbox:
             self.written_at = trio.current_time()
             self._sink.write([Ping()])
 
-    async def flush(self) -> None:
-        """Wait while the client is slow to take what was put, or its phase has not got its turn.
+    async def flush(self, phase: Phase) -> None:
+        """Wait while the client is slow to take what was put in *phase*, or that has not got its turn.
 
-        So at most one read of the upstream waits here.
+        So at most one read of the upstream waits here. What others have put in later phases is not waited
+        for, as those may wait for this one to be closed.
         """
-        while self._sink is None or self._queue.is_waiting:
+        while self._sink is None or self._queue.has_waiting(phase):
             await self._moved.wait()
         await self._sink.flush()
 

@@ -53,7 +53,7 @@ class PromptSummarizer:
             # A bug in the summary. The answer matters more: the client merely misses this phase.
             log.exception("summary_failed")
         self._outbox.close(Phase.PROMPT_SUMMARY)
-        await self._outbox.flush()
+        await self._outbox.flush(Phase.PROMPT_SUMMARY)
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
         messages, self._messages = self._messages, None  # a large request is not kept for its whole answer

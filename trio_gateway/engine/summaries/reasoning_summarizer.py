@@ -112,7 +112,7 @@ class ReasoningSummarizer:
             log.exception("summary_failed")
             await self._ended.wait()
         self._outbox.close(Phase.REASONING_SUMMARY)
-        await self._outbox.flush()
+        await self._outbox.flush(Phase.REASONING_SUMMARY)
 
     async def _emit_lines(self, nursery: trio.Nursery) -> None:
         while True:
@@ -137,7 +137,7 @@ class ReasoningSummarizer:
     async def _emit(self, event: Event) -> None:
         self._outbox.put(Phase.REASONING_SUMMARY, [event])
         self._sign_due = trio.current_time() + self._interval
-        await self._outbox.flush()
+        await self._outbox.flush(Phase.REASONING_SUMMARY)
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
         if self._model is not None and self._summary.ready:
