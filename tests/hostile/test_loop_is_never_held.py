@@ -11,7 +11,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from trio_gateway.core.phases import Phase
 from trio_gateway.core.summary.digest import PIECE, RECENT
-from trio_gateway.core.summary.lines import LAST_LOOK
 from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
 
 from ..engine.summaries.lines import Emitted
@@ -103,11 +102,11 @@ async def test_a_history(name: str) -> None:
 
 @pytest.mark.parametrize("name", UNITS)
 async def test_reasoning_in_one_piece(name: str) -> None:
-    """As much as fits into one event of 1 MiB, and the answer behind it. For the last line little is worked up."""
+    """As much as fits into one event of 1 MiB, and the answer behind it: only the most recent is worked up."""
     unit = UNITS[name].encode("utf-8", "replace").decode()
     thought = unit * (1000 * KI // len(json.dumps(unit)))
     play = answer_through_gateway(None, {"reasoning_content": thought}, {"content": "Four."}, then=_is_whole)
-    await check(Row(name, play, task="Summaries.run", slices=2, at_most=40 + 2 * LAST_LOOK // PIECE))
+    await check(Row(name, play, task="Summaries.run", slices=2, at_most=40 + 2 * RECENT // PIECE))
 
 
 def _is_whole(answer: Answer) -> None:
