@@ -7,7 +7,7 @@ import time
 import pytest
 import trio
 
-from .heartbeat import HELD, PLAYS, Row, answer_through_gateway, check, heartbeat
+from .heartbeat import HELD, PLAYS, Row, answer_through_gateway, check, heartbeat, slowness
 
 
 async def _work(seconds: float, slices: int) -> None:
@@ -41,7 +41,7 @@ async def test_a_long_step_is_red() -> None:
     with pytest.raises(
         AssertionError, match=r"example: \d+ ms in one step of trio_gateway.example.Example.run"
     ):
-        await check(_played(4 * HELD, 5))
+        await check(_played(4 * HELD * slowness(), 5))
 
 
 async def test_too_few_slices_are_red() -> None:
