@@ -7,6 +7,7 @@ import gzip
 import socket
 import zlib
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -209,8 +210,7 @@ async def test_a_pooled_connection_that_died_idle_is_no_fault() -> None:
         await stream.aclose()
 
     async with trio.open_nursery() as nursery:
-        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
-        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
         async with client(f"http://127.0.0.1:{listener.socket.getsockname()[1]}") as upstream:
             assert [await fetch(upstream) for _ in range(3)] == [b"\n\n"] * 3
         nursery.cancel_scope.cancel()
@@ -301,8 +301,7 @@ async def listing(answer: bytes) -> AsyncIterator[Upstream]:
         await stream.aclose()
 
     async with trio.open_nursery() as nursery:
-        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
-        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
         async with client(f"http://127.0.0.1:{listener.socket.getsockname()[1]}") as upstream:
             yield upstream
         nursery.cancel_scope.cancel()

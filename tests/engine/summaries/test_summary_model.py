@@ -138,9 +138,9 @@ async def heard(guest: Guest, *pieces: str, end_at: float) -> list[tuple[float, 
     """The lines of a summary fed a piece a second, each with the second it came in."""
     emitted = Emitted(Phase.REASONING_SUMMARY)
     summarizer = ReasoningSummarizer(emitted.outbox, interval=2.0, model=guest.model)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(emitted.watch)
-        async with trio.open_nursery() as asking:
+    async with trio.open_nursery() as asking:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(emitted.watch)
             nursery.start_soon(summarizer.run, asking)
             for second, piece in enumerate(pieces):
                 await trio.sleep_until(second)
@@ -148,7 +148,7 @@ async def heard(guest: Guest, *pieces: str, end_at: float) -> list[tuple[float, 
             await trio.sleep_until(end_at)
             summarizer.end()
             await emitted.outbox.over.wait()
-            cancel_soon(asking)
+        cancel_soon(asking)
     return emitted.of(ReasoningLine)
 
 
