@@ -342,6 +342,9 @@ FAULTS: dict[str, Fault] = {
         (_head("Transfer-Encoding: chunked, chunked"), Over.OPEN), "upstream_protocol", 502
     ),
     "a folded field": Fault((_head("X: a", " b"), ANSWER, Over.OPEN), "upstream_protocol", 502),
+    "a head of bare line feeds": Fault(
+        (HEAD.replace(b"\r\n", b"\n"), ANSWER, Over.OPEN), "upstream_protocol", 502
+    ),
     "a carriage return in a field": Fault((_head("X: a\rb"), Over.OPEN), "upstream_protocol", 502),
     "statuses before the status without end": Fault(
         (Flood(b"HTTP/1.1 103 On\r\nLink: <x>\r\n\r\n" * 500),), "upstream_protocol", 502
@@ -519,7 +522,6 @@ ODDITIES: dict[str, Oddity] = {
         (b"HTTP/1.1 100 On\r\n\r\nHTTP/1.1 102 On\r\n\r\nHTTP/1.1 103 On\r\nLink: <x>\r\n\r\n", HEAD, ANSWER)
     ),
     "sixteen statuses before the status": Oddity((b"HTTP/1.1 100 On\r\n\r\n" * 16, HEAD, ANSWER)),
-    "a head of bare line feeds": Oddity((HEAD.replace(b"\r\n", b"\n"), ANSWER)),
     "a body with a length, and more behind it": Oddity(
         (_head(f"Content-Length: {len(ANSWER)}"), ANSWER, b"junk")
     ),

@@ -6,7 +6,6 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import certifi
 import pytest
 import trio
 
@@ -44,7 +43,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates | Non
 def trusting(certificates: Certificates | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own authorities stand for the world's."""
     if certificates is not None:
-        monkeypatch.setattr(certifi, "where", lambda: str(certificates.trusted))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.trusted))
 
 
 @pytest.fixture(autouse=True)

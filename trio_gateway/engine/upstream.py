@@ -87,7 +87,8 @@ class UpstreamAnswer:
         self._response = response
         self._head = dict(response.fields)
         with _faults_named():
-            self._decoder = ContentDecoder(self.field(b"content-encoding"))
+            codings = [value for name, value in response.fields if name == b"content-encoding"]
+            self._decoder = ContentDecoder(b", ".join(codings).decode("latin-1"))
         self._pieces: Iterator[bytes] = iter(())
         self.media_type = self.field(b"content-type").partition(";")[0].strip().lower()
         self.streamed = self.media_type != "application/json"
