@@ -65,7 +65,7 @@ def test_the_core_is_pure(path: Path) -> None:
 def test_only_the_upstream_and_its_transport_know_httpx() -> None:
     gateway = [path for path in MODULES if path.relative_to(ROOT).parts[0] != "terminal"]
     assert {str(path.relative_to(ROOT)) for path in gateway if "httpx" in set(imports(path))} == {
-        "engine/upstream.py",
+        "engine/transport/proxied.py",
         "engine/transport/failures.py",
         "engine/transport/httpx_transport.py",
     }

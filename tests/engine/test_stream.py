@@ -11,7 +11,6 @@ import trio
 
 from trio_gateway.core.byte_budget import ByteBudget
 from trio_gateway.core.chat import parse_chat_request
-from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import BreakerConfig, ServerConfig
 from trio_gateway.core.events import (
     Batch,
@@ -25,7 +24,7 @@ from trio_gateway.core.events import (
     PromptSummary,
     ReasoningLine,
 )
-from trio_gateway.core.faults import fault_of_error, fault_of_transport
+from trio_gateway.core.faults import fault_of_transport
 from trio_gateway.core.strict_json import dumps
 from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.upstream import UpstreamFailure
@@ -453,8 +452,9 @@ async def test_a_queue_is_left_for_the_next_upstream_never_for_the_same(autojump
 
 
 async def test_comments_do_not_extend_the_time_of_a_probe(autojump_clock: MockClock) -> None:
-    fails = UpstreamFailure(fault_of_error(InbandError("x", status=401), own_key=True))
-    world = World(FakeUpstream([fails], [b": hi\n\n", 1.0] * 99), max_attempts=1)
+    fails = UpstreamFailure(fault_of_transport("upstream_unreachable", "x"))
+    queue: list[Step] = [b": hi\n\n", 1.0]
+    world = World(FakeUpstream([fails], queue * 99), max_attempts=1, breaker=BreakerConfig(consecutive=1))
     await world.answer()
     breaker = world.backends[0].breaker
     await trio.sleep(breaker.snapshot(trio.current_time()).open_until_s)

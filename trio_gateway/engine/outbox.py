@@ -75,9 +75,10 @@ class Outbox:
         So at most one read of the upstream waits here. What others have put in later phases is not waited
         for, as those may wait for this one to be closed.
         """
-        while self._sink is None or self._queue.has_waiting(phase):
+        while self._queue.has_waiting(phase):
             await self._moved.wait()
-        await self._sink.flush()
+        if self._sink is not None:
+            await self._sink.flush()
 
     def _pass_on(self) -> bool:
         """Write what has its turn; whether there was anything."""

@@ -145,7 +145,7 @@ class Upstream:
             (b"Host", self._origin.authority),
             (b"User-Agent", f"trio-gateway/{__version__}".encode()),
             (b"Accept-Encoding", b"identity"),
-            *([(b"Authorization", f"Bearer {key}".encode())] if key else []),
+            *([_key_field(config.api_key_header, key)] if key else []),
         ]
         self._client = self._open_client()
 
@@ -241,6 +241,11 @@ class Upstream:
         return fault_of_error(
             described, own_key=self._own_key, retry_after=retry_after, secrets=self._secrets
         )
+
+
+def _key_field(header: str, key: str) -> tuple[bytes, bytes]:
+    bears_scheme = header.lower() == "authorization"
+    return header.encode(), (f"Bearer {key}" if bears_scheme else key).encode()
 
 
 def _made_of(config: UpstreamConfig, key: str | None) -> tuple[object, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import time
 from functools import partial
@@ -126,8 +125,8 @@ class _MockApp(QuartTrio):
         try:
             chat = msgspec.json.decode(await request.get_data(as_text=False), type=ChatRequest)
         except msgspec.DecodeError as error:  # the body is not JSON, or no chat request
-            where = re.search(r"`\$\.(.+)`$", str(error))
-            return _error(400, str(error), {}, param=where[1] if where else None)
+            where = str(error).rpartition("`$.")[2].removesuffix("`") if "`$." in str(error) else None
+            return _error(400, str(error), {}, param=where)
         found = FAULT_ID.fullmatch(chat.model)
         fault, after = (found[1], int(found[2] or FAULTS[found[1]])) if found else ("", 0)
         if fault in ("mute", "429", "500"):

@@ -102,7 +102,7 @@ def choose_thought(chat: ChatRequest, options: Options) -> Thought:
         some = options.traces[crc32(prompt.encode()) % len(options.traces)]
         asked = next((trace for trace in options.traces if trace.prompt == prompt), some)
         return numbered.get(chat.model, asked)
-    found = (thought for pattern, thought in CANNED.items() if re.search(pattern, prompt, re.IGNORECASE))
+    found = (thought for pattern, thought in CANNED.items() if pattern.search(prompt))
     return next(found, None) or _quoting(GENERIC, prompt)
 
 

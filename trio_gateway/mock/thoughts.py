@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 __all__ = ["CANNED", "GENERIC", "TOOL_CALL", "TOOL_RESULT", "Thought", "Trace"]
@@ -21,21 +23,21 @@ class Trace(Thought, frozen=True):
 
 
 CANNED = {  # by a pattern in the prompt; no sentence begins with words that end reasoning told in prose
-    r"\b2 ?\+ ?2\b": Thought(
+    re.compile(r"\b2 ?\+ ?2\b", re.IGNORECASE): Thought(
         "The user asks for the sum of 2 and 2. Adding 2 and 2 together means starting at 2 and counting two "
         "steps further: 3, then 4. To check it another way, two pairs of apples put side by side make four "
         "apples, so the sum is 4 again. Subtracting 2 from 4 gives back 2, which confirms it. There is no "
         "trick here, such as another number base or joining strings, so a short reply is best.",
         "The answer is 4.",
     ),
-    r"capital of france": Thought(
+    re.compile(r"capital of france", re.IGNORECASE): Thought(
         "The user wants to know the capital of France. Several French cities are large, Marseille, Lyon and "
         "Toulouse among them, but none of these is the seat of government. Versailles was the seat of the "
         "kings for a while, which is history. The president, the parliament and the ministries are all in "
         "Paris, and have been for most of a thousand years. One short sentence will do.",
         "The capital of France is Paris.",
     ),
-    r"sky.*blue|blue.*sky": Thought(
+    re.compile(r"sky (?:is |looks? |appears? |so )?blue|blue sky", re.IGNORECASE): Thought(
         "The user asks why the sky is blue. Sunlight holds all colours, so something on its way must favour "
         "one of them. Molecules of air are far smaller than the wavelength of light, which makes this "
         "Rayleigh scattering: its strength grows with the inverse fourth power of the wavelength. Comparing "

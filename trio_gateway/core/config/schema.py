@@ -46,6 +46,14 @@ Origin = Annotated[
         description="an origin, such as https://app.example",
     ),
 ]
+FieldName = Annotated[
+    str,
+    Meta(
+        max_length=128,
+        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z",
+        description="the name of an HTTP header, such as api-key",
+    ),
+]
 Instruction = Annotated[str, Meta(min_length=1, max_length=4000, description="1 to 4,000 characters")]
 Marker = Annotated[
     str,
@@ -161,6 +169,8 @@ class UpstreamConfig(_Section, frozen=True, kw_only=True):
     """Environment variable that holds its key."""
     api_key_file: str = ""
     """File that holds its key."""
+    api_key_header: FieldName = "Authorization"
+    """Header of the key: ``Authorization`` with ``Bearer``, any other the bare key (``api-key`` of Azure)."""
     ca_file: str = ""
     """File of certificates to trust besides the system's and those of ``SSL_CERT_FILE``."""
     proxy: str = ""
