@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from trio_gateway.core.events import Batch, Event, OutputDelta, Ping, PromptSummary, ReasoningLine
+from trio_gateway.core.events import Batch, Done, Event, OutputDelta, Ping, PromptSummary, ReasoningLine
 from trio_gateway.core.phases import Phase
 from trio_gateway.engine.outbox import Outbox
 
@@ -97,3 +97,14 @@ async def test_a_source_that_put_nothing_waits_for_no_sink(autojump_clock: MockC
     outbox = Outbox()
     with trio.fail_after(1):
         await outbox.flush(Phase.FINAL_OUTPUT)
+
+
+async def test_nothing_is_written_behind_the_last_event(autojump_clock: MockClock) -> None:
+    """The upstream's body may go on for a while after it."""
+    outbox, sink = Outbox(), SlowSink(0.0)
+    outbox.attach(sink)
+    outbox.close(Phase.PROMPT_SUMMARY)
+    outbox.close(Phase.REASONING_SUMMARY)
+    outbox.put(Phase.FINAL_OUTPUT, [OUTPUT, Done()])
+    outbox.ping()
+    assert sink.events == [OUTPUT, Done()]

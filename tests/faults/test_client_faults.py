@@ -155,7 +155,7 @@ LOTS: Play = (HEAD, Flood(sse_chunk({"content": "word " * 200}) * 20))
 @pytest.mark.parametrize("stream", [True, False])
 async def test_one_that_never_reads_is_cut_off_and_its_upstream_with_it(stream: bool) -> None:
     """Not streamed there is nothing to read before the end, which an endless answer does not have."""
-    seconds = "write_timeout = 0.4" if stream else "request_timeout = 0.4"
+    seconds = "write_timeout = 0.4" if stream else "request_timeout = 0.4\nmax_answer = 1_000_000_000"
     body = json.dumps(chat(stream=stream)).encode()
     async with open_scene(LOTS, server=seconds) as scene, dialled(scene.client) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

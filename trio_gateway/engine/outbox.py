@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from ..core.events import Ping
+from ..core.events import Done, Ping
 from ..core.phase_queue import PhaseQueue
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Outbox:
         self._queue = PhaseQueue()
         self._sink: Sink | None = None
         self._moved = trio.Event()
+        self._done = False  # the last event was written
         self.over = trio.Event()
         """Every phase is closed, and all events were written."""
         self.written_at = trio.current_time()
@@ -64,9 +65,10 @@ class Outbox:
         self._pass_on()
 
     def ping(self) -> None:
-        """Write a ``Ping``, in whatever phase the answer is."""
-        if self._sink is not None:
-            self.written_at = trio.current_time()
+        """Write a ``Ping``, in whatever phase the answer is, but not behind its last event: then the end of
+        the upstream's body may still be waited for."""
+        self.written_at = trio.current_time()
+        if self._sink is not None and not self._done:
             self._sink.write([Ping()])
 
     async def flush(self, phase: Phase) -> None:
@@ -88,6 +90,7 @@ class Outbox:
         if batch:
             self.written_at = trio.current_time()
             self._sink.write(batch)
+            self._done = isinstance(batch[-1], Done)
         self._moved.set()
         self._moved = trio.Event()
         if self._queue.is_over:

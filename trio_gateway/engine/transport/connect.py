@@ -31,7 +31,7 @@ def make_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """
     known = ssl.get_default_verify_paths()
     # Some builds of Python, macOS's from python.org for one, name no file of authorities that exists.
-    no_system = known.cafile is None and known.capath is None
+    no_system = not (known.cafile or known.capath)
     context = ssl.create_default_context(cafile=certifi.where() if no_system else None)
     if ca_file is not None:
         context.load_verify_locations(ca_file)
