@@ -16,13 +16,13 @@ from argparse import ArgumentParser, ArgumentTypeError
 import httpx
 import trio
 
-from trio_gateway.terminal.answer import FAILED, INTERRUPTED, USAGE
-from trio_gateway.terminal.chat import chat
-from trio_gateway.terminal.conversation import Conversation
-from trio_gateway.terminal.exchange import ask
+from trio_gateway.terminal.ask import ask
 from trio_gateway.terminal.health import check_health
 from trio_gateway.terminal.reading import piped_text
+from trio_gateway.terminal.received import FAILED, INTERRUPTED, USAGE
+from trio_gateway.terminal.repl import chat
 from trio_gateway.terminal.screen import Screen
+from trio_gateway.terminal.transcript import Conversation
 
 __all__ = ["main"]
 

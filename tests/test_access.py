@@ -14,12 +14,7 @@ import trio
 from structlog.testing import capture_logs
 from werkzeug.datastructures import Headers
 
-from trio_gateway.core.config import ServerConfig
-from trio_gateway.core.errors import RequestError
-from trio_gateway.mock import Options
-from trio_gateway.server.access import PUBLIC, admit_client
-
-from .support import (
+from tests.support import (
     Client,
     ask,
     bearer,
@@ -33,7 +28,11 @@ from .support import (
     text_answer,
     until,
 )
-from .websocket.talking import PATH, open_socket
+from tests.websocket.talking import PATH, open_socket
+from trio_gateway.core.config import ServerConfig
+from trio_gateway.core.errors import RequestError
+from trio_gateway.mock import Options
+from trio_gateway.server.auth_and_cors import PUBLIC, admit_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

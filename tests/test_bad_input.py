@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trio
 
-from .support import Json, ask, chat, open_gateway, open_upstream, plays, settings, text_answer
+from tests.support import Json, ask, chat, open_gateway, open_upstream, plays, settings, text_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -20,12 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from trio_gateway.core.control_characters import drop_controls
+from tests.client.scripted import CLIENT, GOOD, answer_bytes, child_env, cut_after, streaming
+from tests.support import open_pair
+from trio_gateway.core.text.control_characters import drop_controls
 from trio_gateway.mock import Options, Trace
 from trio_gateway.terminal.text import parse_markdown
-
-from .client.scripted import CLIENT, GOOD, answer_bytes, child_env, cut_after, streaming
-from .support import open_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from trio_gateway.__main__ import main
-from trio_gateway.core.access import find_key
+from trio_gateway.core.access.shown_key import find_key
 from trio_gateway.core.config.keyfile import ClientKey, parse_keys
 from trio_gateway.core.config.settings import load_settings
 from trio_gateway.server.app import read_text

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from trio_gateway.core.phases import Phase, PhaseOrder
-from trio_gateway.mock import Options
-
-from .support import (
+from tests.support import (
     DONE,
     HEAD,
     Answer,
@@ -29,7 +26,9 @@ from .support import (
     until,
     upstream_toml,
 )
-from .test_failures import SPEAKS, THINKS, status
+from tests.test_failures import SPEAKS, THINKS, status
+from trio_gateway.core.phases import Phase, PhaseOrder
+from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
     import httpx

@@ -17,9 +17,8 @@ import httpx
 import pytest
 import trio
 
+from tests.support import HEAD, chat, open_mock, open_upstream, plays, sse_chunk
 from trio_gateway.mock import Options
-
-from .support import HEAD, chat, open_mock, open_upstream, plays, sse_chunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,11 +14,10 @@ import httpx
 import pytest
 import trio
 
+from tests.support import chat, open_mock, open_pair
+from tests.test_process import running
+from tests.websocket.talking import PATH
 from trio_gateway.mock import Options
-
-from .support import chat, open_mock, open_pair
-from .test_process import running
-from .websocket.talking import PATH
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from trio_gateway.mock import Options, load_traces
-
-from .support import (
+from tests.support import (
     DONE,
     HEAD,
     Answer,
@@ -29,6 +27,7 @@ from .support import (
     until,
     upstream_toml,
 )
+from trio_gateway.mock import Options, load_traces
 
 TRACES = load_traces(Path(__file__).parent / "data" / "reasoning_traces.jsonl")
 PHASES = ["prompt_summary", "reasoning_summary", "final_output"]

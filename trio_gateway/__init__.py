@@ -12,7 +12,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .core.config import ModelConfig
-    from .core.families import DEFAULT_MODELS
+    from .core.config.families import DEFAULT_MODELS
     from .server.app import create_app
 
 __all__ = ["DEFAULT_MODELS", "ModelConfig", "__version__", "app", "create_app"]

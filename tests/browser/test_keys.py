@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..support import (
+from tests.browser.beside import beside
+from tests.browser.test_playground import comes_to, copied, facts, run_js, send, shown, wait_for
+from tests.support import (
     Client,
     Upstream,
     key_line,
@@ -18,8 +20,6 @@ from ..support import (
     settings,
     text_answer,
 )
-from .beside import beside
-from .test_playground import comes_to, copied, facts, run_js, send, shown, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_gateway.mock import Options
-
-from ..support import (
+from tests.browser.beside import beside, eventually
+from tests.support import (
     HEAD,
     Client,
     Json,
@@ -25,7 +24,7 @@ from ..support import (
     sse_chunk,
     text_answer,
 )
-from .beside import beside, eventually
+from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

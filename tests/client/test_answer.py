@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.client.scripted import FINAL, GOOD, PROMPT, REASONING, answer_bytes, chunk
 from trio_gateway.core.phases import Phase
 from trio_gateway.core.sse import SSEDecoder, SSEEvent
-from trio_gateway.terminal.answer import Answer, Piece, ProtocolError
-
-from .scripted import FINAL, GOOD, PROMPT, REASONING, answer_bytes, chunk
+from trio_gateway.terminal.received import Answer, Piece, ProtocolError
 
 
 def feed(answer: Answer, data: bytes) -> list[Piece]:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import trio
 
 import client
+from tests.client.scripted import CLIENT, child_env
 from tests.support import open_pair
-from trio_gateway.terminal import chat
-
-from .scripted import CLIENT, child_env
+from trio_gateway.terminal import repl as chat
 
 if TYPE_CHECKING:
     import pytest

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from client import main
-from trio_gateway.terminal import connection, exchange, health
-
-from .scripted import GOOD, OK_HEAD, Part, cut_after, error_frame, http, serving, streaming
+from tests.client.scripted import GOOD, OK_HEAD, Part, cut_after, error_frame, http, serving, streaming
+from trio_gateway.terminal import ask as exchange
+from trio_gateway.terminal import health
+from trio_gateway.terminal import http_client as connection
 
 SLOW = {
     "message": "Slow\n\x1b[2Jdown",

@@ -18,12 +18,11 @@ from quart import request as quart_request
 
 pytest.importorskip("openai", reason="the extra `compat` is not installed")
 
+from tests.compat.drivers import PROMPT, TOOL_RESULT, Seen
+from tests.compat.matrix import HERE, ROOT, ROWS, Matrix, Row, ask_sdk, cells, run_driver
+from tests.compat.sdks import Drive, drive_python, drive_python_async, node_driver
+from tests.support import FAST, Json, open_gateway, settings, upstream_toml
 from trio_gateway.mock import ChatRequest, Message, compose, create_mock
-
-from ..support import FAST, Json, open_gateway, settings, upstream_toml
-from .drivers import PROMPT, TOOL_RESULT, Seen
-from .matrix import HERE, ROOT, ROWS, Matrix, Row, ask_sdk, cells, run_driver
-from .sdks import Drive, drive_python, drive_python_async, node_driver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from trio_gateway.core.answer import AnswerReader
-from trio_gateway.core.byte_budget import ByteBudget
-from trio_gateway.core.chunks import ChoiceDelta, ChoiceError, Chunk, parse_chunk
+from trio_gateway.core.budgets.held_bytes import ByteBudget
 from trio_gateway.core.config import ModelConfig
+from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.events import (
     Event,
     Finish,
@@ -21,9 +20,10 @@ from trio_gateway.core.events import (
     Retraction,
     Usage,
 )
-from trio_gateway.core.families import DEFAULT_MODELS
-from trio_gateway.core.json_slices import json_parts
-from trio_gateway.core.learning import Evidence
+from trio_gateway.core.json.slices import json_parts
+from trio_gateway.core.upstream_api.answer_reader import AnswerReader
+from trio_gateway.core.upstream_api.chunks import ChoiceDelta, ChoiceError, Chunk, parse_chunk
+from trio_gateway.core.upstream_api.learning import Evidence
 
 TAGS = ModelConfig(markers=(("<think>", "</think>"),))
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from trio_gateway.core.body_budget import BodyBudget
-from trio_gateway.core.chat import (
+from trio_gateway.core.budgets.bodies import BodyBudget
+from trio_gateway.core.client_api.chat_request import (
     REFUSED_FIELDS,
     ChatRequest,
     GatewayOptions,

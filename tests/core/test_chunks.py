@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.chunks import (
+from trio_gateway.core.sse import SSEEvent
+from trio_gateway.core.upstream_api.chunks import (
     ChoiceDelta,
     ChoiceError,
     Chunk,
@@ -20,7 +21,6 @@ from trio_gateway.core.chunks import (
     parse_chunk,
     read_event,
 )
-from trio_gateway.core.sse import SSEEvent
 
 
 def choice(delta: object, **more: object) -> str:
@@ -437,7 +437,7 @@ def test_pieces_of_a_chunk_amount_to_the_same(
         {"total_tokens": 1},
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trio_gateway.core.chunks._PIECE", 7)
+        patch.setattr("trio_gateway.core.upstream_api.chunks._PIECE", 7)
         pieces = [*cut_chunk(chunk)]
     deltas = [delta for piece in pieces for delta in piece.choices if delta.index == 1]
     assert all(len(delta.text) + len(delta.reasoning) <= 7 for delta in deltas)

@@ -4,8 +4,8 @@ import json
 import tracemalloc
 from typing import Any
 
-from trio_gateway.core.completion import CompletionBuilder
-from trio_gateway.core.encoder import ChunkHead
+from trio_gateway.core.client_api import ChunkHead
+from trio_gateway.core.client_api.completion import CompletionBuilder
 from trio_gateway.core.errors import error_for
 from trio_gateway.core.events import (
     Done,

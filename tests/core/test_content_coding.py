@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.content_coding import PIECE, ContentCodingError, ContentDecoder
-
-from .cutting import CUTS, cut
+from tests.core.cutting import CUTS, cut
+from trio_gateway.core.upstream_api.content_coding import PIECE, ContentCodingError, ContentDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

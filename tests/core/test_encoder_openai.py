@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.completion import CompletionBuilder
-from trio_gateway.core.encoder import ENCODERS, ChunkHead, Frame, OpenAIEncoder, PhasesEncoder, sse
+from trio_gateway.core.client_api import ENCODERS, ChunkHead, Frame, OpenAIEncoder, PhasesEncoder, sse
+from trio_gateway.core.client_api.completion import CompletionBuilder
 from trio_gateway.core.errors import error_for
 from trio_gateway.core.events import (
     Done,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.encoder import ENCODERS, ChunkHead, Encoder, Format, frame_slices, sse, sse_slices
+from trio_gateway.core.client_api import ENCODERS, ChunkHead, Encoder, Format, frame_slices, sse, sse_slices
 from trio_gateway.core.events import (
     Batch,
     Done,

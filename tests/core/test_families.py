@@ -5,7 +5,7 @@ import re
 import pytest
 
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS, family_of
+from trio_gateway.core.config.families import DEFAULT_MODELS, family_of
 from trio_gateway.core.reasoning import starts_in_reasoning
 
 IDS = {

@@ -6,7 +6,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.growing_text import GrowingText
+from trio_gateway.core.text.growing import GrowingText
 
 TEXTS = st.lists(st.text(st.sampled_from('ab"\n\x7fé中\U0001f600\ud800'), max_size=9))
 

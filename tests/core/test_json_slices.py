@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core import json_slices
-from trio_gateway.core.growing_text import GrowingText
-from trio_gateway.core.json_slices import SlicedParser, json_parts, list_parts, string_parts
-from trio_gateway.core.strict_json import StrictJSONError, dumps, parse
+from trio_gateway.core.json import slices as json_slices
+from trio_gateway.core.json.slices import SlicedParser, json_parts, list_parts, string_parts
+from trio_gateway.core.json.strict import StrictJSONError, dumps, parse
+from trio_gateway.core.text.growing import GrowingText
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS, GENERIC_MARKERS, family_of
-from trio_gateway.core.learning import Evidence, Start, StartMemory, StartQuery, may_learn_start
+from trio_gateway.core.config.families import DEFAULT_MODELS, GENERIC_MARKERS, family_of
+from trio_gateway.core.upstream_api.learning import Evidence, Start, StartMemory, StartQuery, may_learn_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

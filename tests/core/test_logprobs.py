@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trio_gateway.core.json_slices import json_parts
-from trio_gateway.core.logprobs import HeldLogprobs
+from trio_gateway.core.json.logprobs import HeldLogprobs
+from trio_gateway.core.json.slices import json_parts
 
 
 def held(*logprobs: Any) -> HeldLogprobs:

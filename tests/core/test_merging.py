@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.growing_text import GrowingText
-from trio_gateway.core.json_slices import json_parts
-from trio_gateway.core.merging import GrowingList, Merged
+from trio_gateway.core.json.merging import GrowingList, Merged
+from trio_gateway.core.json.slices import json_parts
+from trio_gateway.core.text.growing import GrowingText
 
 
 def merged(*parts: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_gateway.core.client_api.history_blocks import FARTHEST
+from trio_gateway.core.client_api.messages import check_messages, clean_history
 from trio_gateway.core.errors import RequestError
-from trio_gateway.core.history_blocks import FARTHEST
-from trio_gateway.core.messages import check_messages, clean_history
 
 PROMPT = "[Prompt Summary] Processing: “Hi”...\n\n"
 REASONING = "[Reasoning Summary] Adding\nthe numbers...\n\n"

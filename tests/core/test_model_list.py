@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from trio_gateway.core.model_list import MAX_MODELS, parse_model_ids
+from trio_gateway.core.upstream_api.model_list import MAX_MODELS, parse_model_ids
 
 
 @pytest.mark.parametrize(

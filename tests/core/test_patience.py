@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.config import UpstreamConfig
-from trio_gateway.core.patience import Patience
+from trio_gateway.core.upstream_api.patience import Patience
 
 CONFIG = UpstreamConfig(url="http://x", first_event_timeout=10.0, idle_timeout=4.0, queue_timeout=25.0)
 

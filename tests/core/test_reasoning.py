@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_gateway.core.byte_budget import ByteBudget
+from trio_gateway.core.budgets.held_bytes import ByteBudget
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS
+from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import (
     Output,
     Piece,

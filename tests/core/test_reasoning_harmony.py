@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from trio_gateway.core.families import DEFAULT_MODELS
+from tests.core.test_reasoning import account_of, cuts, pieces_of, split, splitter_for
+from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import Output, Piece, Promotion, Reasoning, ToolCall
-
-from .test_reasoning import account_of, cuts, pieces_of, split, splitter_for
 
 HARMONY = DEFAULT_MODELS["gpt-oss"]
 ANALYSIS = "<|channel|>analysis<|message|>"

@@ -12,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.core.test_reasoning import account_of, pieces_of, splitter_for
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS, family_of
+from trio_gateway.core.config.families import DEFAULT_MODELS, family_of
 from trio_gateway.core.reasoning import Output, Piece, Promotion, Reasoning, ToolCall, codespans
 from trio_gateway.core.reasoning.prose import CUES
-
-from .test_reasoning import account_of, pieces_of, splitter_for
 
 if TYPE_CHECKING:
     from types import FrameType

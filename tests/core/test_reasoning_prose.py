@@ -8,13 +8,12 @@ from time import process_time
 import pytest
 from msgspec.structs import replace
 
+from tests.core.test_reasoning import account_of, cuts, pieces_of, split, splitter_for
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS, family_of
+from trio_gateway.core.config.families import DEFAULT_MODELS, family_of
 from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
 from trio_gateway.core.reasoning.grammar import grammar_of
 from trio_gateway.core.reasoning.prose import CUES, Doubt
-
-from .test_reasoning import account_of, cuts, pieces_of, split, splitter_for
 
 PROSE = replace(family_of("default"), tool_markers=("<tool_call>",), wrappers=(("<answer>", "</answer>"),))
 AT_ONCE = replace(PROSE, prose_hold=0)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.chunks import Chunk, ProtocolError, parse_chunk
-from trio_gateway.core.repeated_chunks import RepeatedChunks
 from trio_gateway.core.sse import SSEEvent
+from trio_gateway.core.upstream_api.chunks import Chunk, ProtocolError, parse_chunk
+from trio_gateway.core.upstream_api.repeated_chunks import RepeatedChunks
 
 
 def event(delta: dict[str, Any], **more: Any) -> SSEEvent:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.runaway import ReasoningLimit
+from trio_gateway.core.upstream_api.runaway import ReasoningLimit
 from trio_gateway.mock import load_traces
 
 GUARD = ModelConfig(repetition_guard=True)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig
+from trio_gateway.core.config.families import family_of
 from trio_gateway.core.config.keyfile import parse_keys
 from trio_gateway.core.config.settings import ConfigError, Settings, base_url, load_settings, resolve_model
-from trio_gateway.core.families import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

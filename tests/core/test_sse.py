@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.cutting import cut
 from trio_gateway.core.sse import LineTooLongError, SSEDecoder, SSEEvent, cut_lines
-
-from .cutting import cut
 
 
 def decode(*chunks: bytes, max_line: int = 1_048_576) -> list[SSEEvent]:

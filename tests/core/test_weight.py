@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from trio_gateway.core.budgets.weight import text_weight, weigh
 from trio_gateway.core.events import (
     Done,
     Event,
@@ -16,7 +17,6 @@ from trio_gateway.core.events import (
     Usage,
     weight,
 )
-from trio_gateway.core.weight import text_weight, weigh
 
 
 @pytest.mark.parametrize(("text", "size"), [("", 0), ("four", 4), ("é中\U0001f600", 9), ("\ud800", 3)])

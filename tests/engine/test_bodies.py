@@ -13,13 +13,12 @@ import pytest
 import trio
 import trio.testing
 
-from trio_gateway.core.chat import ChatRequest, parse_chat_request, upstream_fields
+from tests.support import until
+from trio_gateway.core.client_api.chat_request import ChatRequest, parse_chat_request, upstream_fields
 from trio_gateway.core.errors import RequestError
-from trio_gateway.core.strict_json import dumps
+from trio_gateway.core.json.strict import dumps
 from trio_gateway.engine import bodies as module
 from trio_gateway.engine.bodies import Bodies, Payload
-
-from ..support import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

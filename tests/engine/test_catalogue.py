@@ -9,10 +9,10 @@ import trio
 from structlog.testing import capture_logs
 
 from trio_gateway.core.breaker import CallIdentity, State
-from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import BreakerConfig, GatewayConfig, UpstreamConfig
-from trio_gateway.core.faults import fault_of_error
-from trio_gateway.core.learning import StartMemory
+from trio_gateway.core.upstream_api.chunks import InbandError
+from trio_gateway.core.upstream_api.faults import fault_of_error
+from trio_gateway.core.upstream_api.learning import StartMemory
 from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.catalogue import Catalogue
 from trio_gateway.engine.lease import Lease

@@ -8,14 +8,13 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from trio_gateway.core.chunks import InbandError
+from tests.engine.world import FINISH, MODEL, SPEAK, THINK, FakeUpstream, Step, World
+from tests.support import DONE, sse_chunk
 from trio_gateway.core.config import BreakerConfig
 from trio_gateway.core.events import Done, Failure, Finish, OutputDelta, ReasoningLine
-from trio_gateway.core.faults import fault_of_error, fault_of_transport
+from trio_gateway.core.upstream_api.chunks import InbandError
+from trio_gateway.core.upstream_api.faults import fault_of_error, fault_of_transport
 from trio_gateway.engine.upstream import UpstreamFailure
-
-from ..support import DONE, sse_chunk
-from .world import FINISH, MODEL, SPEAK, THINK, FakeUpstream, Step, World
 
 if TYPE_CHECKING:
     from trio.testing import MockClock

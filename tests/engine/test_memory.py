@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_gateway.core.byte_budget import ByteBudget
+from trio_gateway.core.budgets.held_bytes import ByteBudget
 from trio_gateway.core.config import ServerConfig
 from trio_gateway.engine.memory import COUNTED_OVER, RequestMemory
 

@@ -9,10 +9,10 @@ import pytest
 import trio
 
 from trio_gateway.core.breaker import RequestIdentity
-from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import BreakerConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
-from trio_gateway.core.faults import Fault, Replay, fault_of_error, fault_of_transport
+from trio_gateway.core.upstream_api.chunks import InbandError
+from trio_gateway.core.upstream_api.faults import Fault, Replay, fault_of_error, fault_of_transport
 from trio_gateway.engine.backend import Backend, Crowded
 from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics

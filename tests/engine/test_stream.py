@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from trio_gateway.core.byte_budget import ByteBudget
-from trio_gateway.core.chat import parse_chat_request
+from tests.engine.world import FINISH, SPEAK, THINK, FakeUpstream, Step, World, failure, kinds
+from tests.support import DONE, chat, sse_chunk
+from trio_gateway.core.budgets.held_bytes import ByteBudget
+from trio_gateway.core.client_api.chat_request import parse_chat_request
 from trio_gateway.core.config import BreakerConfig, ServerConfig
 from trio_gateway.core.events import (
     Batch,
@@ -24,14 +26,11 @@ from trio_gateway.core.events import (
     PromptSummary,
     ReasoningLine,
 )
-from trio_gateway.core.faults import fault_of_transport
-from trio_gateway.core.strict_json import dumps
+from trio_gateway.core.json.strict import dumps
+from trio_gateway.core.upstream_api.faults import fault_of_transport
 from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.upstream import UpstreamFailure
 from trio_gateway.mock import load_traces
-
-from ..support import DONE, chat, sse_chunk
-from .world import FINISH, SPEAK, THINK, FakeUpstream, Step, World, failure, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,17 +14,16 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints
 
+from tests.support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, until
 from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
-from trio_gateway.core.model_list import MAX_LIST
+from trio_gateway.core.upstream_api.model_list import MAX_LIST
 from trio_gateway.engine.upstream import Upstream, UpstreamFailure
-
-from ..support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from trio_gateway.core.faults import Fault
+    from trio_gateway.core.upstream_api.faults import Fault
 
 ZIPPED = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: %s\r\nConnection: close\r\n\r\n"

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import trio
 
-from trio_gateway.core.byte_budget import ByteBudget
-from trio_gateway.core.chat import ChatRequest, parse_chat_request
+from tests.support import chat, sse_chunk
+from trio_gateway.core.budgets.held_bytes import ByteBudget
+from trio_gateway.core.client_api.chat_request import ChatRequest, parse_chat_request
 from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
 from trio_gateway.core.events import Batch, Done, Event, Failure
-from trio_gateway.core.faults import Fault, fault_of_error
-from trio_gateway.core.strict_json import dumps
+from trio_gateway.core.json.strict import dumps
+from trio_gateway.core.upstream_api.faults import Fault, fault_of_error
 from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.bodies import Bodies
 from trio_gateway.engine.call import Call
@@ -26,12 +27,10 @@ from trio_gateway.engine.route import Route
 from trio_gateway.engine.services import Running, Services
 from trio_gateway.engine.stream import EventStream, open_stream
 
-from ..support import chat, sse_chunk
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from trio_gateway.core.chunks import InbandError
+    from trio_gateway.core.upstream_api.chunks import InbandError
     from trio_gateway.engine.summaries.summary_model import SummaryModel
     from trio_gateway.engine.upstream import Upstream, UpstreamAnswer
 

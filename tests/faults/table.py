@@ -11,8 +11,8 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ..support import DONE, HEAD, sse_chunk, text_answer
-from .playing import Door, Flood, Over, Play, Script
+from tests.faults.playing import Door, Flood, Over, Play, Script
+from tests.support import DONE, HEAD, sse_chunk, text_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

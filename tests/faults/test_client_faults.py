@@ -12,11 +12,10 @@ import pytest
 import trio
 import trio.testing
 
-from trio_gateway.core import upload_pace
-
-from ..support import DONE, HEAD, Client, ask, chat, sse_chunk, text_answer, until
-from .playing import Flood, Over, Play
-from .scene import open_scene
+from tests.faults.playing import Flood, Over, Play
+from tests.faults.scene import open_scene
+from tests.support import DONE, HEAD, Client, ask, chat, sse_chunk, text_answer, until
+from trio_gateway.core.budgets import upload_pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

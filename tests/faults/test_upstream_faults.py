@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from tests.faults.certificates import Certificates, make_certificates
+from tests.faults.playing import Door, open_faulty
+from tests.faults.scene import Books, Scene, check_ending, open_scene
+from tests.faults.table import FAULTS, ODDITIES, STOP, Fault, Oddity
+from tests.support import DONE, HEAD, ask, chat, sse_chunk, text_answer, until
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.core.errors import CODES
 from trio_gateway.core.summary.prompt import summarize_prompt
 from trio_gateway.engine.upstream import Upstream
 
-from ..support import DONE, HEAD, ask, chat, sse_chunk, text_answer, until
-from .certificates import Certificates, make_certificates
-from .playing import Door, open_faulty
-from .scene import Books, Scene, check_ending, open_scene
-from .table import FAULTS, ODDITIES, STOP, Fault, Oddity
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from .playing import Script
+    from tests.faults.playing import Script
 
 GOOD = (text_answer("<think>Adding.</think>", "4"),)
 RETRIED = {name: fault for name, fault in FAULTS.items() if fault.retry != "no"}

@@ -19,12 +19,23 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..support import DONE, HEAD, Answer, ask, chat, open_gateway, open_upstream, plays, settings, sse_chunk
+from tests.support import (
+    DONE,
+    HEAD,
+    Answer,
+    ask,
+    chat,
+    open_gateway,
+    open_upstream,
+    plays,
+    settings,
+    sse_chunk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from ..support import Json
+    from tests.support import Json
 
 __all__ = [
     *("HELD", "Heartbeat", "Row", "answer_through_gateway", "check", "gateway_answer", "heartbeat"),

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from ..client.scripted import CLIENT, child_env
+from tests.client.scripted import CLIENT, child_env
 
 # Colours, the typesetting of a finished answer, and readline's switch for pasted text.
 _OWN_SEQUENCES = re.compile(r"\x1b\[(?:[\d;]*m|\d+F|J|\?2004[hl])")

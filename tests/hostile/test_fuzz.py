@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.hostile.heartbeat import HELD, SHORT, longest_slice
+from tests.hostile.texts import KI, UNITS, of_size
+from trio_gateway.core.client_api.messages import clean_history
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS
-from trio_gateway.core.messages import clean_history
+from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
-from trio_gateway.core.runaway import ReasoningLimit
 from trio_gateway.core.summary import SIZES, ReasoningSummary
 from trio_gateway.core.summary.prompt import LONGEST, prompt_steps, summarize_prompt
 from trio_gateway.core.summary.steps import at_once
-
-from .heartbeat import HELD, SHORT, longest_slice
-from .texts import KI, UNITS, of_size
+from trio_gateway.core.upstream_api.runaway import ReasoningLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import time
 import pytest
 import trio
 
-from .heartbeat import HELD, PLAYS, Row, answer_through_gateway, check, heartbeat, slowness
+from tests.hostile.heartbeat import HELD, PLAYS, Row, answer_through_gateway, check, heartbeat, slowness
 
 
 async def _work(seconds: float, slices: int) -> None:

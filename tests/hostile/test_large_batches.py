@@ -8,8 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from ..support import DONE, HEAD, Json, ask, chat, open_gateway, open_upstream, plays, settings, sse_chunk
-from ..websocket.talking import open_socket
+from tests.support import DONE, HEAD, Json, ask, chat, open_gateway, open_upstream, plays, settings, sse_chunk
+from tests.websocket.talking import open_socket
 
 EVENTS = 5000
 IMAGE = {"images": [{"image_url": {"url": "data:" + "A" * 700_000}}]}

@@ -9,19 +9,18 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from tests.engine.summaries.lines import Emitted
+from tests.hostile.heartbeat import Row, answer_through_gateway, check, gateway_answer
+from tests.hostile.texts import KI, UNITS, of_size
+from tests.support import chat
 from trio_gateway.core.phases import Phase
 from trio_gateway.core.summary.digest import PIECE, RECENT
 from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
 
-from ..engine.summaries.lines import Emitted
-from ..support import chat
-from .heartbeat import Row, answer_through_gateway, check, gateway_answer
-from .texts import KI, UNITS, of_size
-
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
-    from ..support import Answer
+    from tests.support import Answer
 
 ASK = "Explain this, please, line by line and with all its details, as I have no time to read it. " * 2
 RAW = {"reasoning": "both"}

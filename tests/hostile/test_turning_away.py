@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from ..support import (
+from tests.support import (
     HEAD,
     Client,
     Json,
@@ -26,14 +26,14 @@ from ..support import (
     until,
     upstream_toml,
 )
-from ..websocket.talking import open_socket
+from tests.websocket.talking import open_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     import httpx
 
-    from ..support import Upstream
+    from tests.support import Upstream
 
 KEYS = key_line("alice") + key_line("bob")
 PATH = "/v1/chat/completions"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from ..support import (
+from tests.hostile.heartbeat import Row, check
+from tests.support import (
     DONE,
     HEAD,
     Client,
@@ -24,12 +25,11 @@ from ..support import (
     until,
     upstream_toml,
 )
-from .heartbeat import Row, check
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ..support import Json
+    from tests.support import Json
 
 MEBIBYTE = 1024 * 1024
 CHUNKED = HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked")

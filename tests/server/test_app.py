@@ -8,10 +8,7 @@ import pytest
 import trio
 
 import trio_gateway
-from trio_gateway import DEFAULT_MODELS, create_app
-from trio_gateway.core.config import ConfigError
-
-from ..support import (
+from tests.support import (
     HEAD,
     Json,
     ask,
@@ -26,6 +23,8 @@ from ..support import (
     until,
     upstream_toml,
 )
+from trio_gateway import DEFAULT_MODELS, create_app
+from trio_gateway.core.config import ConfigError
 
 METRICS = [
     "gen_ai_server_time_to_first_token_seconds",

@@ -17,7 +17,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.server.connection import Connection
+from trio_gateway.server.transport.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -314,7 +314,7 @@ async def test_an_exception_ends_the_connection_and_makes_one_log_line(
         await trio.lowlevel.checkpoint()
         raise BrokenError("secret")
 
-    monkeypatch.setattr("trio_gateway.server.http1.StrictHTTP1.handle", handle)
+    monkeypatch.setattr("trio_gateway.server.transport.http1.StrictHTTP1.handle", handle)
     with structlog.testing.capture_logs() as lines:
         async with connected(deaf) as (client, ended):
             await client.send_all(GET)
@@ -332,7 +332,7 @@ async def test_with_an_exception_a_cancellation_goes_on(monkeypatch: pytest.Monk
         finally:
             raise BrokenError
 
-    monkeypatch.setattr("trio_gateway.server.http1.StrictHTTP1.handle", handle)
+    monkeypatch.setattr("trio_gateway.server.transport.http1.StrictHTTP1.handle", handle)
     with structlog.testing.capture_logs() as lines:
         async with connected(deaf) as (client, _):
             await client.send_all(GET)

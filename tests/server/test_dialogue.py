@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trio_gateway.core.errors import error_for
-from trio_gateway.server.dialogue import IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
-from trio_gateway.server.mailbox import Message
+from trio_gateway.server.websocket.mailbox import Message
+from trio_gateway.server.websocket.states import IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
 
 CANCEL = '{"type": "cancel"}'
 

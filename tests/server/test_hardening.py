@@ -17,8 +17,8 @@ from hypercorn.trio.tcp_server import TCPServer
 
 from tests.server.hostile_openings import OPENINGS
 from tests.server.hypercorn_harness import APP, HEAD, Client, EchoApp, bare_hypercorn, serving, status
-from trio_gateway.server.connection import Connection
-from trio_gateway.server.hardening import Hardening, Limits
+from trio_gateway.server.transport.connection import Connection
+from trio_gateway.server.transport.hardening import Hardening, Limits
 
 if TYPE_CHECKING:
     from pathlib import Path

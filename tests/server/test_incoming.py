@@ -10,16 +10,16 @@ import trio
 import trio.testing
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from trio_gateway.core.body_budget import BodyBudget
+from trio_gateway.core.budgets.bodies import BodyBudget
 from trio_gateway.core.errors import RequestError
-from trio_gateway.server.incoming import IncomingBody
+from trio_gateway.server.transport.incoming import IncomingBody
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hypercorn.typing import HTTPRequestEvent
 
-    from trio_gateway.core.body_budget import BodyHold
+    from trio_gateway.core.budgets.bodies import BodyHold
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -5,8 +5,8 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from trio_gateway.core.body_budget import BodyBudget
-from trio_gateway.server.mailbox import Mailbox, Message
+from trio_gateway.core.budgets.bodies import BodyBudget
+from trio_gateway.server.websocket.mailbox import Mailbox, Message
 
 KIB = 1024
 

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import trio_gateway
-from trio_gateway.core.chat import REFUSED_FIELDS
-from trio_gateway.server.access import PUBLIC
+from tests.support import open_gateway, settings
+from trio_gateway.core.client_api.chat_request import REFUSED_FIELDS
+from trio_gateway.server.auth_and_cors import PUBLIC
 from trio_gateway.server.pages import Page, read_page
-
-from ..support import open_gateway, settings
 
 if TYPE_CHECKING:
     import httpx

@@ -6,18 +6,17 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .behaviour import GOOD
+from tests.simulation.behaviour import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import trio
 
+    from tests.simulation.network import Network
+    from tests.simulation.records import Records
     from trio_gateway.engine.backend import Backend
     from trio_gateway.server.app import GatewayApp
-
-    from .network import Network
-    from .records import Records
 
 __all__ = [
     "check_connections",

@@ -15,13 +15,13 @@ from unittest.mock import patch
 
 import trio
 
-from .sockets import PORT, Socket
+from tests.simulation.sockets import PORT, Socket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from random import Random
 
-    from .sockets import Address
+    from tests.simulation.sockets import Address
 
 __all__ = ["Listener", "Network"]
 

@@ -10,10 +10,10 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-    from .answers import Answer
-    from .behaviour import Kind
-    from .plan import Asked, ClientPlan
-    from .sockets import Socket
+    from tests.simulation.answers import Answer
+    from tests.simulation.behaviour import Kind
+    from tests.simulation.plan import Asked, ClientPlan
+    from tests.simulation.sockets import Socket
 
 __all__ = ["Attempt", "Opening", "Records", "Transcript"]
 

@@ -23,11 +23,8 @@ from hypercorn.config import Config, Sockets
 from trio._core import _run as trio_loop
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_gateway import create_app
-
-from ..support import settings
-from .client import GATEWAY, run_client
-from .inspection import (
+from tests.simulation.client import GATEWAY, run_client
+from tests.simulation.inspection import (
     check_connections,
     check_gateway,
     check_openings,
@@ -35,17 +32,19 @@ from .inspection import (
     check_sockets,
     tasks_of,
 )
-from .network import Network
-from .oracles import check_answer
-from .records import Records
-from .upstream import ModelServer
+from tests.simulation.network import Network
+from tests.simulation.oracles import check_answer
+from tests.simulation.records import Records
+from tests.simulation.upstream import ModelServer
+from tests.support import settings
+from trio_gateway import create_app
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Awaitable, Callable, Iterator
     from socket import socket
 
-    from .plan import Plan
+    from tests.simulation.plan import Plan
 
 __all__ = ["Result", "run_plan"]
 

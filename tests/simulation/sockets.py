@@ -19,7 +19,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .network import Listener, Network
+    from tests.simulation.network import Listener, Network
 
 __all__ = ["PORT", "Address", "Socket"]
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .answers import Answer, draw_answer, line_event
-from .behaviour import Behaviour, Door, Kind, draw_behaviour, draw_door
-from .plan import SUMMARY_MODEL
-from .play import Play
-from .records import Attempt
-from .wire import Connection, response
+from tests.simulation.answers import Answer, draw_answer, line_event
+from tests.simulation.behaviour import Behaviour, Door, Kind, draw_behaviour, draw_door
+from tests.simulation.plan import SUMMARY_MODEL
+from tests.simulation.play import Play
+from tests.simulation.records import Attempt
+from tests.simulation.wire import Connection, response
 
 if TYPE_CHECKING:
-    from .network import Network
-    from .plan import Asked, Plan
-    from .records import Records
-    from .sockets import Socket
+    from tests.simulation.network import Network
+    from tests.simulation.plan import Asked, Plan
+    from tests.simulation.records import Records
+    from tests.simulation.sockets import Socket
 
 __all__ = ["ModelServer"]
 

@@ -10,9 +10,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from trio_gateway.core.events import OutputDelta
-
-from ..support import (
+from tests.support import (
     DONE,
     HEAD,
     Client,
@@ -29,7 +27,8 @@ from ..support import (
     until,
     upstream_toml,
 )
-from .talking import CANCEL, PATH, TEXT, as_sse, frame, open_raw, open_socket, opening, port_of
+from tests.websocket.talking import CANCEL, PATH, TEXT, as_sse, frame, open_raw, open_socket, opening, port_of
+from trio_gateway.core.events import OutputDelta
 
 if TYPE_CHECKING:
     import httpx
@@ -331,7 +330,7 @@ class Endless:
 
 async def test_a_flood_of_output_is_stopped_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_pair() as client, open_socket(client) as socket:
-        monkeypatch.setattr("trio_gateway.server.conversation.open_stream", lambda *_, **__: Endless())
+        monkeypatch.setattr("trio_gateway.server.websocket.session.open_stream", lambda *_, **__: Endless())
         await socket.send(chat())
         before = await socket.until("word")
         await socket.send(CANCEL)

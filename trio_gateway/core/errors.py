@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .strict_json import dumps
+from .json.strict import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

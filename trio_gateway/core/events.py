@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from .weight import text_weight, weigh
+from .budgets.weight import text_weight, weigh
 
 if TYPE_CHECKING:
     from .errors import ApiError

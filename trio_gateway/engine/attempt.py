@@ -8,22 +8,30 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from ..core.breaker import Outcome
-from ..core.chunks import ChoiceError, Chunk, InbandError, LargeEvent, ProtocolError, cut_chunk, read_event
 from ..core.errors import error_for
 from ..core.events import ReasoningDelta
-from ..core.faults import Fault, Replay, fault_of_transport
-from ..core.patience import Patience
-from ..core.repeated_chunks import RepeatedChunks
+from ..core.json.strict import dumps
 from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent, cut_lines
-from ..core.strict_json import dumps
+from ..core.upstream_api.chunks import (
+    ChoiceError,
+    Chunk,
+    InbandError,
+    LargeEvent,
+    ProtocolError,
+    cut_chunk,
+    read_event,
+)
+from ..core.upstream_api.faults import Fault, Replay, fault_of_transport
+from ..core.upstream_api.patience import Patience
+from ..core.upstream_api.repeated_chunks import RepeatedChunks
 from .upstream import UpstreamAnswer, UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.answer import AnswerReader
     from ..core.events import Event
-    from ..core.runaway import ReasoningLimit
+    from ..core.upstream_api.answer_reader import AnswerReader
+    from ..core.upstream_api.runaway import ReasoningLimit
     from .bodies import Payload
     from .call import Call
     from .delivery import Delivery

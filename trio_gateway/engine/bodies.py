@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import trio
 from msgspec.structs import replace
 
-from ..core.body_budget import BodyBudget
-from ..core.chat import ChatRequest, parse_chat_request, scan_chat_body
+from ..core.budgets.bodies import BodyBudget
+from ..core.client_api.chat_request import ChatRequest, parse_chat_request, scan_chat_body
 from ..core.errors import ApiError, RequestError
-from ..core.json_pieces import encode_pieces
-from ..core.strict_json import dumps
+from ..core.json.pieces import encode_pieces
+from ..core.json.strict import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,17 +9,17 @@ import structlog
 import trio
 
 from ..core.breaker import PauseCause
+from ..core.config.families import family_of
 from ..core.config.settings import resolve_model
-from ..core.families import family_of
-from ..core.learning import may_learn_start
+from ..core.upstream_api.learning import may_learn_start
 from .upstream import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..core.config import GatewayConfig, ModelConfig
-    from ..core.faults import Fault
-    from ..core.learning import StartMemory
+    from ..core.upstream_api.faults import Fault
+    from ..core.upstream_api.learning import StartMemory
     from .backend import Backend
 
 __all__ = ["Catalogue"]

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..core.allowance import Claim
+from ..core.access.allowance import Claim
 from ..core.errors import RequestError
-from ..core.token_estimate import text_weight, tokens_of, weights
+from ..core.text.token_estimate import text_weight, tokens_of, weights
 
 if TYPE_CHECKING:
-    from ..core.chat import ChatRequest
+    from ..core.access.usage import TokenCounts
+    from ..core.client_api.chat_request import ChatRequest
     from ..core.errors import ApiError
-    from ..core.usage import TokenCounts
     from .clients import Client
 
 __all__ = ["Charge"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..core.access import find_key
-from ..core.allowance import Allowance
+from ..core.access.allowance import Allowance
+from ..core.access.shown_key import find_key
 from ..core.config.keyfile import ClientKey
 from ..core.errors import RequestError, error_for, no_such_model
 

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 import structlog
 import trio
 
-from ..core.answer import AnswerReader
-from ..core.chat import NO_THINKING, upstream_fields
+from ..core.client_api.chat_request import NO_THINKING, upstream_fields
 from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
-from ..core.faults import Fault, Replay
-from ..core.learning import Start, StartQuery, may_learn_start
 from ..core.reasoning import starts_in_reasoning
-from ..core.runaway import ReasoningLimit
+from ..core.upstream_api.answer_reader import AnswerReader
+from ..core.upstream_api.faults import Fault, Replay
+from ..core.upstream_api.learning import Start, StartQuery, may_learn_start
+from ..core.upstream_api.runaway import ReasoningLimit
 from .attempt import Attempt
 from .hedge import Hedge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.learning import Evidence
+    from ..core.upstream_api.learning import Evidence
     from .call import Call
     from .delivery import Delivery
     from .lease import Lease

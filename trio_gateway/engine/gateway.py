@@ -10,10 +10,10 @@ import trio
 from msgspec.structs import replace
 
 from ..core.breaker import Snapshot, State
-from ..core.byte_budget import ByteBudget
+from ..core.budgets.held_bytes import ByteBudget
 from ..core.config.settings import Settings, resolve_model
 from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
-from ..core.learning import StartMemory
+from ..core.upstream_api.learning import StartMemory
 from ..version import __version__
 from .backend import Backend
 from .bodies import Bodies
@@ -30,7 +30,7 @@ from .upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..core.chat import ChatRequest
+    from ..core.client_api.chat_request import ChatRequest
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
     from .charge import Charge
     from .request_record import RequestRecord

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from ..core.faults import Replay
+from ..core.upstream_api.faults import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ..core.faults import Fault
+    from ..core.upstream_api.faults import Fault
 
 __all__ = ["Hedge"]
 

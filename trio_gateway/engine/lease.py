@@ -12,7 +12,7 @@ from ..core.breaker import NEUTRAL, SUCCESS, CircuitBreaker, PauseCause, Permit,
 if TYPE_CHECKING:
     from ..core.breaker import PauseBegun, Verdict
     from ..core.config import UpstreamConfig
-    from ..core.faults import Fault
+    from ..core.upstream_api.faults import Fault
     from .metrics import Metrics
     from .upstream import Upstream
 

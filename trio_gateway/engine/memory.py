@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.byte_budget import ByteBudget
+from ..core.budgets.held_bytes import ByteBudget
 from ..core.config import ServerConfig
 
 if TYPE_CHECKING:
-    from ..core.byte_budget import Holding
+    from ..core.budgets.held_bytes import Holding
 
 __all__ = ["COUNTED_OVER", "RequestMemory"]
 

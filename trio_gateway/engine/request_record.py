@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import structlog
 import trio
 
+from ..core.access.usage import TokenCounts, read_usage
 from ..core.errors import CODES
 from ..core.phases import Phase
-from ..core.usage import TokenCounts, read_usage
 from .charge import Charge
 
 if TYPE_CHECKING:
-    from ..core.chat import ChatRequest
+    from ..core.client_api.chat_request import ChatRequest
     from .clients import Client
     from .metrics import Metrics
 

@@ -6,8 +6,8 @@ import random
 from typing import TYPE_CHECKING
 
 from ..core.breaker import Refusal, RequestIdentity
-from ..core.faults import Fault, Replay
-from ..core.unavailable import unavailable
+from ..core.breaker.unavailable import unavailable
+from ..core.upstream_api.faults import Fault, Replay
 from .lease import Lease
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.learning import StartMemory
+from ..core.upstream_api.learning import StartMemory
 
 if TYPE_CHECKING:
     from ..core.config import ServerConfig, SummaryConfig

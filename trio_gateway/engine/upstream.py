@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import trio
 from msgspec.structs import replace
 
-from ..core.access import secrets_of
+from ..core.access.shown_key import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
-from ..core.chunks import InbandError, describe_http_error
-from ..core.content_coding import ContentCodingError, ContentDecoder
-from ..core.faults import Fault, fault_of_error, fault_of_transport
-from ..core.json_scan import JSONScanError, scan_slices
-from ..core.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
+from ..core.json.scan import JSONScanError, scan_slices
+from ..core.upstream_api.chunks import InbandError, describe_http_error
+from ..core.upstream_api.content_coding import ContentCodingError, ContentDecoder
+from ..core.upstream_api.faults import Fault, fault_of_error, fault_of_transport
+from ..core.upstream_api.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
 from .bodies import Payload
 from .transport import Http1Client, Origin, Response, TransportFault, TransportFaultError, make_ssl_context
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from ..core.config import UpstreamConfig
-    from ..core.http_framing import Fields
+    from ..core.upstream_api.http_framing import Fields
 
 __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
 

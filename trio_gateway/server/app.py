@@ -17,16 +17,16 @@ from werkzeug.exceptions import HTTPException
 
 from ..core.config.settings import Settings, load_settings
 from ..core.errors import RequestError, no_such_model
-from ..core.strict_json import dumps
+from ..core.json.strict import dumps
 from ..engine.gateway import Gateway
-from .access import METRICS, admit_client, answer_preflight, share
 from .allocator import return_large_blocks
-from .asgi import HTTPConnection, Lifespan
-from .chat import answer_chat
-from .errors import http_error, internal_error, request_error
-from .hardening import Hardening, Limits
+from .auth_and_cors import METRICS, admit_client, answer_preflight, share
+from .chat_http import answer_chat
+from .error_responses import http_error, internal_error, request_error
 from .pages import add_pages
-from .websocket import WebSocketConnection, talk
+from .transport.asgi import HTTPConnection, Lifespan
+from .transport.hardening import Hardening, Limits
+from .websocket.view import WebSocketConnection, talk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from quart.wrappers import Request, Websocket
     from werkzeug.datastructures import Headers
 
+    from ..core.client_api import Format
     from ..core.config import ServerConfig
-    from ..core.encoder import Format
     from ..engine.clients import Client
 
 __all__ = ["GatewayApp", "create_app"]

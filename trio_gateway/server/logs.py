@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from ..core.control_characters import escape_controls
 from ..core.errors import redact
+from ..core.text.control_characters import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from quart import Response, request
 
-from ..core.strict_json import dumps
+from ..core.json.strict import dumps
 from ..version import __version__
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from quart.wrappers.response import ResponseBody
 
-from ..core.encoder import Encoder, sse_slices
+from ..core.client_api import Encoder, sse_slices
 from .batch_sink import BatchSink
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..core.events import Batch
     from ..engine.stream import EventStream
-    from .asgi import ResponseWriter
+    from .transport.asgi import ResponseWriter
 
 __all__ = ["SSEBody", "SSESink"]
 

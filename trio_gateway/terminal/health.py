@@ -10,9 +10,9 @@ from rich.box import SIMPLE
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..core.control_characters import ascii_json, drop_controls
-from .answer import FAILED, OK, Answer, decode
-from .connection import CONNECT_TIMEOUT, failures_noted, interruptible, open_client
+from ..core.text.control_characters import ascii_json, drop_controls
+from .http_client import CONNECT_TIMEOUT, failures_noted, interruptible, open_client
+from .received import FAILED, OK, Answer, decode
 from .screen import open_console
 from .text import error_line, one_line
 

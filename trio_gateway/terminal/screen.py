@@ -18,15 +18,15 @@ from rich.rule import Rule
 from rich.style import Style
 from rich.text import Text
 
-from ..core.control_characters import ascii_json, drop_controls, escape_controls
 from ..core.phases import Phase
-from .answer import to_json
+from ..core.text.control_characters import ascii_json, drop_controls, escape_controls
+from .received import to_json
 from .text import COLOURS, error_line, one_line, parse_markdown
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from .answer import Answer, Piece
+    from .received import Answer, Piece
 
 __all__ = ["Screen", "open_console"]
 

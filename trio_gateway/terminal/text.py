@@ -10,8 +10,8 @@ from typing import Any
 from markdown_it import MarkdownIt
 from rich.markdown import Markdown
 
-from ..core.control_characters import drop_controls
 from ..core.phases import Phase
+from ..core.text.control_characters import drop_controls
 
 __all__ = ["COLOURS", "error_line", "one_line", "parse_markdown"]
 

@@ -11,12 +11,11 @@ import msgspec
 import pytest
 import trio
 
+from tests.engine.summaries.lines import Emitted
 from trio_gateway.core.events import Ping, ReasoningLine
 from trio_gateway.core.phases import Phase
 from trio_gateway.core.summary.terms import terms
 from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
-
-from .lines import Emitted
 
 if TYPE_CHECKING:
     from trio.testing import MockClock

@@ -9,18 +9,9 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from trio_gateway.core.config import SummaryConfig, UpstreamConfig
-from trio_gateway.core.events import OutputDelta, PromptSummary, ReasoningLine
-from trio_gateway.core.faults import fault_of_transport
-from trio_gateway.core.phases import Phase
-from trio_gateway.engine.backend import Backend
-from trio_gateway.engine.metrics import Metrics
-from trio_gateway.engine.summaries.prompt_summarizer import PromptSummarizer
-from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
-from trio_gateway.engine.summaries.summary_model import SummaryModel, cancel_soon
-from trio_gateway.engine.upstream import UpstreamFailure
-
-from ...support import (
+from tests.engine.summaries.lines import Emitted
+from tests.engine.world import FINISH, FakeUpstream, World
+from tests.support import (
     DONE,
     HEAD,
     ask,
@@ -32,8 +23,16 @@ from ...support import (
     sse_chunk,
     text_answer,
 )
-from ..world import FINISH, FakeUpstream, World
-from .lines import Emitted
+from trio_gateway.core.config import SummaryConfig, UpstreamConfig
+from trio_gateway.core.events import OutputDelta, PromptSummary, ReasoningLine
+from trio_gateway.core.phases import Phase
+from trio_gateway.core.upstream_api.faults import fault_of_transport
+from trio_gateway.engine.backend import Backend
+from trio_gateway.engine.metrics import Metrics
+from trio_gateway.engine.summaries.prompt_summarizer import PromptSummarizer
+from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
+from trio_gateway.engine.summaries.summary_model import SummaryModel, cancel_soon
+from trio_gateway.engine.upstream import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,9 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints
 
-from trio_gateway.core.http_framing import InvalidRequestError
+from tests.engine.transport.serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server
+from tests.support import until
+from trio_gateway.core.upstream_api.http_framing import InvalidRequestError
 from trio_gateway.engine.transport import (
     ConnectFaultError,
     Http1Client,
@@ -21,9 +23,6 @@ from trio_gateway.engine.transport import (
     TransportFaultError,
     WriteFaultError,
 )
-
-from ...support import until
-from .serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable

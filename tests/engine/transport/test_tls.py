@@ -14,6 +14,9 @@ import pytest
 import trio
 import trio.testing
 
+from tests.engine.transport.serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server
+from tests.faults.certificates import Certificates, make_certificates
+from tests.support import until
 from trio_gateway.engine.transport import (
     ConnectFaultError,
     ConnectTimeoutError,
@@ -24,10 +27,6 @@ from trio_gateway.engine.transport import (
     TransportFault,
     make_ssl_context,
 )
-
-from ...faults.certificates import Certificates, make_certificates
-from ...support import until
-from .serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

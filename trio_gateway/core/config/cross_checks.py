@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from ..families import DEFAULT_MODELS, family_of
+from .families import DEFAULT_MODELS, family_of
 from .keyfile import parse_keys
 from .match_patterns import expectation_missed
 from .schema import ConfigError

@@ -8,12 +8,12 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING, Final
 
-from ..byte_budget import ByteBudget
-from ..growing_text import GrowingText
+from ..budgets.held_bytes import ByteBudget
+from ..text.growing import GrowingText
 from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
 
 if TYPE_CHECKING:
-    from ..byte_budget import Holding
+    from ..budgets.held_bytes import Holding
 
 __all__ = ["KEPT", "Account"]
 

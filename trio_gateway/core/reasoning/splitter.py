@@ -44,7 +44,7 @@ from .prose import CONFIRMED, Doubt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..byte_budget import Holding
+    from ..budgets.held_bytes import Holding
 
 __all__ = [
     "Output",

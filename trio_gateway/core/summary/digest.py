@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..recent_text import RecentText
+from ..text.recent import RecentText
 from .answer_guard import AnswerGuard
 from .choice import CODE, Clause
 from .clauses import clauses, fragment

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..strict_json import dumps
+from ..json.strict import dumps
 from .plain_text import cut, plain
 
 __all__ = ["MAX_REQUEST", "MAX_TEXT", "PROMPT", "REASONING", "summary_body", "summary_line"]

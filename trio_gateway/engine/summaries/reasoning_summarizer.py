@@ -20,9 +20,9 @@ import trio
 
 from ...core.events import Event, Ping, ReasoningLine
 from ...core.phases import Phase
-from ...core.recent_text import RecentText
 from ...core.summary import SIZES, ReasoningSummary
 from ...core.summary.request import MAX_REQUEST
+from ...core.text.recent import RecentText
 from .slices import in_slices
 from .summary_model import Question
 

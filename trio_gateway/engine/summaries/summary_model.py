@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 import trio
 
-from ...core.answer import AnswerReader
 from ...core.breaker import CallIdentity
-from ...core.chunks import InbandError, ProtocolError, cut_chunk, read_event
+from ...core.config.families import family_of
 from ...core.events import OutputDelta
-from ...core.families import family_of
-from ...core.faults import fault_of_transport
-from ...core.json_scan import SCAN_OVER
+from ...core.json.scan import SCAN_OVER
 from ...core.reasoning import starts_in_reasoning
 from ...core.sse import DONE, LineTooLongError, SSEDecoder, cut_lines
 from ...core.summary.request import MAX_TEXT, summary_body, summary_line
+from ...core.upstream_api.answer_reader import AnswerReader
+from ...core.upstream_api.chunks import InbandError, ProtocolError, cut_chunk, read_event
+from ...core.upstream_api.faults import fault_of_transport
 from ..lease import Lease
 from ..upstream import UpstreamFailure
 

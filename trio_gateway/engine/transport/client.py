@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ...core.http_framing import Framing, FramingError, encode_request_head, frame_body
+from ...core.upstream_api.http_framing import Framing, FramingError, encode_request_head, frame_body
 from .connect import make_ssl_context, open_wire
 from .failures import PeerProtocolError, TransportFault, TransportFaultError
 from .pool import Pool, PoolLimits
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
-    from ...core.http_framing import Fields
+    from ...core.upstream_api.http_framing import Fields
     from .origin import Origin
     from .pool import Connection, PoolStatistics
 

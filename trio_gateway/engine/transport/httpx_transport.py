@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from ...core.http_framing import InvalidRequestError
+from ...core.upstream_api.http_framing import InvalidRequestError
 from .client import Http1Client
 from .connect import make_ssl_context
 from .origin import Origin

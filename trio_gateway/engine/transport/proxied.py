@@ -24,7 +24,7 @@ from .failures import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from ...core.http_framing import Fields
+    from ...core.upstream_api.http_framing import Fields
     from .origin import Origin
 
 __all__ = ["ProxiedClient", "ProxiedResponse"]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from ...core.http_framing import FramingError, IncompleteBodyError
+from ...core.upstream_api.http_framing import FramingError, IncompleteBodyError
 from .failures import BROKEN, PeerProtocolError, ReadFaultError, TransportFault
 
 if TYPE_CHECKING:
-    from ...core.http_framing import Fields, Framing, ResponseHead
+    from ...core.upstream_api.http_framing import Fields, Framing, ResponseHead
     from .failures import TransportFaultError
     from .pool import Connection
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from msgspec import Struct
 
-from ...core.http_framing import FramingError, HeadReader
+from ...core.upstream_api.http_framing import FramingError, HeadReader
 from .failures import (
     BROKEN,
     ConnectFaultError,
@@ -22,7 +22,7 @@ from .failures import (
 )
 
 if TYPE_CHECKING:
-    from ...core.http_framing import ResponseHead
+    from ...core.upstream_api.http_framing import ResponseHead
     from .tcp import Wire
 
 __all__ = ["Request", "RoundTrip"]
