@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MODELS", "ModelConfig", "__version__", "app", "create_app"]
 
 _HOMES = {
-    "DEFAULT_MODELS": ".core.families",
+    "DEFAULT_MODELS": ".core.config.families",
     "ModelConfig": ".core.config",
     "create_app": ".server.app",
 }

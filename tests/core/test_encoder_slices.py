@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.client_api import ENCODERS, ChunkHead, Encoder, Format, frame_slices, sse, sse_slices
+from trio_gateway.core.client_api import FORMATS, ChunkHead, Encoder, frame_slices, sse, sse_slices
 from trio_gateway.core.events import (
     Batch,
     Done,
@@ -18,6 +20,9 @@ from trio_gateway.core.events import (
     PromptSummary,
     ReasoningDelta,
 )
+
+if TYPE_CHECKING:
+    from trio_gateway.core.client_api.request import FormatName
 
 HEAD = ChunkHead(id="chatcmpl-1", created=1700000000, model="default")
 LARGE: list[Event] = [
@@ -36,13 +41,13 @@ SMALL: list[Event] = [
 ]
 
 
-def encoder(format: Format) -> Encoder:  # noqa: A002 -- as everywhere
-    return ENCODERS[format](HEAD, request_id="r", include_usage=True, show_reasoning=False)
+def encoder(format: FormatName) -> Encoder:  # noqa: A002 -- as everywhere
+    return FORMATS[format].stream(HEAD, request_id="r", include_usage=True, show_reasoning=False)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", FORMATS)
 @given(st.lists(st.sampled_from(SMALL + LARGE), max_size=5))
-def test_slices_amount_to_the_same(name: Format, events: list[Event]) -> None:
+def test_slices_amount_to_the_same(name: FormatName, events: list[Event]) -> None:
     batch: Batch = [
         PromptSummary("Adding"),
         OutputDelta(0, "4"),
@@ -53,9 +58,9 @@ def test_slices_amount_to_the_same(name: Format, events: list[Event]) -> None:
     assert [frame for part in frame_slices(encoder(name), batch) for frame in part] == frames
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("event", LARGE)
-def test_a_large_event_is_written_in_parts(name: Format, event: Event) -> None:
+def test_a_large_event_is_written_in_parts(name: FormatName, event: Event) -> None:
     """Even where it opens its phase, whose frames come before it."""
     parts = [*sse_slices(encoder(name), [event])]
     assert b"".join(parts) == sse(encoder(name).encode([event]))

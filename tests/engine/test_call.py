@@ -18,7 +18,7 @@ from trio_gateway.engine.route import Route
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_gateway.core.client_api.chat_request import ChatRequest
+    from trio_gateway.core.client_api.request import ChatRequest
     from trio_gateway.engine.request_record import RequestRecord
     from trio_gateway.engine.services import Services
     from trio_gateway.engine.upstream import Upstream

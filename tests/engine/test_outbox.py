@@ -95,6 +95,7 @@ async def test_what_comes_after_the_end_of_its_phase_is_dropped(autojump_clock: 
 async def test_a_source_that_put_nothing_waits_for_no_sink(autojump_clock: MockClock) -> None:
     """A stream of OpenAI's attaches its sink at the upstream's first event: empty events may come before it."""
     outbox = Outbox()
+    outbox.put(Phase.PROMPT_SUMMARY, [PROMPT])
     with trio.fail_after(1):
         await outbox.flush(Phase.FINAL_OUTPUT)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 
-from trio_gateway.core.breaker import RequestIdentity
+from trio_gateway.core.client_api.request import RequestIdentity
 from trio_gateway.core.config import BreakerConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
 from trio_gateway.core.upstream_api.chunks import InbandError

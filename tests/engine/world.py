@@ -10,7 +10,7 @@ import trio
 
 from tests.support import chat, sse_chunk
 from trio_gateway.core.budgets.held_bytes import ByteBudget
-from trio_gateway.core.client_api.chat_request import ChatRequest, parse_chat_request
+from trio_gateway.core.client_api.chat_request import parse_chat_request
 from trio_gateway.core.config import ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
 from trio_gateway.core.errors import ApiError
 from trio_gateway.core.events import Batch, Done, Event, Failure
@@ -30,6 +30,7 @@ from trio_gateway.engine.stream import EventStream, open_stream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from trio_gateway.core.client_api.request import ChatRequest
     from trio_gateway.core.upstream_api.chunks import InbandError
     from trio_gateway.engine.summaries.summary_model import SummaryModel
     from trio_gateway.engine.upstream import Upstream, UpstreamAnswer

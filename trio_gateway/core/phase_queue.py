@@ -57,8 +57,8 @@ class PhaseQueue:
         return ready
 
     def has_waiting(self, phase: Phase) -> bool:
-        """Whether events of *phase*, or of one before, wait for their turn, or to be taken."""
-        return any(self._waiting[each] for each in _ORDER[: _ORDER.index(phase) + 1])
+        """Whether events of *phase* wait for their turn, or to be taken."""
+        return bool(self._waiting[phase])
 
     @property
     def is_over(self) -> bool:

@@ -12,7 +12,7 @@ from ..core.breaker import ANONYMOUS, CallIdentity, CircuitBreaker, Refusal
 from .lease import Lease, Traffic
 
 if TYPE_CHECKING:
-    from ..core.breaker import RequestIdentity
+    from ..core.client_api.request import RequestIdentity
     from ..core.config import UpstreamConfig
     from .metrics import Metrics
     from .upstream import Upstream

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.client_api.chat_request import ChatRequest
+    from ..core.client_api.request import ChatRequest
     from ..core.config import ModelConfig
     from .lease import Lease
     from .memory import RequestMemory

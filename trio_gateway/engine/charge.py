@@ -12,7 +12,7 @@ from ..core.text.token_estimate import text_weight, tokens_of, weights
 
 if TYPE_CHECKING:
     from ..core.access.usage import TokenCounts
-    from ..core.client_api.chat_request import ChatRequest
+    from ..core.client_api.request import ChatRequest
     from ..core.errors import ApiError
     from .clients import Client
 

@@ -30,7 +30,7 @@ from .upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..core.client_api.chat_request import ChatRequest
+    from ..core.client_api.request import ChatRequest
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
     from .charge import Charge
     from .request_record import RequestRecord

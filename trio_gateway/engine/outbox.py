@@ -74,8 +74,9 @@ class Outbox:
     async def flush(self, phase: Phase) -> None:
         """Wait while the client is slow to take what was put in *phase*, or that has not got its turn.
 
-        So at most one read of the upstream waits here. What others have put in later phases is not waited
-        for, as those may wait for this one to be closed.
+        So at most one read of the upstream waits here. What others have put in other phases is not waited
+        for: later ones may wait for this one to be closed, and all of them for the upstream's first event,
+        which gives the client its status line.
         """
         while self._queue.has_waiting(phase):
             await self._moved.wait()

@@ -13,7 +13,7 @@ from ..core.phases import Phase
 from .charge import Charge
 
 if TYPE_CHECKING:
-    from ..core.client_api.chat_request import ChatRequest
+    from ..core.client_api.request import ChatRequest
     from .clients import Client
     from .metrics import Metrics
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from ..core.breaker import Refusal, RequestIdentity
+from ..core.breaker import Refusal
 from ..core.breaker.unavailable import unavailable
+from ..core.client_api.request import RequestIdentity
 from ..core.upstream_api.faults import Fault, Replay
 from .lease import Lease
 

@@ -15,6 +15,7 @@ from quart import Response, g, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from ..core.client_api import FORMATS, OPEN_PATHS, WireFormat, format_of_path
 from ..core.config.settings import Settings, load_settings
 from ..core.errors import RequestError, no_such_model
 from ..core.json.strict import dumps
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from quart.wrappers import Request, Websocket
     from werkzeug.datastructures import Headers
 
-    from ..core.client_api import Format
     from ..core.config import ServerConfig
     from ..engine.clients import Client
 
@@ -75,10 +75,11 @@ class GatewayApp(QuartTrio):
         self.register_error_handler(RequestError, request_error)
         self.register_error_handler(HTTPException, http_error)
         self.register_error_handler(Exception, internal_error)
-        self._route("/v1/chat/completions", "POST", self._chat)
-        self._route("/openai/v1/chat/completions", "POST", self._chat_openai)
-        self._socket("/v1/chat/completions", self._talk)
-        self._socket("/openai/v1/chat/completions", self._talk_openai)
+        for path in OPEN_PATHS:
+            self._chat_route(path, None)
+        for entry in FORMATS.values():
+            for path in entry.paths:
+                self._chat_route(path, entry)
         for prefix in ("", "/openai"):
             self._route(f"{prefix}/v1/models", "GET", self._models)
             self._route(f"{prefix}/v1/models/<path:model_id>", "GET", self._model)
@@ -87,6 +88,17 @@ class GatewayApp(QuartTrio):
         self._route("/health/ready", "GET", self._ready)
         self._route(METRICS, "GET", self._metrics)
         add_pages(self)
+
+    def _chat_route(self, path: str, path_format: WireFormat | None) -> None:
+        async def chat() -> Response:
+            return await answer_chat(self.gateway, request, path_format=path_format)
+
+        async def converse() -> None:
+            await self._converse(path_format)
+
+        chat.__name__, converse.__name__ = f"chat {path}", f"converse {path}"  # Quart names routes by these
+        self._route(path, "POST", chat)
+        self._socket(path, converse)
 
     def _route(self, path: str, method: str, view: Callable[..., Awaitable[Response]]) -> None:
         self.add_url_rule(path, view_func=view, methods=[method], provide_automatic_options=False)
@@ -127,14 +139,14 @@ class GatewayApp(QuartTrio):
         self.gateway.drain()
 
     async def _let_in(self) -> Response | None:
-        g.request_id = _id_of(request.headers)
+        g.request_id, g.path_format = _id_of(request.headers), format_of_path(request.path)
         preflight = answer_preflight(self.gateway.config.server, request)
         if preflight is None:
             self._identify(request)
         return preflight
 
     async def _let_socket_in(self) -> None:
-        g.request_id = _id_of(websocket.headers)
+        g.request_id, g.path_format = _id_of(websocket.headers), format_of_path(websocket.path)
         self._identify(websocket)
 
     def _identify(self, asking: Request | Websocket) -> None:
@@ -147,27 +159,15 @@ class GatewayApp(QuartTrio):
 
     async def _sign(self, response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
-        if "stream_format" in g:
-            response.headers["X-Stream-Format"] = g.stream_format
+        if "format" in g:
+            response.headers["X-Stream-Format"] = g.format.name
         client: Client | None = g.get("client")
         if client is not None:
             response.headers.extend(client.limits())
         share(self.gateway.config.server, request.headers, response.headers)
         return response
 
-    async def _chat(self) -> Response:
-        return await answer_chat(self.gateway, request)
-
-    async def _chat_openai(self) -> Response:
-        return await answer_chat(self.gateway, request, path_format="openai")
-
-    async def _talk(self) -> None:
-        await self._converse(None)
-
-    async def _talk_openai(self) -> None:
-        await self._converse("openai")
-
-    async def _converse(self, path_format: Format | None) -> None:
+    async def _converse(self, path_format: WireFormat | None) -> None:
         draining = self._hardening.drain
         await talk(
             self.gateway,

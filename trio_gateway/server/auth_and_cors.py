@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from quart import Response
 
-from ..core.access.shown_key import is_loopback, shown_key
+from ..core.access.shown_key import shown_key
+from ..core.config.addresses import is_loopback
 from ..core.errors import RequestError, clean_text, error_for
 from ..core.json.strict import dumps
 from .origins import is_listed, is_own_name

@@ -1,8 +1,8 @@
 """Chat completions: a request is read and admitted; then its answer is streamed or gathered.
 
-A stream of the format ``phases`` has its status line at once: the first thing it says is the gateway's own.
-In the format ``openai`` the line waits for the upstream's first event, so that a request that fails before it
-gets the status of its failure, and what its client does about that status works.
+The wire format decides when the status line of a stream leaves: at once, where the first event is the
+gateway's own, or with the upstream's first event, so that a request that fails before it gets the status of
+its failure.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from quart import Request, Response, g, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 from ..core.access.shown_key import body_owner
-from ..core.client_api import ENCODERS, ChunkHead, Encoder, Format
-from ..core.client_api.chat_request import ChatRequest
-from ..core.client_api.completion import CompletionBuilder
+from ..core.client_api import FORMATS, ChunkHead, Encoder, WireFormat
+from ..core.client_api.request import ChatRequest, FormatName
 from ..core.errors import RequestError, refusal
 from ..engine.request_record import RequestRecord
 from ..engine.stream import open_stream
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from werkzeug.datastructures import Headers
 
+    from ..core.client_api.completion import CompletionBuilder
     from ..engine.call import Call
     from ..engine.gateway import Gateway
     from ..engine.stream import EventStream
@@ -52,11 +52,13 @@ _STREAM_HEADERS = {
 }
 
 
-async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format | None = None) -> Response:
+async def answer_chat(
+    gateway: Gateway, request: Request, *, path_format: WireFormat | None = None
+) -> Response:
     """Answer one chat request; whatever way it ends, it is counted and logged once.
 
     *path_format*: the format that the request's path stands for, if it does for one. The format it comes to
-    is left in ``g.stream_format``, for the header that every answer bears.
+    is left in ``g.format``, for the header that every answer bears.
 
     Raises:
         RequestError, HTTPException: the request is refused.
@@ -65,7 +67,7 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
     # Done when the request is over, even if the client leaves before its answer has begun.
     cleanup = request.scope.setdefault(CLEANUP, [])  # type: ignore[typeddict-item]
     cleanup.append(lambda: record.close(gateway.metrics, model_label=gateway.catalogue.label(record.model)))
-    g.stream_format = path_format or gateway.config.server.stream_format
+    g.format = path_format or FORMATS[gateway.config.server.stream_format]
     try:
         record.charge.arrive()
         chat = await _read(gateway, request, path_format)
@@ -81,7 +83,7 @@ async def answer_chat(gateway: Gateway, request: Request, *, path_format: Format
         record.refuse(_code(error))
         raise
     cleanup.append(call.close)
-    if streamed and g.stream_format == "phases":
+    if streamed and g.format.early_status:
         response = _stream_response(open_stream(call), call)
     else:
         response = await (_begun(call) if streamed else _buffered(call))
@@ -110,7 +112,7 @@ async def _hold_open(call: Call, *, task_status: trio.TaskStatus[EventStream]) -
 
 
 async def _buffered(call: Call) -> Response:
-    builder = CompletionBuilder(_head(call.request), show_reasoning=call.request.options.shows_reasoning)
+    builder = g.format.whole(_head(call.request), show_reasoning=call.request.options.shows_reasoning)
     async with open_stream(call) as stream:
         await stream.deliver(_BufferSink(builder))
     if builder.failure is not None:
@@ -133,16 +135,16 @@ class _BufferSink:
 
 
 def _stream_response(stream: Stream, call: Call, *, ping_first: bool = False) -> Response:
-    encoder = make_encoder(g.stream_format, call.request, request_id=g.request_id)
+    encoder = make_encoder(g.format, call.request, request_id=g.request_id)
     writer = cast("dict[str, Any]", request.scope)[BODY]
     sink = SSESink(encoder, writer)
     return Response(SSEBody(stream, sink, ping_first=ping_first), headers=_STREAM_HEADERS)
 
 
-def make_encoder(format: Format, chat: ChatRequest | None, *, request_id: str) -> Encoder:  # noqa: A002
+def make_encoder(wire_format: WireFormat, chat: ChatRequest | None, *, request_id: str) -> Encoder:
     """What writes the answer to *chat*; where that is None, to a request that could not be read."""
     chat = chat or ChatRequest(model="default", messages=[], body={})
-    return ENCODERS[format](
+    return wire_format.stream(
         _head(chat),
         request_id=request_id,
         include_usage=chat.include_usage,
@@ -154,7 +156,7 @@ def _head(chat: ChatRequest) -> ChunkHead:
     return ChunkHead(id=f"chatcmpl-{secrets.token_hex(12)}", created=int(time.time()), model=chat.model)
 
 
-async def _read(gateway: Gateway, request: Request, path_format: Format | None) -> ChatRequest:
+async def _read(gateway: Gateway, request: Request, path_format: WireFormat | None) -> ChatRequest:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity" or not _is_json(
         request.mimetype
     ):
@@ -163,10 +165,10 @@ async def _read(gateway: Gateway, request: Request, path_format: Format | None) 
     asked = header_format(request.headers)
     chosen = path_format or asked
     if chosen is not None:
-        g.stream_format = chosen
+        g.format = chosen
     chat = await _read_body(gateway, request)
     if chosen is None and chat.options.format is not None:
-        g.stream_format = chat.options.format
+        g.format = FORMATS[chat.options.format]
     return chat
 
 
@@ -174,7 +176,7 @@ async def _read_body(gateway: Gateway, request: Request) -> ChatRequest:
     body = cast("IncomingBody", request.body)
     hold = gateway.bodies.budget.hold(_owner(request), body.announced)
     cast("dict[str, list[Callable[[], object]]]", request.scope)[CLEANUP].append(hold.release)
-    chat = await gateway.bodies.read(await body.read(hold))
+    chat = await gateway.bodies.read(await body.read(hold), parse=g.format.parse)
     identity = identify(g.client, _peer(request), chat.digest, request.headers.get("Authorization"))
     return replace(chat, hold=hold, identity=identity)
 
@@ -188,16 +190,18 @@ def _peer(request: Request) -> str | None:
     return None if peer is None else peer[0]
 
 
-def header_format(headers: Headers) -> Format | None:
+def header_format(headers: Headers) -> WireFormat | None:
     """The format that the request's header names, if it has one.
 
     Raises:
         RequestError: there is no such format.
     """
     asked = headers.get("X-Stream-Format")
-    if not (asked is None or asked in ENCODERS):
-        raise refusal("X-Stream-Format", f"one of {', '.join(ENCODERS)}", asked)
-    return cast("Format | None", asked)
+    if asked is None:
+        return None
+    if asked not in FORMATS:
+        raise refusal("X-Stream-Format", f"one of {', '.join(FORMATS)}", asked)
+    return FORMATS[cast("FormatName", asked)]
 
 
 def _is_json(mimetype: str) -> bool:
@@ -208,7 +212,7 @@ def _wants_stream(chat: ChatRequest, request: Request) -> bool:
     if chat.stream is not None:
         return chat.stream
     accept = request.headers.get("Accept", "").strip().lower()
-    return bool(g.stream_format == "phases") and accept != "application/json"
+    return bool(g.format.streams_unasked) and accept != "application/json"
 
 
 def _code(error: HTTPException) -> str:

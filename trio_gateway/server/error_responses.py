@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import structlog
-from quart import Response
+from quart import Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from ..core.client_api import FORMATS
 from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ..core.json.strict import dumps
 
@@ -15,6 +16,7 @@ __all__ = ["error_response", "http_error", "internal_error", "request_error"]
 
 log = structlog.get_logger("trio_gateway.server")
 
+_ANY = next(iter(FORMATS.values()))
 # The refusals that the web framework itself makes, and what they are called.
 _NAMED = {
     404: ("not_found", "There is nothing at this path."),
@@ -26,8 +28,11 @@ _NAMED = {
 
 
 def error_response(error: ApiError) -> Response:
-    """*error* as a whole answer."""
-    response = Response(dumps(error.body()), status=error.status, content_type="application/json")
+    """*error* as a whole answer, in the shape of the format that the path stands for."""
+    wire_format = g.get("path_format") or _ANY
+    response = Response(
+        dumps(wire_format.error_body(error)), status=error.status, content_type="application/json"
+    )
     if error.retry_after is not None:
         # Whole seconds are all the header can say: round up, or the client comes back too early.
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
+
+from ..config.addresses import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..config.keyfile import ClientKey
 
-__all__ = ["body_owner", "find_key", "is_loopback", "key_protocols", "secrets_of", "shown_key"]
+__all__ = ["body_owner", "find_key", "key_protocols", "secrets_of", "shown_key"]
 
 _KEY_PROTOCOL: Final = "key."
 
@@ -78,11 +79,3 @@ def body_owner(key_id: str, peer: str | None) -> str | None:
     if peer is None or is_loopback(peer.removeprefix("::ffff:")):
         return None
     return f"peer {peer}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on *host*: an address, or ``localhost``."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -9,7 +9,6 @@ from .calls import (
     PauseCause,
     Permit,
     Refusal,
-    RequestIdentity,
     Verdict,
 )
 from .circuit import CircuitBreaker
@@ -28,7 +27,6 @@ __all__ = [
     "Permit",
     "Reason",
     "Refusal",
-    "RequestIdentity",
     "Snapshot",
     "State",
     "Transition",

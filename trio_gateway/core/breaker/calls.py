@@ -17,20 +17,8 @@ __all__ = [
     "PauseCause",
     "Permit",
     "Refusal",
-    "RequestIdentity",
     "Verdict",
 ]
-
-
-class RequestIdentity(Struct, frozen=True):
-    """Who sends a request, and which one: what a failure is attributed to."""
-
-    client: str = ""
-    """Id of the client's key; where no keys are asked for, the address of the peer."""
-    digest: bytes = b""
-    """Digest of the body as the client sent it; empty: unknown, and like no other."""
-    credential: bytes = b""
-    """Digest of the client's ``Authorization``; empty: there is none."""
 
 
 class CallIdentity(Struct, frozen=True):
@@ -40,7 +28,7 @@ class CallIdentity(Struct, frozen=True):
     """The upstream's id of the model."""
     client: str = ""
     digest: bytes = b""
-    """These two as in :class:`RequestIdentity`."""
+    """These two as in :class:`.RequestIdentity`."""
     key: bytes = b""
     """Digest of the client's own key, where the upstream is sent that; empty: the gateway's key is used."""
 

@@ -8,29 +8,23 @@ where the request goes: see :data:`REFUSED_FIELDS`.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from msgspec import UNSET, Struct
-from msgspec.structs import force_setattr
+from msgspec import UNSET
 
-from ..breaker import RequestIdentity
 from ..errors import RequestError, clean_text, error_for, refusal
 from ..json.scan import TooDeepError, TooManyValuesError, scan_slices
 from ..json.strict import StrictJSONError, dumps, no_pause, parse
-from ..upstream_api.model_list import MAX_MODEL_ID
 from .messages import check_messages, clean_history
+from .request import MAX_MODEL_ID, PLAIN_FIELDS, ChatRequest, FormatName, GatewayOptions, is_continued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from ..budgets.bodies import BodyHold
 
 __all__ = [
     "NO_THINKING",
-    "PLAIN_FIELDS",
     "REFUSED_FIELDS",
-    "ChatRequest",
-    "GatewayOptions",
     "parse_chat_request",
     "scan_chat_body",
     "upstream_body",
@@ -47,84 +41,18 @@ REFUSED_FIELDS: Final = (
 upstream's key sent to a host of their own. Upstreams and keys come from the configuration alone."""
 _REFUSED_PREFIX: Final = "aws_"  # endpoints and credentials of one cloud
 
-PLAIN_FIELDS: Final = frozenset(
-    (
-        *("model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens"),
-        *("max_completion_tokens", "seed", "user", "metadata", "gateway"),
-    )
-)
-"""Fields of a plain request, whose answer shows how its model begins by itself. It is an allow-list, so that
-a field not foreseen here (as a stop word, a bias or a template's argument is) teaches nothing."""
-
 _MAX_VALUES: Final = 100_000
 _MAX_DEPTH: Final = 64
 _MAX_CHOICES: Final = 8
 NO_THINKING: Final = ("none", "minimal")
 """Values of ``reasoning_effort`` that a model with a thinking switch takes as: do not think."""
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "format": ("phases", "openai"),
+    "format": get_args(FormatName),
     "reasoning": ("summary", "raw", "both", "off"),
     "detail": ("concise", "auto", "detailed"),
 }
 
 Json = dict[str, Any]
-
-
-class GatewayOptions(Struct, frozen=True):
-    """The body object ``gateway``: what the client wants of the gateway itself."""
-
-    format: Literal["phases", "openai"] | None = None
-    """Format of the stream; None: as path, header or configuration say."""
-    prompt_summary: bool = True
-    reasoning: Literal["summary", "raw", "both", "off"] = "summary"
-    """What of the reasoning is shown: a summary, the reasoning itself, both or nothing."""
-    detail: Literal["concise", "auto", "detailed"] = "auto"
-    """How long the lines of the reasoning summary are."""
-
-    @property
-    def shows_reasoning(self) -> bool:
-        """Whether the client sees the reasoning itself."""
-        return self.reasoning in {"raw", "both"}
-
-
-class ChatRequest(Struct, frozen=True):
-    """A checked request."""
-
-    model: str
-    """The requested id; ``default`` where none is given."""
-    messages: list[Json]
-    body: Json
-    """Everything to forward: the whole body but ``gateway``."""
-    stream: bool | None = None
-    """None: not said."""
-    include_usage: bool = False
-    """The client wants a usage chunk."""
-    n: int = 1
-    thinking: bool | None = None
-    """Whether the request switches thinking on or off; None: not said. Off wins where it says both."""
-    options: GatewayOptions = GatewayOptions()
-    identity: RequestIdentity = RequestIdentity()
-    """Who sent it, and a digest of its body; empty for a request of the gateway's own."""
-    plain: bool = False
-    """No field but :data:`PLAIN_FIELDS`, and the last message is not the assistant's."""
-    digest: bytes = b""
-    """Digest of the body as it came."""
-    large: int = 0
-    """Bytes of a body that takes long enough to encode that a thread does it; 0: it does not."""
-    hold: BodyHold | None = None
-    """The client's bytes in the ledger of all bodies."""
-
-    @property
-    def continued(self) -> bool:
-        """The last message is the assistant's: the answer may go on with it."""
-        return _continued(self.messages)
-
-    def release(self) -> None:
-        """No attempt needs the body any more: drop it, and give its bytes back to the ledger."""
-        force_setattr(self, "messages", [])
-        force_setattr(self, "body", {})
-        if self.hold is not None:
-            self.hold.release()
 
 
 def scan_chat_body(body: bytes | bytearray) -> Generator[None, None, int]:
@@ -172,7 +100,7 @@ def parse_chat_request(
         n=_choices(fields.get("n")),
         thinking=_thinking(fields),
         options=options,
-        plain=fields.keys() <= PLAIN_FIELDS and not _continued(messages),
+        plain=fields.keys() <= PLAIN_FIELDS and not is_continued(messages),
         digest=_digest(body),
     )
 
@@ -207,10 +135,6 @@ def upstream_fields(
         body.pop("reasoning_effort", None)
         body["chat_template_kwargs"] = {**_member(body, "chat_template_kwargs"), thinking_switch: False}
     return body
-
-
-def _continued(messages: list[Json]) -> bool:
-    return bool(messages) and messages[-1]["role"] == "assistant"
 
 
 def _digest(body: str | bytes | bytearray) -> bytes:

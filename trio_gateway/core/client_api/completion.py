@@ -26,7 +26,7 @@ from ..json.merging import Merged, NumberedList
 from ..json.slices import json_parts
 from ..phases import Phase
 from ..text.growing import GrowingText
-from . import PARAGRAPH, PREFIXES, ChunkHead
+from .frames import PARAGRAPH, PREFIXES, ChunkHead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from ..errors import refusal
 from ..phases import Phase
-from . import PREFIXES
+from .frames import PREFIXES
 from .history_blocks import LeadingBlocks
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from ..summary.request import PROMPT, REASONING
+from ..client_api.request import FormatName  # noqa: TC001 -- msgspec resolves it
+from .instructions import PROMPT, REASONING
 
 __all__ = [
     "BreakerConfig",
@@ -95,7 +96,7 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     """Address to listen on; loopback unless asked otherwise."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     """TCP port; 0 lets the system choose."""
-    stream_format: Literal["phases", "openai"] = "phases"
+    stream_format: FormatName = "phases"
     """Format of the answer where the request names none."""
     heartbeat: Seconds = 15.0
     """Longest silence towards a client before an SSE comment is sent."""

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import inspect
 from msgspec.structs import replace
 
-from ..access.shown_key import is_loopback
+from .addresses import is_loopback
 from .cross_checks import KEY_WAYS, base_url, client_keys, complete, secret_variable, upstream_key
 from .families import family_of
 from .schema import ConfigError, GatewayConfig, ModelConfig

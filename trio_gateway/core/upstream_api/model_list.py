@@ -6,7 +6,9 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["MAX_LIST", "MAX_MODELS", "MAX_MODEL_ID", "MAX_VALUES", "parse_model_ids"]
+from ..client_api.request import MAX_MODEL_ID
+
+__all__ = ["MAX_LIST", "MAX_MODELS", "MAX_VALUES", "parse_model_ids"]
 
 MAX_LIST: Final = 4 * 1024 * 1024
 """Bytes of a list: larger than any seen (a router with 3,000 entries sends 1.5 MB)."""
@@ -14,8 +16,6 @@ MAX_VALUES: Final = 250_000
 """JSON values of a list: those 3,000 entries have 40 each. So many are decoded within 10 ms."""
 MAX_MODELS: Final = 500
 """Models taken from one upstream: they become labels of metrics, which must stay few."""
-MAX_MODEL_ID: Final = 256
-"""Characters of the longest model id: a longer one is refused from clients, and dropped from lists."""
 
 
 class _Entry(msgspec.Struct):

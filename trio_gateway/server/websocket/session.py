@@ -16,7 +16,7 @@ import trio
 from msgspec.structs import replace
 
 from ...core.access.shown_key import body_owner
-from ...core.client_api import DONE_FRAME, error_object, frame_slices
+from ...core.client_api import DONE_FRAME, FORMATS, error_object, frame_slices
 from ...core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ...core.events import Done, Failure
 from ...core.json.strict import dumps
@@ -30,8 +30,8 @@ from .states import FAULT, IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from ...core.client_api import Encoder, Format
-    from ...core.client_api.chat_request import ChatRequest
+    from ...core.client_api import Encoder, WireFormat
+    from ...core.client_api.request import ChatRequest
     from ...core.events import Batch
     from ...engine.call import Call
     from ...engine.clients import Client
@@ -70,7 +70,7 @@ class Conversation:
         *,
         peer: str | None,
         socket_id: str,
-        fixed_format: Format | None,
+        fixed_format: WireFormat | None,
         authorization: str | None,
     ) -> None:
         self._gateway = gateway
@@ -186,7 +186,7 @@ class Conversation:
                         await self._stream(call, scope)
 
     async def _read(self, message: Message) -> ChatRequest:
-        chat = await self._gateway.bodies.read(message.take())
+        chat = await self._gateway.bodies.read(message.take(), parse=self._format(None).parse)
         identity = identify(self._client, self._peer, chat.digest, self._authorization)
         return replace(chat, hold=message.hold, identity=identity)
 
@@ -203,10 +203,12 @@ class Conversation:
         await sink.flush()
 
     def _sink(self, chat: ChatRequest | None, record: RequestRecord) -> _FrameSink:
-        asked = chat.options.format if chat is not None else None
-        chosen = self._fixed_format or asked or self._gateway.config.server.stream_format
-        encoder = make_encoder(chosen, chat, request_id=record.request_id)
+        encoder = make_encoder(self._format(chat), chat, request_id=record.request_id)
         return _FrameSink(self, encoder)
+
+    def _format(self, chat: ChatRequest | None) -> WireFormat:
+        asked = None if chat is None else chat.options.format
+        return self._fixed_format or FORMATS[asked or self._gateway.config.server.stream_format]
 
     async def _fail(self, chat: ChatRequest | None, error: ApiError, record: RequestRecord) -> None:
         sink = self._sink(chat, record)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
     from quart.wrappers import Websocket
 
-    from ...core.client_api import Format
+    from ...core.client_api import WireFormat
     from ...engine.clients import Client
     from ...engine.gateway import Gateway
     from .mailbox import Mailbox
@@ -74,7 +74,7 @@ async def talk(
     client: Client,
     request_id: str,
     draining: Callable[[], Awaitable[None]],
-    path_format: Format | None = None,
+    path_format: WireFormat | None = None,
 ) -> None:
     """Answer the requests of one WebSocket, which *client* has opened, until either side ends it.
 
@@ -87,7 +87,7 @@ async def talk(
     _check_origin(websocket, gateway.config.server.cors_origins)
     headers = {"X-Request-Id": request_id}
     if fixed_format is not None:  # else each request may choose
-        headers["X-Stream-Format"] = fixed_format
+        headers["X-Stream-Format"] = fixed_format.name
     subprotocol = next(iter(key_protocols(websocket.requested_subprotocols)), None)
     await websocket.accept(headers, subprotocol)
     conversation = Conversation(
