@@ -1,4 +1,4 @@
-"""What a client is told when something fails: one table of codes, one shape of error.
+"""Errors: one table of codes, and one shape for clients.
 
 The shape is OpenAI's, so that every SDK understands it. Text that came from an upstream is never
 passed on as it stands: see :func:`clean_text`.

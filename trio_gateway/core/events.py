@@ -1,4 +1,4 @@
-"""What happens in one answer, as plain values: the engine makes them, an encoder writes them.
+"""Events: describe one answer as plain values, from the engine to an encoder.
 
 A batch (a list of events) is all that one read from the upstream gave; it leaves in one write.
 """
@@ -41,7 +41,10 @@ class PromptSummary(Struct, frozen=True):
 
 
 class ReasoningDelta(Struct, frozen=True):
-    """A piece of the reasoning itself. It feeds the summary; only a client that asked for it sees it."""
+    """A piece of the reasoning itself.
+
+    It feeds the summary; only a client that asked for it sees it.
+    """
 
     index: int
     text: str
@@ -54,7 +57,10 @@ class ReasoningLine(Struct, frozen=True):
 
 
 class Restart(Struct, frozen=True):
-    """Another attempt begins, and what came of the answer so far is void. Only who gathers sees this."""
+    """Another attempt begins, and what came of the answer so far is void.
+
+    Only who gathers sees this.
+    """
 
 
 class Retraction(Struct, frozen=True):
@@ -68,7 +74,7 @@ class Retraction(Struct, frozen=True):
 
 
 class OutputDelta(Struct, frozen=True):
-    """A piece of the final output of choice *index*, with its log probabilities if there are any."""
+    """A piece of the final output of choice *index*, perhaps with log probabilities."""
 
     index: int
     text: str
@@ -76,7 +82,7 @@ class OutputDelta(Struct, frozen=True):
 
 
 class OutputExtra(Struct, frozen=True):
-    """Whatever else of a delta belongs to the final output (tool calls, refusal), as upstream gave it."""
+    """Parts of a delta beside text (tool calls, refusal), as the upstream sent them."""
 
     index: int
     delta: dict[str, Any]

@@ -15,8 +15,10 @@ _ORDER: Final = tuple(Phase)
 
 
 class PhaseQueue:
-    """Events of a phase wait here until every phase before it is closed. Several sources may fill one
-    phase."""
+    """Events of a phase wait here until every phase before it is closed.
+
+    Several sources may fill one phase.
+    """
 
     __slots__ = ("_closed", "_current", "_waiting")
 

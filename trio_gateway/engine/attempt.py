@@ -1,4 +1,4 @@
-"""Attempt: one request to one upstream, its answer read to the end, and a verdict on the upstream."""
+"""Attempt: sends one request to one upstream and judges its answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ _SLICED_OVER = 16 * 1024
 
 
 class Attempt:
-    """Runs once. Its lease is given back when ``run`` returns, and by ``release`` at the latest.
+    """Runs once.
+
+    Its lease is given back when ``run`` returns, and by ``release`` at the latest.
 
     *limit* is how much the model may think, *on_runaway* what follows when it thinks more.
     *on_first_event* is called at the first valid event.
@@ -331,7 +333,7 @@ class Attempt:
 
 
 class _ProtocolFaults:
-    """Context that gives an event which is no chunk, or one too many choices, the fault it means.
+    """Context that turns protocol errors of a chunk into faults.
 
     A class, as a generator would take a microsecond more, twice for each token.
     """

@@ -26,7 +26,7 @@ _EXTRA_ALWAYS = 3
 
 
 class Crowded(Struct, frozen=True):
-    """The upstream has as many requests as it may have: shed, which is no judgement of its health."""
+    """The upstream has as many requests as it may have."""
 
 
 Turned: TypeAlias = Refusal | Crowded

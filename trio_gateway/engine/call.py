@@ -21,8 +21,7 @@ __all__ = ["Call"]
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """It holds a place among the running streams and the lease of the first attempt: close it whatever
-    happens."""
+    """One admitted request with everything that travels with it."""
 
     request: ChatRequest
     record: RequestRecord

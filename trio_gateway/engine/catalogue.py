@@ -1,4 +1,4 @@
-"""The models on offer: those configured, and those the upstreams list when asked in the background."""
+"""Catalogue: lists configured models, and those that upstreams list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charge of one request to its client: taken when it arrives, reserved at admission, settled at its end."""
+"""Charge: reserves a request's tokens at admission and settles them at its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ __all__ = ["Charge"]
 
 
 class Charge:
-    """One request's part of what its *client* may use. A call that comes too late does nothing."""
+    """One request's part of what its *client* may use.
+
+    A call that comes too late does nothing.
+    """
 
     def __init__(self, client: Client) -> None:
         self.client = client

@@ -1,4 +1,4 @@
-"""The clients: who holds a key, what each has left of its limits, and whose key is not good any more."""
+"""Clients: holders of keys, with what their limits leave."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def _wrong_key() -> RequestError:
 
 
 class Client:
-    """The holder of one key. ``revoked`` is set when the key is not to be served any more."""
+    """The holder of one key.
+
+    ``revoked`` is set when the key is not to be served any more.
+    """
 
     def __init__(self, key: ClientKey) -> None:
         self.key = key

@@ -1,4 +1,4 @@
-"""Delivery of an answer: reasoning goes to the summaries, the final output to the client's outbox."""
+"""Delivery: feeds reasoning to the summaries and output to the outbox."""
 
 from __future__ import annotations
 
@@ -50,8 +50,10 @@ class Opening:
 
 
 class Delivery:
-    """The one way from the upstream's side of a stream to the client's. Nothing here waits but
-    :meth:`flush`."""
+    """The one way from the upstream's side of a stream to the client's.
+
+    Nothing here waits but :meth:`flush`.
+    """
 
     def __init__(self, call: Call, outbox: Outbox, summaries: Summaries) -> None:
         self._call = call

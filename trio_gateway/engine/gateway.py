@@ -45,7 +45,10 @@ _SUMMARIES_AT_ONCE = 32
 
 
 class Gateway:
-    """Everything that lives as long as the server. Make it inside Trio; run :meth:`run` beside the server."""
+    """Everything that lives as long as the server.
+
+    Make it inside Trio; run :meth:`run` beside the server.
+    """
 
     config: GatewayConfig
     catalogue: Catalogue

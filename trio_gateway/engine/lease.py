@@ -1,4 +1,4 @@
-"""Lease: the permission for one call of an upstream, given back once, whatever way the call ends."""
+"""Lease: permits one call of an upstream, and is given back once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = structlog.get_logger("trio_gateway.upstream")
 
 
 class Traffic:
-    """The calls of one upstream that run, and its breaker; a reload of the configuration keeps both."""
+    """Running calls of one upstream, and its breaker; a reload keeps both."""
 
     def __init__(self, name: str, breaker: CircuitBreaker, metrics: Metrics) -> None:
         self.name = name
@@ -76,7 +76,9 @@ class Traffic:
 
 
 class Lease:
-    """One call that may be made now. Make it within ``scope``; then ``succeed``, ``fail`` or ``release``.
+    """One call that may be made now.
+
+    Make it within ``scope``; then ``succeed``, ``fail`` or ``release``.
 
     The first of these three counts; a later one does nothing, so ``release`` is safe in any ``finally``.
     ``scope`` carries the deadlines of the call, and a trip of the breaker cancels it.

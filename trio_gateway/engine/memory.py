@@ -1,4 +1,4 @@
-"""Memory of one request: what its large events, its gathered answer and its waiting batches may take."""
+"""Memory of one request: bounds its large events, answer and batches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _STREAM = 1024 * 1024
 
 
 class RequestMemory:
-    """The ledgers of one request. *shared* is that of all requests together. Closing it twice is harmless."""
+    """The ledgers of one request.
+
+    *shared* is that of all requests together. Closing it twice is harmless.
+    """
 
     def __init__(self, server: ServerConfig | None = None, shared: ByteBudget | None = None) -> None:
         server = server or ServerConfig()

@@ -1,4 +1,7 @@
-"""What the gateway counts, under the names dashboards rely on. One registry an app: nothing global."""
+"""What the gateway counts, under the names dashboards rely on.
+
+One registry an app: nothing global.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ Snapshots = Callable[[], Mapping[str, Snapshot]]
 
 
 class Metrics:
-    """The counters of one gateway. Breakers are read when scraped, from *snapshots*, and bytes of bodies."""
+    """The counters of one gateway.
+
+    Breakers are read when scraped, from *snapshots*, and bytes of bodies.
+    """
 
     def __init__(self, snapshots: Snapshots, bodies_bytes: Callable[[], int] = int) -> None:
         self.registry = registry = CollectorRegistry()
@@ -109,7 +115,7 @@ def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) ->
 
 
 class _BreakerCollector(Collector):
-    """Reads the breakers' own counts at the moment of the scrape, so nothing is counted twice."""
+    """Counters of one gateway; breakers are read when scraped."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots

@@ -1,4 +1,4 @@
-"""Outbox of one stream: events leave it in the order of the phases, through the client's sink."""
+"""Outbox of one stream: passes events on in the order of phases."""
 
 from __future__ import annotations
 

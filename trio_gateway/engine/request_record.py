@@ -1,4 +1,4 @@
-"""Record of one request: collects what happened to it, for its log line and the metrics."""
+"""Request record: collects what the log line and the metrics need."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ log = structlog.get_logger("trio_gateway.request")
 
 
 class RequestRecord:
-    """The facts of one request. Instants are Trio's clock; no text of the client's is kept.
+    """The facts of one request.
+
+    Instants are Trio's clock; no text of the client's is kept.
 
     Its methods alone write the outcome, and the first verdict stands: an answer that is complete stays
     complete whatever happens to its connection afterwards. Without any verdict the client left.

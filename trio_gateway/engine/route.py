@@ -1,4 +1,4 @@
-"""Route: the upstreams of one model in order, each for as many attempts as it allows."""
+"""Route: tries the upstreams of one model in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the core's longer work in slices, so that every other task gets its turn between two of them."""
+"""Slices: run the core's longer work between turns of other tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stream of one answer: the nursery in which its upstream is read and its summaries are made.
+"""Stream: opens the nursery that reads one answer and summarises it.
 
 The tasks put events into one outbox, which keeps the order of the phases and writes to the client's sink
 at once. Whatever ends a request early (the client left, the gateway stops) cancels the nursery; there is
@@ -29,7 +29,10 @@ __all__ = ["EventStream", "open_stream"]
 
 
 class EventStream:
-    """The events of one answer, for one sink. The last batch that is written ends in ``Done``."""
+    """The events of one answer, for one sink.
+
+    The last batch that is written ends in ``Done``.
+    """
 
     def __init__(self, outbox: Outbox, opening: Opening, *, heartbeat: float) -> None:
         self._outbox = outbox

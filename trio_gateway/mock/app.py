@@ -57,7 +57,7 @@ class Stats(Struct):
 
 
 class _PacedBody(ResponseBody):
-    """Hands out a step every *tick* seconds after *delay*; a late step does not put off the next.
+    """Pacer: hands out a step every *tick* seconds after *delay*.
 
     An object rather than a generator, so that cancellation always reaches ``__aexit__``, and at once. Quart
     leaves it before the last, empty write; hypercorn's belated "client has disconnected", which comes during

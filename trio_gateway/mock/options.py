@@ -1,4 +1,4 @@
-"""Options of the mock model, named as on its command line, and the file of recorded answers."""
+"""Options of the mock model, and the file of recorded answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies of the mock model: the text of an answer as its family writes it, cut into deltas."""
+"""Replies of the mock model: write a family's answer, cut into deltas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of a mock answer: the bytes of each write, and the faults that spoil them."""
+"""Steps of a mock answer: writes, and the faults that spoil them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who comes in: one place that every request passes, over HTTP and over WebSocket, before it is routed.
+"""Admission of clients: checks key, host and origin before routing.
 
 A request for a path that is not public needs a key, whatever the path: also one where there is nothing.
 """

@@ -1,4 +1,4 @@
-"""Base of the sinks that write an answer to a client: holds its events, and encodes them in slices."""
+"""Sink base: holds an answer's events and encodes them in slices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ T = TypeVar("T", bytes, list[str])
 
 
 class BatchSink(ABC, Generic[T]):
-    """Data of type *T* leaves in the order of the events. A flush that is cancelled loses nothing."""
+    """Data of type *T* leaves in the order of the events.
+
+    A flush that is cancelled loses nothing.
+    """
 
     def __init__(self) -> None:
         self._waiting: Batch = []

@@ -1,4 +1,4 @@
-"""Logging: one line an event on stderr, as JSON or as text, for our code and the libraries alike.
+"""Logging: writes one line an event to stderr, as JSON or text.
 
 Values may hold anything a client or an upstream sent: control characters are escaped in both formats, and the
 gateway's own client keys are redacted, wherever they stand.

@@ -1,4 +1,4 @@
-"""The pages: the playground at ``/``, to try the gateway in, and ``/docs``, which shows ``/openapi.json``.
+"""Pages: the playground at ``/``, and ``/docs`` for ``/openapi.json``.
 
 A page is written as a few files and served as one, with its style and scripts inline: one request, and no
 other path that would have to be public. What may run in it is pinned by hash: should a model's words ever

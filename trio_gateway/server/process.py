@@ -1,4 +1,4 @@
-"""What both ways of starting share: settings read, mistakes told in one line, the log set up."""
+"""Process set-up: reads settings, reports mistakes in one line, configures the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server process: a socket, hypercorn on it, and signals that let it finish what runs."""
+"""Server process: opens the socket, runs hypercorn and handles signals."""
 
 from __future__ import annotations
 

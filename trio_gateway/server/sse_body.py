@@ -40,7 +40,7 @@ class SSESink(BatchSink[bytes]):
 
 
 class SSEBody(ResponseBody):
-    """Opens the stream when the server begins to send, and closes it when that ends, however it ends.
+    """Opens the stream when sending begins, and closes it at any end.
 
     The nursery of the stream lives exactly between ``__aenter__`` and ``__aexit__``: a generator could not
     hold it, since its frames are suspended wherever the server happens to drop it. The stream writes to

@@ -1,4 +1,4 @@
-"""The terminal client: it reaches the gateway over the network alone, and shares with it the core.
+"""Terminal client: reaches the gateway over the network alone.
 
 ``Answer`` makes sense of events and does no I/O; ``Screen`` knows the two output streams and no network;
 ``exchange`` drives both, over HTTP or over WebSocket, and ``chat`` and ``client.py`` call that. One answer is

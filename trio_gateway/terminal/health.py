@@ -1,4 +1,7 @@
-"""``--health``: the gateway's state, asked for and printed. It knows nothing of answers but how they fail."""
+"""``--health``: the gateway's state, asked for and printed.
+
+It knows nothing of answers but how they fail.
+"""
 
 from __future__ import annotations
 

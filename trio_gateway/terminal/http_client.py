@@ -1,4 +1,4 @@
-"""What every exchange with the gateway shares: its limits, its headers, how it fails and how Ctrl-C ends it.
+"""HTTP client: shares limits, headers, failures and Ctrl-C among exchanges.
 
 It knows httpx, whose exceptions tell of both transports' failures; not what is asked, nor what is shown.
 """

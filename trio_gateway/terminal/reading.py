@@ -1,4 +1,4 @@
-"""What comes in on stdin: the lines and blocks of a conversation, or text piped in.
+"""Standard input: reads lines and blocks of a conversation, or piped text.
 
 It knows where a prompt is to be printed, and nothing of what the text means.
 """

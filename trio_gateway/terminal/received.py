@@ -55,7 +55,7 @@ class Choice(msgspec.Struct):
 
 
 class Frame(msgspec.Struct):
-    """What the client reads of any JSON of the gateway: chunk, phase change, error or whole answer."""
+    """Any JSON of the gateway: chunk, phase change, error or whole answer."""
 
     phase: Phase | None = None
     choices: list[Choice] = []
@@ -66,7 +66,10 @@ class Frame(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text to show. *opens*: it is the first of its phase; a phase may open with no text yet."""
+    """Text to show.
+
+    *opens*: it is the first of its phase; a phase may open with no text yet.
+    """
 
     phase: Phase
     text: str
@@ -75,7 +78,10 @@ class Piece:
 
 @dataclass(slots=True)
 class Answer:
-    """One answer as far as it has come. Feed it events; it gives back what there is to show."""
+    """One answer as far as it has come.
+
+    Feed it events; it gives back what there is to show.
+    """
 
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""A conversation at the keyboard: its loop, and its commands with the files that they write and read.
+"""Conversation at the keyboard: runs its loop, commands and files.
 
 It knows no network, and asks through ``ask``.
 """

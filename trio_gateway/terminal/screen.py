@@ -1,4 +1,4 @@
-"""The two output streams: what of an answer goes to which, and how it stands there.
+"""Screen: sends each part of an answer to stdout or stderr.
 
 It knows stdout, stderr and the clock, by which times are told; nothing of the network.
 """
@@ -41,7 +41,7 @@ def open_console(stream: TextIO) -> Console:
 
 
 class Screen:
-    """Where the parts of an answer go: final output to stdout as it comes, all else to stderr.
+    """Final output to stdout as it comes, all else to stderr.
 
     On a terminal both are one screen, so it remembers which of the two has begun a line. There the output
     streams as plain text, and is typeset in its place when it is complete.

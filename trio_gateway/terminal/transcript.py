@@ -1,4 +1,7 @@
-"""What was said so far, and the request that says it. It knows JSON, but no file and no network."""
+"""What was said so far, and the request that says it.
+
+It knows JSON, but no file and no network.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class Saved(msgspec.Struct):
 
 @dataclass(slots=True)
 class Conversation:
-    """What the model is told: the system message and the turns so far, final outputs only."""
+    """The system message and the turns so far, final outputs only."""
 
     model: str
     system: str | None

@@ -80,7 +80,9 @@ class Claim:
 
 
 class Allowance:
-    """Rate limits of one client, as far as its key names any. Instants are seconds of any one clock.
+    """Rate limits of one client, as far as its key names any.
+
+    Instants are seconds of any one clock.
 
     The calls for a request are ``arrive``, ``check``, then ``withdraw`` or ``begin``, then ``settle`` and
     ``end`` in either order. Each acts at most once for a claim, and only after those before it: whatever

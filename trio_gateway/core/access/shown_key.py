@@ -1,4 +1,4 @@
-"""Who calls: the key that a client shows, however it shows it, and whose key that is."""
+"""Client keys: finds the one a client shows, and whose it is."""
 
 from __future__ import annotations
 

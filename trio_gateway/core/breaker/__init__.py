@@ -1,4 +1,4 @@
-"""The circuit breaker of one upstream: pure, synchronous, its clock and its chance given from outside."""
+"""Circuit breaker of one upstream: pure and synchronous; clock and chance are arguments."""
 
 from .calls import (
     ANONYMOUS,

@@ -1,4 +1,4 @@
-"""Known bodies: which requests have already counted as bad, so that a repeat of one does not count again."""
+"""Known bodies: remembers which requests have counted as failures, so that repeats do not."""
 
 from __future__ import annotations
 

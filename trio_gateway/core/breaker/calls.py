@@ -1,4 +1,4 @@
-"""Calls: who asks an upstream for what, the permit for it, and the verdict at its end."""
+"""Calls: identify a request to an upstream, its permit and its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The circuit breaker of one upstream: its theory of operation and table of states, carried out.
+"""Circuit breaker of one upstream: carries out the table of states.
 
 Both stand in :mod:`trio_gateway.core.breaker.state`.
 """

@@ -1,4 +1,4 @@
-"""Evidence: what calls have shown about an upstream, and whether it is enough to open the breaker.
+"""Evidence: collects what calls show, and decides whether it opens the breaker.
 
 A failure without an HTTP answer is the upstream's own. Any other bad call may be due to the request, so it is
 judged by who asked. Calls of one client with one body count once while the first of them is in the window. Of
@@ -27,7 +27,10 @@ __all__ = ["Evidence", "Running", "Trip"]
 
 
 class Running:
-    """The calls that are under way, by client. Each admitted call enters once and leaves once."""
+    """The calls that are under way, by client.
+
+    Each admitted call enters once and leaves once.
+    """
 
     def __init__(self) -> None:
         self._calls: dict[str, int] = {}

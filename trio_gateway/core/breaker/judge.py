@@ -1,4 +1,4 @@
-"""Judge: what the end of a call means, for the upstream as a whole or for one model of it."""
+"""Judge: decides what the end of a call means for upstream and model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pauses: models of one upstream that are left alone for a while, each then tried by one call.
+"""Pauses: leave models of one upstream alone, then try each by one call.
 
 A pause begins with what the upstream answered (a rate limit, a spent quota, a refused key) or with failures
 that were one model's alone. It concerns that model; where clients send keys of their own, a limit concerns

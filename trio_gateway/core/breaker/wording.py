@@ -1,4 +1,4 @@
-"""Wording of refusals: why an upstream, or one of its models, is left alone, as the end of a sentence."""
+"""Wording of refusals: says why an upstream or a model is left alone."""
 
 from __future__ import annotations
 

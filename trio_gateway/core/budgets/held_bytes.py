@@ -1,4 +1,4 @@
-"""Byte budget: a ledger of memory that several holders share, each with an amount that grows and shrinks.
+"""Byte budget: shares a limit of memory among holders whose amounts change.
 
 >>> budget = ByteBudget(100)
 >>> event, answer = budget.hold(), budget.hold()

@@ -1,4 +1,4 @@
-"""Weights: what a value takes of the gateway's memory, in bytes, by a rule instead of a measurement."""
+"""Weights: estimate by rule how many bytes of memory a value takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The body of a chat request: checked once on the way in, written anew on the way out.
+"""Chat request: checks the body of a request, and writes the upstream's.
 
 What the gateway reads is checked here, so nothing behind this module meets a value of the wrong type.
 Everything else is the upstream's business and passes with its value, except fields that would choose

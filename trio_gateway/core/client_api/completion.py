@@ -35,7 +35,9 @@ __all__ = ["CompletionBuilder"]
 
 
 class CompletionBuilder:
-    """Gathers the events of one answer. ``failure`` is set when the answer did not become whole.
+    """Gathers the events of one answer.
+
+    ``failure`` is set when the answer did not become whole.
 
     *show_reasoning*: the client asked for the reasoning itself.
     """

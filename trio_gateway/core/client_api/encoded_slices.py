@@ -1,4 +1,4 @@
-"""Frames in slices: writes a batch for a client step by step, and a large event in parts."""
+"""Slices of frames: write a batch step by step, a large event in parts."""
 
 from __future__ import annotations
 

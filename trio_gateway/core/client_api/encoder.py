@@ -1,4 +1,4 @@
-"""What an encoder does in any format: which events become chunks, and what their choices hold."""
+"""Encoder base: turns events into chunks, and keeps the order of phases."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ Choice = dict[str, Any]
 
 
 class Encoder(ABC):
-    """Writes one answer. Feed it every event in order; it keeps the order of phases itself.
+    """Writes one answer.
+
+    Feed it every event in order; it keeps the order of phases itself.
 
     *show_reasoning*: the client asked for the reasoning itself.
     """

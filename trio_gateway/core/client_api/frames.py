@@ -1,4 +1,4 @@
-"""What the formats share: the head of a chunk, the words that mark our summaries, frames and their bytes."""
+"""Frames: the bytes, heads and marks that all formats share."""
 
 from __future__ import annotations
 

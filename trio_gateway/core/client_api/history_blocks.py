@@ -1,4 +1,4 @@
-"""Blocks of reasoning at the head of an earlier answer: where the last of them ends.
+"""History blocks: find where reasoning at the head of an earlier answer ends.
 
 What is looked for next depends on what was found, so that no character is read more than once for each kind
 of block: an end that does not come any more is not looked for again.
@@ -24,7 +24,7 @@ _BLANK = re.compile(r"[\s\ufeff]*+")
 
 
 class LeadingBlocks:
-    """Finds whole blocks between the start and end markers of *pairs*, one after another at a text's head.
+    """Blocks between markers at a text's head, one after another.
 
     A block that never ends is none, nor is one in code. ``<name>`` tags may be in any case, and the opening
     one may bear attributes.

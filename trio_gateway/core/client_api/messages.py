@@ -1,4 +1,4 @@
-"""The conversation in a request: what is checked in it, and what is taken out before it is forwarded.
+"""Messages: checks a conversation, and removes what must not be forwarded.
 
 Clients send earlier answers back. Those came from this gateway, so they may begin with its summaries, and
 with reasoning if the client kept it; a model that reads either as its own words imitates them.

@@ -1,4 +1,4 @@
-"""The format ``openai``: chunks and nothing else, so that any client of that API reads it.
+"""OpenAI format: writes chunks that any client of that API reads.
 
 Summaries stand where clients look for reasoning, under both names in use for it. One key more, which they
 ignore, says which phase a chunk belongs to.

@@ -1,4 +1,4 @@
-"""The format ``phases``: each phase opens with an event of that name, and is text like any other."""
+"""Phases format: opens each phase with an event of that name."""
 
 from __future__ import annotations
 

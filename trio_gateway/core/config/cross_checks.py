@@ -1,4 +1,4 @@
-"""What is checked and completed once every table is sound by itself: references, URLs, families, keys."""
+"""Cross checks: verify references, URLs, families and keys between the tables."""
 
 from __future__ import annotations
 

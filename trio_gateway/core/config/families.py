@@ -1,4 +1,4 @@
-"""The model families whose way of marking reasoning is known, by what their ids look like.
+"""Model families: recognise models by id and know how they mark reasoning.
 
 An id is what a host calls a model: ``deepseek-ai/DeepSeek-R1-Distill-Qwen-32B``, ``qwen3:8b``,
 ``mistralai/magistral-small-2509``. The first family whose pattern is found in it, in either case, is its own,

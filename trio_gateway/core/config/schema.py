@@ -1,4 +1,4 @@
-"""The gateway's configuration as values: what each key means, its unit, its range and its default.
+"""Configuration schema: defines meaning, unit, range and default of each key.
 
 The TOML file and the environment are read into these structs by :mod:`trio_gateway.core.config.settings`;
 nothing here touches a file or a variable. Durations are seconds, sizes are bytes unless said otherwise.
@@ -86,7 +86,7 @@ class ConfigError(Exception):
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: immutable, and a key it does not know is a mistake."""
+    """A table of the file: immutable; unknown keys are mistakes."""
 
 
 class ServerConfig(_Section, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The raw tables of the configuration file: read, laid over by variables, and checked against the structs.
+"""Configuration tables: read the file, overlay variables, and check against the schema.
 
 Where a value came from is kept, so that a mistake is blamed on the right place; the message says what was
 expected and what was found, never a value that could be a key.

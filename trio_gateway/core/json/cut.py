@@ -1,4 +1,4 @@
-"""Reader of the long strings of a JSON text: takes bounded pieces, apart from the rest.
+"""JSON cutter: reads long strings in bounded pieces, apart from the rest.
 
 The decoder of the standard library reads a string in one call, which holds the interpreter's lock: for 32 MiB
 of escapes 60 ms. So the long strings of a large text are cut out and read here, piece by piece; a short

@@ -1,4 +1,4 @@
-"""Log probabilities that wait for their text, or are gathered with it: lists of one item a token."""
+"""Log probabilities: wait for their text, or are gathered with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["HeldLogprobs"]
 
 
 class HeldLogprobs:
-    """The log probabilities of some text, as they came if they came at once, else joined."""
+    """Log probabilities of some text, as they came or joined."""
 
     __slots__ = ("_first", "_lists", "_others")
 

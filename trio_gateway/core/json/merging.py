@@ -1,4 +1,4 @@
-"""Merging of streamed JSON: joins the parts of a value as they come, in time linear in what comes.
+"""Merging of streamed JSON: joins parts of a value in linear time.
 
 A value that still grows has a form of its own: text is a buffer, a list of numbered items a table. These
 forms write themselves as JSON. What is merged here is gathered for clients that want their answer whole.
@@ -45,7 +45,7 @@ class NumberedList:
 
 
 class GrowingList:
-    """A list to which lists are appended, kept as its JSON text: values weigh ten times as much."""
+    """A list that grows, kept as JSON text: values weigh ten times as much."""
 
     __slots__ = ("_text",)
 
@@ -70,7 +70,7 @@ class GrowingList:
 
 
 class Merged:
-    """An object of which parts come one after the other, as OpenAI's own clients merge them.
+    """An object that comes in parts, merged as OpenAI's own clients do.
 
     Text is appended, objects are merged, items of lists that carry an ``index`` are merged with the item of
     that index, other lists are appended, and any other value takes the place of the one before it.

@@ -1,4 +1,4 @@
-"""JSON without its traps: what one reader takes and the next one takes differently is refused.
+"""Strict JSON: refuses what one reader takes and the next takes differently.
 
 Python's own parser takes duplicate keys, ``NaN`` and numbers that overflow, lets lone surrogates
 through until they are written again, and overflows its stack on deep input. Here all of that is an

@@ -1,4 +1,4 @@
-"""Reasoning told from output in the text of any model: the splitter and what it knows of each dialect."""
+"""Splitter: separates reasoning from output in the text of any model."""
 
 from .account import KEPT
 from .pieces import Output, Piece, Promotion, Reasoning, ToolCall

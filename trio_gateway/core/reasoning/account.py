@@ -1,4 +1,4 @@
-"""The account a splitter gives: pieces in order, what joins them, and what may yet be taken back.
+"""Piece buffer: orders and joins the splitter's pieces, and may take some back.
 
 The splitter decides what a stretch of text is; the account says it. It knows nothing of markers.
 """
@@ -23,8 +23,11 @@ room stays reasoning."""
 
 
 class Account:
-    """What was given so far. *keep_output*: hold output back until a block opens or :meth:`release`. *room*:
-    for the text of an open block."""
+    """What was given so far.
+
+    *keep_output*: hold output back until a block opens or :meth:`release`. *room*: for the text of an open
+    block.
+    """
 
     __slots__ = (
         *("_block", "_calls", "_earlier", "_joint", "_kept", "_opener", "_parted", "_pieces", "_room"),

@@ -1,4 +1,4 @@
-"""What a model's configuration makes of the splitter's states: which markers are looked for, and where."""
+"""Grammar: compiles a model's markers for each state of the splitter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ __all__ = ["Grammar", "grammar_of"]
 
 
 class Grammar:
-    """The markers of one model, compiled. The text of a marker, as here, is that of :class:`Marker`."""
+    """The markers of one model, compiled.
+
+    The text of a marker, as here, is that of :class:`Marker`.
+    """
 
     echo: Lexicon
     """At the head of a text that begins in reasoning: a start marker all the same."""

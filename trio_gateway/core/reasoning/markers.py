@@ -51,7 +51,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One marker. ``text`` is how it begins, in lower case if ``folded``; ``pattern`` matches it whole.
+    """One marker.
+
+    ``text`` is how it begins, in lower case if ``folded``; ``pattern`` matches it whole.
 
     ``more`` matches the texts at least as long as ``text``, but by at most ``slack`` characters, that leave
     open whether this is the marker.
@@ -146,7 +148,7 @@ class Lexicon:
 
 
 class Scan:
-    """What is looked for in one state: at any place, at the start of a sentence, at the start of a line.
+    """Markers searched in one state: anywhere, at a sentence's or a line's start.
 
     ``outside_code``: markers in Markdown code are text.
     """

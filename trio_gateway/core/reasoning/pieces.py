@@ -1,4 +1,4 @@
-"""What a splitter gives: pieces of reasoning and of output, in the order of the text."""
+"""Pieces: reasoning and output of a text, in its order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is busy with when it thinks nothing new: a deed, and the thing it is done to.
+"""Activity: names a deed and its object when the reasoning repeats itself.
 
 For sentences that may not be told, because they were told before or would give the result away. The thing is
 the subject of a sentence ("the number of bits is 19" speaks of *the number of bits*), so it bears no value.

@@ -1,4 +1,4 @@
-"""Which clauses make the next line: those that carry most weight for their cost and were not told.
+"""Choice: selects the clauses of a line by weight, cost and novelty.
 
 *late* means here that the reader has been waiting: what was told in part, but not in nearly the same words,
 may then be told.
@@ -47,8 +47,10 @@ _WORK_DONE = re.compile(r"[A-Z][a-z-]+ing\s")
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A part of a sentence that can stand alone; *sentence* is the number of that sentence. A *fragment* is a
-    sentence that lacks a verb."""
+    """A part of a sentence that can stand alone.
+
+    A *fragment* is a sentence that lacks a verb.
+    """
 
     text: str
     terms: frozenset[str]

@@ -1,4 +1,4 @@
-"""What a model is working out, in lines for people, taken from its reasoning while it comes.
+"""Reasoning summary: makes lines for people from reasoning as it comes.
 
 Theory of operation: text is only kept, and only the latest. When a line is asked for it is worked up into
 sentences (:mod:`.digest`), and every clause of the new sentences that can stand alone is a candidate. The

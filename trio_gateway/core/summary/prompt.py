@@ -1,4 +1,4 @@
-"""What the user asks for, in one line, before anything has been asked of a model.
+"""Prompt summary: puts the user's request into one line.
 
 A short prompt is quoted. A longer one is mostly material (a report, code, a log) with an instruction before
 or after it: the instruction is told as the deed it asks for, and the material by its kind and size.

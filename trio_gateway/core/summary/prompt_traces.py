@@ -1,4 +1,4 @@
-"""Stack traces in a prompt: the language, the error and the place, whichever trace comes first.
+"""Stack traces: finds language, error and place of a prompt's first trace.
 
 They are read line by line, each line once. A trace that is cut off before its error, as people paste them, is
 no trace here.

@@ -11,7 +11,7 @@ _PIECES = 256
 
 
 class RecentText:
-    """Takes text in pieces of any size, keeps its last *limit* characters, and gives them back in order.
+    """The last *limit* characters of a text that comes in pieces.
 
     Adding is a constant effort for each character. What was dropped leaves a gap, see :attr:`torn`.
 

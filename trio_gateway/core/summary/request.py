@@ -1,4 +1,4 @@
-"""What a summarising model is asked, and what of its answer is fit to be shown.
+"""Summary request: asks a model for a line, and cleans its answer.
 
 The instruction comes from the configuration (see :mod:`..config.instructions`). What it is to summarise is
 data: it is sent as a JSON string inside a message of its own, so that nothing in it can pass for an

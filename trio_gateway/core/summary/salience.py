@@ -1,4 +1,4 @@
-"""What is worth saying: how much a term weighs just now, and what was said already."""
+"""Salience: weighs terms, and remembers which clauses have been shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ A model that goes over its work again says little that is new, which is then wor
 
 
 class Weights:
-    """A term weighs more the more of the new sentences have it, and the fewer earlier rounds had it.
+    """Weights of terms: more for frequent new ones, less for old ones.
 
     The exponents were chosen on annotated chains of thought (``benchmarks/summaries.py``) from the middle of
     a plateau: a third more or less of any of them changes the measure by less than a twentieth.
@@ -60,7 +60,10 @@ class Weights:
 
 
 class Told:
-    """Remembers clauses by their terms, so that nothing is told twice, also not in other words. Bounded."""
+    """Clauses that have been shown, kept by their terms; bounded.
+
+    Bounded.
+    """
 
     def __init__(self) -> None:
         self._recent: deque[frozenset[str]] = deque(maxlen=REMEMBERED)

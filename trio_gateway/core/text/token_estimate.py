@@ -99,7 +99,7 @@ def _count_cjk(text: str) -> int:
 
 
 class _Material:
-    """Everything of a body that reaches the model, collected first and weighed by C code after that.
+    """Parts of a body that reach the model, collected to be weighed.
 
     A body may hold 100,000 values: each costs an append, not a call.
     """

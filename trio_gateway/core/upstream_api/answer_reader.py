@@ -1,4 +1,4 @@
-"""Upstream chunks to events: one splitter a choice, and the rules of what belongs to the final output.
+"""Answer reader: turns upstream chunks into events, one splitter a choice.
 
 ``AnswerReader`` is the synchronous heart of a stream. It takes each chunk as it is parsed and says what
 the client's answer gains by it; when to send what is the engine's business.

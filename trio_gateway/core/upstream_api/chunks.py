@@ -1,4 +1,4 @@
-"""What an upstream says, as values: the data of one event, or the body of a refusal.
+"""Chunks: read events and refusals of an upstream as values.
 
 Servers agree on the frame (``choices[].delta``) and differ in everything around it: reasoning has five
 names, an error three shapes, and some answer a request for a stream with one whole ``chat.completion``.
@@ -71,7 +71,7 @@ class ProtocolError(ValueError):
 
 
 class ChoiceError(ProtocolError):
-    """There are more choices than the client has asked for, so the client may be at fault."""
+    """More choices came than the client has asked for."""
 
 
 class ChoiceDelta(Struct, frozen=True):

@@ -24,7 +24,7 @@ _FREE: Final = 1024 * 1024
 
 
 class ContentCodingError(ValueError):
-    """The body cannot be decompressed; the message is a sentence that may be shown to clients."""
+    """The body cannot be decompressed; the message may be shown to clients."""
 
 
 class _Inflater(Protocol):

@@ -25,7 +25,7 @@ __all__ = ["Fault", "Replay", "fault_of_error", "fault_of_transport"]
 
 
 class Replay(Enum):
-    """Where a failed attempt may be tried again, as long as the client has seen no output."""
+    """Where a failed attempt may be tried again before any output."""
 
     SAME = "on the same upstream, then on the next"
     NEXT = "on the next upstream only"

@@ -1,4 +1,4 @@
-"""Patience with an upstream: by when its next event must come, if it is silent and if it sends comments.
+"""Patience: decides by when an upstream's next event must come.
 
 Hosted models send comments while a request waits in their queue (OpenRouter, DeepSeek). So a comment extends
 the time for the next event, up to the queue timeout without an event in all. When that has passed, nothing

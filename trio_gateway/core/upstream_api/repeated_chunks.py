@@ -34,7 +34,7 @@ _SURROGATE_ESCAPES: Final = ("\\ud", "\\uD")
 
 
 class _Shape(Struct, frozen=True):
-    """The characters before and after the text of an event, and what the text adds to which choice."""
+    """Characters around the text of an event, and the choice it adds to."""
 
     before: str
     after: str
@@ -43,7 +43,10 @@ class _Shape(Struct, frozen=True):
 
 
 class RepeatedChunks:
-    """The shapes of one stream's events. Feed it every event, and every chunk that was parsed from one."""
+    """The shapes of one stream's events.
+
+    Feed it every event, and every chunk that was parsed from one.
+    """
 
     __slots__ = ("_shapes",)
 

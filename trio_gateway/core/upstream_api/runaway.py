@@ -1,4 +1,4 @@
-"""When a model thinks too long: a limit of time, one of text, and a guard against running in a circle."""
+"""Runaway guard: limits reasoning by time, by text and by repetition."""
 
 from __future__ import annotations
 

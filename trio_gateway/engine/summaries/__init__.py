@@ -1,4 +1,4 @@
-"""Summaries of one answer: the prompt's and the reasoning's, put into its outbox while the model works."""
+"""Summaries of one answer: fill its outbox while the model works."""
 
 from __future__ import annotations
 

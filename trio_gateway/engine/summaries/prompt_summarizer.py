@@ -1,4 +1,4 @@
-"""Prompt summarizer: emits one line about the prompt, extractive at once or written by a model."""
+"""Prompt summarizer: emits one line about the prompt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ log = structlog.get_logger("trio_gateway.summary")
 
 
 class PromptSummarizer:
-    """The prompt summary of one answer. Without *messages* the phase is empty; short prompts are quoted."""
+    """The prompt summary of one answer.
+
+    Without *messages* the phase is empty; short prompts are quoted.
+    """
 
     def __init__(
         self,

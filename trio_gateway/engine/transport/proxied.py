@@ -51,7 +51,7 @@ class ProxiedResponse:
 
 
 class ProxiedClient:
-    """Requests to *origin* by way of *proxy*, the URL of an HTTP proxy (CONNECT is used for TLS)."""
+    """Requests to *origin* through an HTTP *proxy* (CONNECT for TLS)."""
 
     def __init__(
         self, origin: Origin, proxy: str, context: ssl.SSLContext | None, connect_timeout: float

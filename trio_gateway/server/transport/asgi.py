@@ -1,4 +1,4 @@
-"""Quart-Trio's side of a request, with the ends put right that it leaves loose, on old and new versions.
+"""Quart-Trio's connection: corrects the ends that it leaves loose.
 
 * Hypercorn reports ``http.disconnect`` from inside the last ``send``; Quart-Trio takes it for the
   client's leaving and cancels that ``send``, and with it hypercorn's own tidying up: an idle

@@ -1,4 +1,4 @@
-"""Incoming request body: takes it as the view reads it, counts it, and refuses slow ones.
+"""Incoming body: counts what a view reads, and refuses slow ones.
 
 Quart gathers a body by itself, of any size, before a view asks for it. Here nothing is taken from the server
 until the view does: what a client sends meanwhile waits in the connection, whose room is bounded.

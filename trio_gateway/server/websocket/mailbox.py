@@ -27,7 +27,7 @@ _OVERHEAD: Final = 256
 
 
 class Message:
-    """A message of the client: holds a text as UTF-8, and nothing of a binary message.
+    """A message of the client: its text as UTF-8, or none.
 
     Of a text that was not kept it has the *error* to answer with.
     """

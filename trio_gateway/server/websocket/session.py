@@ -1,4 +1,4 @@
-"""The conversation on one WebSocket: one request after the other, and the stream that answers each.
+"""WebSocket session: answers one request after the other on a socket.
 
 One task takes the messages for as long as the socket lives: what is not taken stands in the mailbox, and when
 that is full the socket is not read any more. Another waits for the gateway to stop, and each answer has
