@@ -22,7 +22,7 @@ from trio_gateway.terminal.reading import piped_text
 from trio_gateway.terminal.received import FAILED, INTERRUPTED, USAGE
 from trio_gateway.terminal.repl import chat
 from trio_gateway.terminal.screen import Screen
-from trio_gateway.terminal.transcript import Conversation
+from trio_gateway.terminal.transcript import Transcript
 
 __all__ = ["main"]
 
@@ -97,7 +97,7 @@ def run(argv: list[str] | None) -> int:
     prompt = "\n\n".join(text for text in (options.prompt, piped) if text and text.strip())
     if not prompt:
         parser.error("nothing to ask: give --prompt TEXT, or pipe it in")
-    request = Conversation(options.model, options.system).request(prompt, stream=not options.no_stream)
+    request = Transcript(options.model, options.system).request(prompt, stream=not options.no_stream)
     return trio.run(ask, options, request, screen).exit_code
 
 

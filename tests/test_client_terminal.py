@@ -23,7 +23,7 @@ from rich.console import Console
 from tests.client.scripted import CLIENT, GOOD, answer_bytes, child_env, cut_after, streaming
 from tests.support import open_pair
 from trio_gateway.core.text.control_characters import drop_controls
-from trio_gateway.mock import Options, Trace
+from trio_gateway.mock import Options, RecordedTrace
 from trio_gateway.terminal.text import parse_markdown
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Window:
 
 
 async def test_a_session(tmp_path: Path) -> None:
-    talk = Trace("First I add two and two. " * 40, "word " * 400, prompt="What is 2+2?")
+    talk = RecordedTrace("First I add two and two. " * 40, "word " * 400, prompt="What is 2+2?")
     mock = Options(port=0, tokens_per_second=40, traces=(talk,))
     async with open_pair(options=mock) as gateway:
         with terminal("--url", str(gateway.base_url), "--model", "trace-0") as screen:

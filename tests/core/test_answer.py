@@ -23,7 +23,7 @@ from trio_gateway.core.events import (
 from trio_gateway.core.json.slices import json_parts
 from trio_gateway.core.upstream_api.answer_reader import AnswerReader
 from trio_gateway.core.upstream_api.chunks import ChoiceDelta, ChoiceError, Chunk, parse_chunk
-from trio_gateway.core.upstream_api.learning import Evidence
+from trio_gateway.core.upstream_api.learning import StartEvidence
 
 TAGS = ModelConfig(markers=(("<think>", "</think>"),))
 
@@ -67,7 +67,7 @@ def test_a_field_of_its_own_is_trusted_and_switches_markers_off(field: str) -> N
         delta("<think>is text now"),
         delta(finish="stop"),
     ) == [ReasoningDelta(0, "add"), OutputDelta(0, "<think>is text now"), Finish(0, "stop")]
-    assert answer.evidence == Evidence(structured=True, stopped=True)
+    assert answer.evidence == StartEvidence(structured=True, stopped=True)
 
 
 def test_an_empty_field_is_no_evidence() -> None:
@@ -163,26 +163,26 @@ def test_reasoning_that_was_the_answer_after_all() -> None:
         OutputDelta(0, "just an answer"),
         Finish(0, "stop"),
     ]
-    assert answer.evidence == Evidence(assumed=True, promoted=True, stopped=True)
+    assert answer.evidence == StartEvidence(assumed=True, promoted=True, stopped=True)
 
 
 @pytest.mark.parametrize("presumed", [False, True])
 @pytest.mark.parametrize(
     ("text", "finish", "evidence"),
     [
-        ("thought\n</think>\n4", "stop", Evidence(orphan=True, stopped=True)),
-        ("thought\n</think>\n4", "length", Evidence(orphan=True)),
+        ("thought\n</think>\n4", "stop", StartEvidence(orphan=True, stopped=True)),
+        ("thought\n</think>\n4", "length", StartEvidence(orphan=True)),
         # text is missing before it or after it
-        ("\n</think>\n4", "stop", Evidence(stopped=True)),
-        ("thought\n</think>\n", "stop", Evidence(stopped=True)),
+        ("\n</think>\n4", "stop", StartEvidence(stopped=True)),
+        ("thought\n</think>\n", "stop", StartEvidence(stopped=True)),
         # it is not alone, in code, or after a start
-        ("thought</think>\n4", "stop", Evidence(stopped=True)),
-        ("thought\n```\n</think>\n```\n4", "stop", Evidence(stopped=True)),
-        ("<think>a</think>b\n</think>\n4", "stop", Evidence(stopped=True)),
+        ("thought</think>\n4", "stop", StartEvidence(stopped=True)),
+        ("thought\n```\n</think>\n```\n4", "stop", StartEvidence(stopped=True)),
+        ("<think>a</think>b\n</think>\n4", "stop", StartEvidence(stopped=True)),
     ],
 )
 def test_an_end_marker_that_no_start_preceded_is_evidence(
-    text: str, finish: str, evidence: Evidence, presumed: bool
+    text: str, finish: str, evidence: StartEvidence, presumed: bool
 ) -> None:
     answer = AnswerReader(TAGS, starts_in_reasoning=False, presumed=presumed)
     read(answer, *map(delta, text), delta(finish=finish))
@@ -198,7 +198,7 @@ def test_a_presumption_that_does_not_hold_is_taken_back() -> None:
         OutputDelta(0, "just an answer"),
         Finish(0, "length"),
     ]
-    assert answer.evidence == Evidence(promoted=True)
+    assert answer.evidence == StartEvidence(promoted=True)
 
 
 def test_nobody_sees_it_before_its_end() -> None:

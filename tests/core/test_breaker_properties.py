@@ -20,7 +20,7 @@ from trio_gateway.core.breaker import (
     Transition,
     Verdict,
 )
-from trio_gateway.core.breaker.bodies import MAX_BODIES
+from trio_gateway.core.breaker.known_bodies import MAX_BODIES
 from trio_gateway.core.breaker.tally import MAX_SOURCES
 from trio_gateway.core.config import BreakerConfig
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from trio_gateway.core.budgets.bodies import BodyBudget
+from trio_gateway.core.budgets.body_ledger import BodyBudget
 from trio_gateway.core.client_api.chat_request import REFUSED_FIELDS, parse_chat_request, upstream_body
 from trio_gateway.core.client_api.request import ChatRequest, GatewayOptions
 from trio_gateway.core.errors import ApiError, RequestError

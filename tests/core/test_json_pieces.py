@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.json import pieces as json_pieces
-from trio_gateway.core.json.pieces import encode_pieces
+from trio_gateway.core.json import encoding as json_pieces
+from trio_gateway.core.json.encoding import encode_pieces
 from trio_gateway.core.json.strict import dumps
 
 _VALUES = st.recursive(

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tests.core.test_reasoning import account_of, cuts, pieces_of, split, splitter_for
 from trio_gateway.core.config.families import DEFAULT_MODELS
-from trio_gateway.core.reasoning import Output, Piece, Promotion, Reasoning, ToolCall
+from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, ToolCall
 
 HARMONY = DEFAULT_MODELS["gpt-oss"]
 ANALYSIS = "<|channel|>analysis<|message|>"
@@ -101,5 +101,5 @@ def test_a_prompt_that_opened_a_message() -> None:
 
 
 def test_open_message() -> None:
-    assert pieces_of(HARMONY, f"{ANALYSIS}a") == [Reasoning("a"), Promotion("a", given=1)]
+    assert pieces_of(HARMONY, f"{ANALYSIS}a") == [Reasoning("a"), Reclassified("a", given=1)]
     assert pieces_of(HARMONY, f"{ANALYSIS}a", finish="length") == [Reasoning("a")]

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tests.core.test_reasoning import account_of, pieces_of, splitter_for
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS, family_of
-from trio_gateway.core.reasoning import Output, Piece, Promotion, Reasoning, ToolCall, codespans
+from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, ToolCall, codespans
 from trio_gateway.core.reasoning.prose import CUES
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def shown(pieces: list[Piece]) -> list[str]:
     kinds: list[tuple[str, str]] = []
     for piece in pieces:
         match piece:
-            case Promotion(text, given):
+            case Reclassified(text, given):
                 while given:
                     kind, last = kinds.pop()
                     assert kind == "reasoning"
@@ -239,7 +239,7 @@ def test_l3_nothing_waits_without_cause(data: st.DataObject, name: str) -> None:
         splitter = splitter_for(model)
         for char in text[:size]:
             splitter.feed(char)
-        pieces = [piece for piece in splitter.finish(None) if not isinstance(piece, Promotion)]
+        pieces = [piece for piece in splitter.finish(None) if not isinstance(piece, Reclassified)]
         held = sum(len(piece.arguments if isinstance(piece, ToolCall) else piece.text) for piece in pieces)
         # What the end made of it may have begun with a marker, which is not given, or a newline that joins; of a
         # harmony header that has not ended, the blanks are not given either.

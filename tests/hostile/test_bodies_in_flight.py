@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.support import Script
-    from trio_gateway.core.budgets.bodies import BodyBudget
+    from trio_gateway.core.budgets.body_ledger import BodyBudget
 
 MIB = 1024 * 1024
 PATH = "/v1/chat/completions"

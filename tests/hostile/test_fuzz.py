@@ -16,7 +16,7 @@ from tests.hostile.texts import KI, UNITS, of_size
 from trio_gateway.core.client_api.messages import clean_history
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS
-from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
+from trio_gateway.core.reasoning import Output, Reasoning, ReasoningSplitter, Reclassified
 from trio_gateway.core.summary import SIZES, ReasoningSummary
 from trio_gateway.core.summary.prompt import LONGEST, prompt_steps, summarize_prompt
 from trio_gateway.core.summary.steps import at_once
@@ -123,9 +123,9 @@ def test_answers(text: str, model: ModelConfig, presumed: bool, whole: bool, pie
             pieces += splitter.feed(text[at : at + size])
             yield
         pieces += splitter.finish(finish)
-        said = "".join(piece.text for piece in pieces if isinstance(piece, Output | Promotion))
+        said = "".join(piece.text for piece in pieces if isinstance(piece, Output | Reclassified))
         thought = "".join(piece.text for piece in pieces if isinstance(piece, Reasoning))
-        taken = sum(piece.given for piece in pieces if isinstance(piece, Promotion))
+        taken = sum(piece.given for piece in pieces if isinstance(piece, Reclassified))
         accounts.append((said, thought[: len(thought) - taken]))
         yield
 

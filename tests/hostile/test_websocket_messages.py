@@ -29,7 +29,7 @@ from trio_gateway.core.budgets import upload_pace
 from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
-    from trio_gateway.core.budgets.bodies import BodyBudget
+    from trio_gateway.core.budgets.body_ledger import BodyBudget
 
 MIB = 1024 * 1024
 SLOW = Options(port=0, first_token_delay=30)

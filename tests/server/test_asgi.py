@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from tests.server.hypercorn_harness import HEAD, MAX_BODY, Client, EchoApp, bare_hypercorn, serving, status
-from trio_gateway.core.budgets.bodies import BodyHold
+from trio_gateway.core.budgets.body_ledger import BodyHold
 from trio_gateway.server.transport.asgi import CLEANUP
 
 if TYPE_CHECKING:

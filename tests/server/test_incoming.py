@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from trio_gateway.core.budgets.bodies import BodyBudget
+from trio_gateway.core.budgets.body_ledger import BodyBudget
 from trio_gateway.core.errors import RequestError
 from trio_gateway.server.transport.incoming import IncomingBody
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hypercorn.typing import HTTPRequestEvent
 
-    from trio_gateway.core.budgets.bodies import BodyHold
+    from trio_gateway.core.budgets.body_ledger import BodyHold
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -25,7 +25,7 @@ from tests.websocket.talking import (
     open_raw,
     opening,
 )
-from trio_gateway.core.budgets.bodies import BodyBudget
+from trio_gateway.core.budgets.body_ledger import BodyBudget
 from trio_gateway.server.transport.hardening import Limits
 from trio_gateway.server.websocket.view import WebSocketConnection
 

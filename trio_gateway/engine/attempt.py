@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .delivery import Delivery
     from .lease import Lease
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "RunawayRule"]
 
 # Seconds an upstream gets to end its body after [DONE], so that its connection can be used again.
 _BODY_GRACE = 0.1
@@ -47,13 +48,21 @@ _DONE_GRACE = 5.0
 _SLICED_OVER = 16 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class RunawayRule:
+    """How much a model may think, and where a request is tried again that exceeds it."""
+
+    limit: ReasoningLimit
+    replay: Replay
+
+
 class Attempt:
-    """Runs once.
+    """One request to one upstream; it runs once.
 
     Its lease is given back when ``run`` returns, and by ``release`` at the latest.
 
-    *limit* is how much the model may think, *on_runaway* what follows when it thinks more.
-    *on_first_event* is called at the first valid event.
+    *runaway* is how much the model may think, and what follows when it thinks more. *on_first_event* is
+    called at the first valid event.
     """
 
     _reader: AnswerReader
@@ -64,15 +73,13 @@ class Attempt:
         lease: Lease,
         delivery: Delivery,
         *,
-        limit: ReasoningLimit,
-        on_runaway: Replay,
+        runaway: RunawayRule,
         on_first_event: Callable[[], None],
     ) -> None:
         self._call = call
         self._lease = lease
         self._delivery = delivery
-        self._limit = limit
-        self._on_runaway = on_runaway
+        self._limit, self._on_runaway = runaway.limit, runaway.replay
         self._on_first_event = on_first_event
         self._metrics = call.services.metrics
         self._event_held = call.memory.hold_event()

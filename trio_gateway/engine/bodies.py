@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import trio
 from msgspec.structs import replace
 
-from ..core.budgets.bodies import BodyBudget
+from ..core.budgets.body_ledger import BodyBudget
 from ..core.client_api.chat_request import scan_chat_body
 from ..core.errors import ApiError, RequestError
-from ..core.json.pieces import encode_pieces
+from ..core.json.encoding import encode_pieces
 from ..core.json.strict import dumps
 
 if TYPE_CHECKING:

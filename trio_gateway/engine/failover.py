@@ -23,13 +23,13 @@ from ..core.upstream_api.answer_reader import AnswerReader
 from ..core.upstream_api.faults import Fault, Replay
 from ..core.upstream_api.learning import Start, StartQuery, may_learn_start
 from ..core.upstream_api.runaway import ReasoningLimit
-from .attempt import Attempt
+from .attempt import Attempt, RunawayRule
 from .hedge import Hedge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.upstream_api.learning import Evidence
+    from ..core.upstream_api.learning import StartEvidence
     from .call import Call
     from .delivery import Delivery
     from .lease import Lease
@@ -142,8 +142,9 @@ class Failover:
             self._call,
             lease,
             self._delivery,
-            limit=ReasoningLimit(limited),
-            on_runaway=_ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO,
+            runaway=RunawayRule(
+                ReasoningLimit(limited), _ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO
+            ),
             on_first_event=on_first_event,
         )
         try:
@@ -196,7 +197,7 @@ class Failover:
             digest=self._request.digest if plain else None,
         )
 
-    def _learn(self, lease: Lease, query: StartQuery, evidence: Evidence) -> None:
+    def _learn(self, lease: Lease, query: StartQuery, evidence: StartEvidence) -> None:
         where = {"upstream": lease.name, "model": query.model}
         if evidence.promoted:
             self._metrics.promotions.inc()

@@ -115,7 +115,7 @@ def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) ->
 
 
 class _BreakerCollector(Collector):
-    """Counters of one gateway; breakers are read when scraped."""
+    """Breaker collector: reads the breakers' own counts at each scrape."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots

@@ -4,22 +4,22 @@ A request becomes one :class:`Reply` a choice (``compose``), replies become step
 (``stream``, ``whole``), and a fault spoils the steps (``sabotage``): plain functions that never wait. The
 application then sends the steps at the pace of a model."""
 
-from .app import create_mock, serve_mock
 from .options import Options, load_traces
-from .replies import FAMILIES, MARKER, ChatRequest, Message, Reply, compose, tokenize
-from .thoughts import CANNED, GENERIC, Thought, Trace
+from .replies import FAMILIES, MARKER, MockMessage, MockRequest, Reply, compose, tokenize
+from .server import create_mock, serve_mock
+from .thoughts import CANNED, GENERIC, RecordedTrace, Thought
 
 __all__ = [
     "CANNED",
     "FAMILIES",
     "GENERIC",
     "MARKER",
-    "ChatRequest",
-    "Message",
+    "MockMessage",
+    "MockRequest",
     "Options",
+    "RecordedTrace",
     "Reply",
     "Thought",
-    "Trace",
     "compose",
     "create_mock",
     "load_traces",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from .app import serve_mock
 from .options import Options, load_traces
+from .server import serve_mock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .thoughts import Trace
+from .thoughts import RecordedTrace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +26,9 @@ class Options:
     chunk_size: int = 0  # characters a delta; 0: words with their leading space, and markers whole
     split_markers: bool = False  # cut markers over deltas that hold text too; only where chunk_size is 0
     think_seconds: float = 0.0  # repeat the reasoning until it takes so long at this pace; 0: say it once
-    traces: tuple[Trace, ...] = ()  # recorded answers to replay instead of the canned ones
+    traces: tuple[RecordedTrace, ...] = ()  # recorded answers to replay instead of the canned ones
 
 
-def load_traces(path: Path) -> tuple[Trace, ...]:
+def load_traces(path: Path) -> tuple[RecordedTrace, ...]:
     """Read recorded answers, one JSON object a line; may raise an OSError or a msgspec.DecodeError."""
-    return tuple(msgspec.json.Decoder(Trace).decode_lines(path.read_bytes()))
+    return tuple(msgspec.json.Decoder(RecordedTrace).decode_lines(path.read_bytes()))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .options import Options
 
-__all__ = ["FAMILIES", "MARKER", "ChatRequest", "Delta", "Message", "Reply", "compose", "tokenize"]
+__all__ = ["FAMILIES", "MARKER", "Delta", "MockMessage", "MockRequest", "Reply", "compose", "tokenize"]
 
 Delta = dict[str, Any]
 
@@ -38,7 +38,7 @@ MARKER = re.compile(r"(</?think>|<\|\w+\|>)")
 WORD = re.compile(r"\s?\S+|\s")
 
 
-class Message(Struct):
+class MockMessage(Struct):
     """One message of the conversation, as far as the mock reads it."""
 
     role: str
@@ -52,10 +52,10 @@ class Message(Struct):
         return self.content or ""
 
 
-class ChatRequest(Struct):
+class MockRequest(Struct):
     """The fields of a request that the mock obeys; all others are ignored."""
 
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[list[MockMessage], Meta(min_length=1)]
     model: str = "default"
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
@@ -94,7 +94,7 @@ def _word_starts(text: str, *, split_markers: bool) -> Iterator[int]:
         position = end
 
 
-def choose_thought(chat: ChatRequest, options: Options) -> Thought:
+def choose_thought(chat: MockRequest, options: Options) -> Thought:
     """Find an answer: by trace number, by prompt among the traces, by keyword, or the generic one."""
     prompt = next((message.text for message in reversed(chat.messages) if message.role == "user"), "")
     if options.traces:
@@ -112,7 +112,7 @@ def _quoting(thought: Thought, text: str) -> Thought:
     return Thought(thought.reasoning.format(quote=quote), thought.answer.format(quote=quote))
 
 
-def compose(chat: ChatRequest, options: Options, index: int) -> Reply:
+def compose(chat: MockRequest, options: Options, index: int) -> Reply:
     """Write choice *index* of the answer to *chat*; the choices differ in their last words."""
     thought, calls, last = choose_thought(chat, options), list[Delta](), chat.messages[-1]
     if chat.model == "mock-tools" and last.role == "tool":

@@ -6,7 +6,7 @@ import re
 
 from msgspec import Struct
 
-__all__ = ["CANNED", "GENERIC", "TOOL_CALL", "TOOL_RESULT", "Thought", "Trace"]
+__all__ = ["CANNED", "GENERIC", "TOOL_CALL", "TOOL_RESULT", "RecordedTrace", "Thought"]
 
 
 class Thought(Struct, frozen=True):
@@ -16,7 +16,7 @@ class Thought(Struct, frozen=True):
     answer: str
 
 
-class Trace(Thought, frozen=True):
+class RecordedTrace(Thought, frozen=True):
     """A recorded thought with its prompt; other keys of its JSON line are ignored."""
 
     prompt: str

@@ -29,7 +29,7 @@ __all__ = ["check_health"]
 STATES = {"closed": "green", "half_open": "yellow", "open": "red"}
 
 
-class Backend(msgspec.Struct):
+class UpstreamHealth(msgspec.Struct):
     state: str
     failure_rate: float
     calls: int
@@ -45,7 +45,7 @@ class Health(msgspec.Struct):
     version: str
     uptime_s: float
     active_streams: int
-    upstreams: dict[str, Backend]
+    upstreams: dict[str, UpstreamHealth]
 
 
 async def check_health(options: Namespace, screen: Screen) -> int:

@@ -13,7 +13,7 @@ import httpx
 import trio
 
 from ..core.sse import LineTooLongError
-from .received import Frame, ProtocolError, decode
+from .received import AnswerFormError, Frame, decode
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -64,7 +64,7 @@ def failures_noted(answer: Answer, url: str) -> Iterator[None]:
         answer.fail("timeout", "the gateway has gone silent")
     except httpx.RequestError as exc:  # sending, reading
         answer.fail("connection_lost", f"the connection broke: {exc}")
-    except (ProtocolError, LineTooLongError) as exc:  # making sense of what was read
+    except (AnswerFormError, LineTooLongError) as exc:  # making sense of what was read
         answer.fail("protocol", str(exc))
 
 
@@ -83,7 +83,7 @@ def open_client(options: Namespace, *, silence: float) -> httpx.AsyncClient:
 def refusal(response: httpx.Response, body: bytes) -> dict[str, Any]:
     """The error of an answer with an HTTP status, whether or not it has an OpenAI error object."""
     told: dict[str, Any] = {"message": f"the server answered: {response.reason_phrase}"}
-    with contextlib.suppress(ProtocolError):  # a page of some other server
+    with contextlib.suppress(AnswerFormError):  # a page of some other server
         told |= decode(body, Frame).error or {}
     told.setdefault("status", response.status_code)
     told.setdefault("retry_after", response.headers.get("retry-after"))

@@ -22,9 +22,9 @@ __all__ = [
     "OK",
     "USAGE",
     "Answer",
+    "AnswerFormError",
     "Frame",
     "Piece",
-    "ProtocolError",
     "decode",
     "to_json",
     "unpack",
@@ -35,7 +35,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 T = TypeVar("T")
 
 
-class ProtocolError(Exception):
+class AnswerFormError(Exception):
     """The server sent what the format ``phases`` does not allow."""
 
 
@@ -94,7 +94,7 @@ class Answer:
         """Take the next event of a stream.
 
         Raises:
-            ProtocolError: it is not JSON of the gateway, or its phase is out of order.
+            AnswerFormError: it is not JSON of the gateway, or its phase is out of order.
         """
         if self.done or event.data == DONE:
             self.done = True
@@ -103,21 +103,21 @@ class Answer:
         text = "".join(choice.delta.text for choice in frame.choices)
         if frame.phase is None:
             if text:
-                raise ProtocolError("text outside of a phase: is this the gateway, not a model's server?")
+                raise AnswerFormError("text outside of a phase: is this the gateway, not a model's server?")
             return None
         try:
             opens = self._order.accept(frame.phase)
         except PhaseOrderError as exc:
-            raise ProtocolError(str(exc)) from exc
+            raise AnswerFormError(str(exc)) from exc
         if event.event == "phase" and not opens:
-            raise ProtocolError(f"phase {frame.phase} came twice")
+            raise AnswerFormError(f"phase {frame.phase} came twice")
         return self._piece(frame.phase, text, opens=opens)
 
     def take_whole(self, body: bytes) -> list[Piece]:
         """Take an answer that was not streamed.
 
         Raises:
-            ProtocolError: it is not JSON of the gateway.
+            AnswerFormError: it is not JSON of the gateway.
         """
         frame = self._settle(body)
         self.done = True
@@ -184,7 +184,7 @@ def decode(data: str | bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise ProtocolError(f"this is not an answer of the gateway: {exc}") from exc
+        raise AnswerFormError(f"this is not an answer of the gateway: {exc}") from exc
 
 
 def to_json(value: object, *, indent: int | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Conversation at the keyboard: runs its loop, commands and files.
+"""Transcript at the keyboard: runs its loop, commands and files.
 
 It knows no network, and asks through ``ask``.
 """
@@ -14,8 +14,8 @@ import trio
 
 from .ask import ask
 from .reading import read_block, read_line
-from .received import OK, ProtocolError, to_json
-from .transcript import Conversation
+from .received import OK, AnswerFormError, to_json
+from .transcript import Transcript
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,7 +40,7 @@ def chat(options: Namespace, screen: Screen) -> int:
     """Hold a conversation until Ctrl-D or ``/bye``."""
     with contextlib.suppress(ImportError):  # some Pythons are built without it
         import readline  # noqa: F401  (its import alone gives input() line editing, and history by arrow up)
-    conversation = Conversation(options.model, options.system)
+    conversation = Transcript(options.model, options.system)
     screen.note(f"Talking to {options.model}. /help lists the commands, Ctrl-D leaves.")
     if options.prompt:
         turn(options, conversation, options.prompt, screen)
@@ -62,14 +62,14 @@ def chat(options: Namespace, screen: Screen) -> int:
             return OK
 
 
-def turn(options: Namespace, conversation: Conversation, prompt: str, screen: Screen) -> None:
+def turn(options: Namespace, conversation: Transcript, prompt: str, screen: Screen) -> None:
     """Ask once. What came of an answer is kept even when it was stopped: it may be asked to go on."""
     if prompt.strip():
         request = conversation.request(prompt, stream=not options.no_stream)
         conversation.keep(prompt, trio.run(ask, options, request, screen).content)
 
 
-def command(line: str, conversation: Conversation) -> str:
+def command(line: str, conversation: Transcript) -> str:
     """Carry out a line that begins with a slash; what to tell the user."""
     match line.split(maxsplit=1):
         case ["/help"]:
@@ -89,7 +89,7 @@ def command(line: str, conversation: Conversation) -> str:
             return f"{line!r} is not understood; /help lists the commands."
 
 
-def store(verb: str, path: Path, conversation: Conversation) -> str:
+def store(verb: str, path: Path, conversation: Transcript) -> str:
     try:
         if verb == "/save":
             path.write_bytes(to_json(conversation.body, indent=2))
@@ -98,5 +98,5 @@ def store(verb: str, path: Path, conversation: Conversation) -> str:
         return f"Talking to {conversation.model} about {path}: {len(conversation.turns)} messages so far."
     except OSError as exc:  # reading or writing the file
         return f"error: {path}: {exc.strerror}"
-    except ProtocolError as exc:  # reading what is in it
+    except AnswerFormError as exc:  # reading what is in it
         return f"error: {path} holds no conversation: {exc}"

@@ -12,7 +12,7 @@ import msgspec
 
 from .received import decode
 
-__all__ = ["Conversation"]
+__all__ = ["Transcript"]
 
 
 class Saved(msgspec.Struct):
@@ -23,7 +23,7 @@ class Saved(msgspec.Struct):
 
 
 @dataclass(slots=True)
-class Conversation:
+class Transcript:
     """The system message and the turns so far, final outputs only."""
 
     model: str
@@ -51,7 +51,7 @@ class Conversation:
         """Put what was saved in the place of what was said so far.
 
         Raises:
-            ProtocolError: it is no conversation.
+            AnswerFormError: it is no conversation.
         """
         body = decode(saved, Saved)
         self.turns, self.model = body.messages, body.model or self.model

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .bodies import KnownBodies
+from .known_bodies import KnownBodies
 from .state import Reason
 from .tally import Tally
 from .window import LatestTwo, Record, Window
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from .calls import CallIdentity
     from .window import Totals
 
-__all__ = ["Evidence", "Running", "Trip"]
+__all__ = ["Evidence", "RunningCalls", "Trip"]
 
 
-class Running:
+class RunningCalls:
     """The calls that are under way, by client.
 
     Each admitted call enters once and leaves once.
@@ -61,7 +61,7 @@ class Trip(NamedTuple):
 class Evidence:
     """What was seen since the last change of state."""
 
-    def __init__(self, config: BreakerConfig, now: float, running: Running) -> None:
+    def __init__(self, config: BreakerConfig, now: float, running: RunningCalls) -> None:
         self._config = config
         self._running = running
         self._streak = Tally()  # failures since the last success

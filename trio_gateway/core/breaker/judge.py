@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, assert_never
 
 from .calls import Outcome
-from .evidence import Evidence, Running
+from .evidence import Evidence, RunningCalls
 from .pauses import Pauses
 from .retry_after import clamp_retry_after
 from .state import Reason
@@ -26,7 +26,7 @@ class Judge:
 
     def __init__(self, config: BreakerConfig, now: float, random: Callable[[], float]) -> None:
         self._config = config
-        self._running = Running()
+        self._running = RunningCalls()
         self.evidence = Evidence(config, now, self._running)
         self.pauses = Pauses(random)
         self.why = ""

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 if TYPE_CHECKING:
-    from ..budgets.bodies import BodyHold
+    from ..budgets.body_ledger import BodyHold
 
 __all__ = [
     "MAX_MODEL_ID",

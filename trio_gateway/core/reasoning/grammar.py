@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..config import ModelConfig
 from .harmony import HARMONY
-from .markers import Kind, Lexicon, Marker, Scan, is_prose, orphan, phrase, tag
+from .markers import Kind, Marker, MarkerSearch, MarkerSet, is_prose, orphan, phrase, tag
 from .prose import CUES
 
 if TYPE_CHECKING:
@@ -22,19 +22,19 @@ class Grammar:
     The text of a marker, as here, is that of :class:`Marker`.
     """
 
-    echo: Lexicon
+    echo: MarkerSet
     """At the head of a text that begins in reasoning: a start marker all the same."""
-    head: Lexicon
+    head: MarkerSet
     """At the head of any other text."""
-    prose_head: Lexicon
+    prose_head: MarkerSet
     """There too, after emphasis."""
-    any_block: Scan
+    any_block: MarkerSearch
     """Inside a block that the prompt opened: any end."""
-    blocks: dict[str, Scan]
+    blocks: dict[str, MarkerSearch]
     """Inside a block, by its start: the ends paired with it."""
-    prose: Scan
+    prose: MarkerSearch
     """Inside prose."""
-    candidate: Scan
+    candidate: MarkerSearch
     """After words that may have ended it; outside code, which is minded there."""
     closers: dict[str, str]
     """What closes a wrapper, by what opens it."""
@@ -50,27 +50,27 @@ class Grammar:
         self._openers = [tag(Kind.OPEN, text, attributes=True) for text in openers]
         self.closers = {_text(opener): _text(closer) for opener, closer in model.wrappers if opener}
         self._lone_closers = {_text(closer) for opener, closer in model.wrappers if not opener}
-        self._outputs: dict[tuple[bool, frozenset[str]], Scan] = {}
+        self._outputs: dict[tuple[bool, frozenset[str]], MarkerSearch] = {}
 
-        self.echo = Lexicon(starts)
-        self.head = Lexicon([*starts, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
-        self.prose_head = Lexicon(phrase(Kind.PROSE_START, text) for text in _unique(model.prose_starts))
+        self.echo = MarkerSet(starts)
+        self.head = MarkerSet([*starts, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
+        self.prose_head = MarkerSet(phrase(Kind.PROSE_START, text) for text in _unique(model.prose_starts))
         self.any_block = _block(ends, tools)
         paired = {start.text: [end for text, end in pairs if _text(text) == start.text] for start in starts}
         self.blocks = {start: _block(ends, tools) for start, ends in paired.items()}
         tags = [*self._orphans, *self._starts]
         prose_ends = [phrase(Kind.PROSE_END, text) for text in _unique(model.prose_ends)]
         cues = [phrase(Kind.CUE, cue) for cue in CUES]
-        self.prose = Scan(tools, sentence=prose_ends, line=tags, outside_code=True)
-        self.candidate = Scan(tools, sentence=cues, line=tags)
+        self.prose = MarkerSearch(tools, sentence=prose_ends, line=tags, outside_code=True)
+        self.candidate = MarkerSearch(tools, sentence=cues, line=tags)
 
-    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
         """In output: whether *orphans* count, and the closers of the wrappers that are open."""
         key = (orphans, wrapped)
         if key not in self._outputs:
             line = [*(self._orphans if orphans else ()), *self._starts, *self._openers]
             closers = self._closing(self._lone_closers | wrapped)
-            self._outputs[key] = Scan(closers, line=line, outside_code=True)
+            self._outputs[key] = MarkerSearch(closers, line=line, outside_code=True)
         return self._outputs[key]
 
     def _closing(self, closers: Iterable[str]) -> list[Marker]:
@@ -84,7 +84,7 @@ class _Harmony(Grammar):
         super().__init__(ModelConfig())
         self.any_block = HARMONY
 
-    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
         return HARMONY
 
 
@@ -102,5 +102,5 @@ def _text(marker: str) -> str:
     return tag(Kind.START, marker).text
 
 
-def _block(ends: Iterable[str], tools: list[Marker]) -> Scan:
-    return Scan([*(tag(Kind.END, end) for end in _unique(ends)), *tools])
+def _block(ends: Iterable[str], tools: list[Marker]) -> MarkerSearch:
+    return MarkerSearch([*(tag(Kind.END, end) for end in _unique(ends)), *tools])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from .markers import Kind, Marker, Scan
+from .markers import Kind, Marker, MarkerSearch
 
 __all__ = ["HARMONY", "Channel", "read_header"]
 
@@ -27,7 +27,7 @@ _HEADER_BEGUN = re.compile(
 # A role that the end of the stream cuts off belongs to its token.
 _CONTROL = r"<\|(?:end|return|call)\|>|<\|start\|>(?:[a-z]{1,16}\Z)?"
 
-HARMONY = Scan(
+HARMONY = MarkerSearch(
     [
         Marker(Kind.HEADER, "<|", _HEADER, more=_HEADER_BEGUN, slack=700),
         Marker(Kind.CONTROL, "<|", _CONTROL),

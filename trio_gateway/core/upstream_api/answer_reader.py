@@ -13,9 +13,9 @@ from ..budgets.weight import text_weight
 from ..events import Event, Finish, OutputDelta, OutputExtra, ReasoningDelta, Retraction, Usage
 from ..json.logprobs import HeldLogprobs
 from ..json.merging import Merged
-from ..reasoning import KEPT, Output, Piece, Promotion, Reasoning, ReasoningSplitter, ToolCall
+from ..reasoning import KEPT, Output, Piece, Reasoning, ReasoningSplitter, Reclassified, ToolCall
 from .chunks import ChoiceError
-from .learning import Evidence
+from .learning import StartEvidence
 
 if TYPE_CHECKING:
     from ..budgets.held_bytes import Holding
@@ -81,10 +81,10 @@ class AnswerReader:
         return not (said or self.reasoning_seen or self.output_seen)
 
     @property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> StartEvidence:
         """What the answer shows of where its model's text begins."""
         choices = self._choices.values()
-        return Evidence(
+        return StartEvidence(
             assumed=self._starts_in_reasoning,
             orphan=any(choice.splitter.divided for choice in choices),
             stopped=all(choice.reason == "stop" for choice in choices),
@@ -231,7 +231,7 @@ class _Choice:
     def _add(self, pieces: list[Piece], events: list[Event]) -> None:
         for piece in pieces:
             match piece:
-                case Promotion(text, given):
+                case Reclassified(text, given):
                     events.append(Retraction(self._index, given))
                     events.append(OutputDelta(self._index, text, self._taken_logprobs()))
                 case Output(text):

@@ -40,7 +40,7 @@ from ..config.families import GENERIC_MARKERS
 if TYPE_CHECKING:
     from ..config import ModelConfig
 
-__all__ = ["ENOUGH", "Evidence", "Start", "StartMemory", "StartQuery", "may_learn_start"]
+__all__ = ["ENOUGH", "Start", "StartEvidence", "StartMemory", "StartQuery", "may_learn_start"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -80,7 +80,7 @@ class StartQuery(Struct, frozen=True, kw_only=True):
     """Digest of the body of a plain request; None: the request is not plain."""
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class StartEvidence(Struct, frozen=True, kw_only=True):
     """What one finished answer shows of its start."""
 
     assumed: bool = False
@@ -107,7 +107,7 @@ class _Facts:
     def starts(self) -> bool | None:
         return True if self.opens else False if self.structured else None
 
-    def add(self, query: StartQuery, digest: bytes, evidence: Evidence) -> None:
+    def add(self, query: StartQuery, digest: bytes, evidence: StartEvidence) -> None:
         if query.declared and evidence.structured:
             self.structured, self.opens, self.row = True, False, ()
         elif evidence.assumed or not query.learnable:
@@ -144,7 +144,7 @@ class StartMemory:
             return Start.OUTPUT if learned is False else Start.REASONING
         return Start.PRESUMED if learned and query.learnable else Start.OUTPUT
 
-    def note(self, query: StartQuery, evidence: Evidence) -> bool:
+    def note(self, query: StartQuery, evidence: StartEvidence) -> bool:
         """Take a finished answer's evidence; true when it has changed what is known."""
         if not self.enabled or query.digest is None:
             return False
@@ -156,7 +156,7 @@ class StartMemory:
             _keep(self._facts, key, facts)
         return facts.starts is not before
 
-    def hint(self, query: StartQuery, evidence: Evidence) -> str | None:
+    def hint(self, query: StartQuery, evidence: StartEvidence) -> str | None:
         """What the log should advise after an answer that cannot teach; once for each model and advice."""
         if evidence.promoted and evidence.assumed:
             advice = "ended without closing its reasoning; if it opens none, set starts_in_reasoning = false"

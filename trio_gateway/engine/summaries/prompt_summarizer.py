@@ -9,7 +9,7 @@ import structlog
 from ...core.events import PromptSummary
 from ...core.phases import Phase
 from ...core.summary.prompt import LONGEST, QUOTED_WHOLE, prompt_steps, prompt_text
-from .slices import in_slices
+from ..sliced_work import in_slices
 from .summary_model import Question
 
 if TYPE_CHECKING:

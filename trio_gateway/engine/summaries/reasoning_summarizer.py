@@ -21,9 +21,9 @@ import trio
 from ...core.events import Event, Ping, ReasoningLine
 from ...core.phases import Phase
 from ...core.summary import SIZES, ReasoningSummary
-from ...core.summary.request import MAX_REQUEST
+from ...core.summary.model_request import MAX_REQUEST
 from ...core.text.recent import RecentText
-from .slices import in_slices
+from ..sliced_work import in_slices
 from .summary_model import Question
 
 if TYPE_CHECKING:

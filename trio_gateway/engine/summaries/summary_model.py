@@ -17,7 +17,7 @@ from ...core.events import OutputDelta
 from ...core.json.scan import SCAN_OVER
 from ...core.reasoning import starts_in_reasoning
 from ...core.sse import DONE, LineTooLongError, SSEDecoder, cut_lines
-from ...core.summary.request import MAX_TEXT, summary_body, summary_line
+from ...core.summary.model_request import MAX_TEXT, summary_body, summary_line
 from ...core.upstream_api.answer_reader import AnswerReader
 from ...core.upstream_api.chunks import InbandError, ProtocolError, cut_chunk, read_event
 from ...core.upstream_api.faults import fault_of_transport

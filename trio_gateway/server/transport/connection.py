@@ -1,6 +1,6 @@
 """Hypercorn's connection under trio, its faults contained.
 
-What :class:`Connection` does otherwise than its base:
+What :class:`ClientConnection` does otherwise than its base:
 
 * An exception out of a connection's code ends that connection, with one log line. In the base it ends the
   whole process, and several openings of a few bytes raise one.
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from hypercorn.config import Config
     from hypercorn.typing import AppWrapper, LifespanState, WorkerContext
 
-__all__ = ["Connection"]
+__all__ = ["ClientConnection"]
 
 _PIECE = 16 * 1024
 """Bytes that must leave within one write timeout."""
@@ -66,7 +66,7 @@ Address: TypeAlias = "tuple[str, int] | None"
 log = structlog.get_logger("trio_gateway.server")
 
 
-class Connection(TCPServer):
+class ClientConnection(TCPServer):
     """One client's connection, never the end of another one's.
 
     The task that runs it reads; handlers in a nursery of its own write, through :meth:`protocol_send`.

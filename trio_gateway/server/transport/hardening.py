@@ -15,14 +15,14 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import run as worker_module
 
-from .connection import Connection
+from .connection import ClientConnection
 
 if TYPE_CHECKING:
     from hypercorn.typing import AppWrapper, LifespanState, WorkerContext
 
 __all__ = ["Hardening", "Limits"]
 
-_PLACES: tuple[tuple[object, str], ...] = (
+_PATCHED: tuple[tuple[object, str], ...] = (
     (worker_module, "TCPServer"),
     (Config, "graceful_timeout"),
     (Config, "include_server_header"),
@@ -30,7 +30,7 @@ _PLACES: tuple[tuple[object, str], ...] = (
     (Config, "websocket_max_message_size"),
     (Config, "websocket_ping_interval"),
 )
-_ORIGINAL = tuple(getattr(owner, name) for owner, name in _PLACES)
+_ORIGINAL = tuple(getattr(owner, name) for owner, name in _PATCHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,13 @@ class Hardening:
         worker: WorkerContext,
         state: LifespanState,
         stream: trio.SocketStream,
-    ) -> Connection:
+    ) -> ClientConnection:
         """What hypercorn calls for each connection."""
         self._worker = worker
         self._connected.set()
-        return Connection(app, config, worker, state, stream, write_timeout=self.limits.write_timeout)
+        return ClientConnection(app, config, worker, state, stream, write_timeout=self.limits.write_timeout)
 
 
 def _put(*values: object) -> None:
-    for (owner, name), value in zip(_PLACES, values, strict=True):
+    for (owner, name), value in zip(_PATCHED, values, strict=True):
         setattr(owner, name, value)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ...core.budgets.bodies import BodyBudget, BodyHold
+from ...core.budgets.body_ledger import BodyBudget, BodyHold
 from ...core.budgets.upload_pace import UploadPace
 from ...core.errors import RequestError, error_for
 

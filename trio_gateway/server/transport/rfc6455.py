@@ -37,7 +37,7 @@ from wsproto.frame_protocol import CloseReason
 
 from ...core.budgets.upload_pace import UploadPace
 from ..websocket.mailbox import LARGE, Mailbox
-from ..websocket.mailbox import Message as Received
+from ..websocket.mailbox import ClientMessage as Received
 from ..websocket.states import IN_PROGRESS
 from .flood import Flood
 from .incoming import NO_ROOM, TOO_SLOW
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from hypercorn.typing import ASGISendEvent, WebsocketAcceptEvent
 
-    from ...core.budgets.bodies import BodyHold
+    from ...core.budgets.body_ledger import BodyHold
     from ...core.errors import ApiError
 
 __all__ = ["MAILBOX", "SEND_TEXTS", "StrictWebSocket"]

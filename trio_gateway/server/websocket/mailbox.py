@@ -13,10 +13,10 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...core.budgets.bodies import BodyHold
+    from ...core.budgets.body_ledger import BodyHold
     from ...core.errors import ApiError
 
-__all__ = ["LARGE", "Mailbox", "Message"]
+__all__ = ["LARGE", "ClientMessage", "Mailbox"]
 
 LARGE: Final = 64 * 1024
 """Bytes of the largest message that is kept while an answer runs."""
@@ -26,7 +26,7 @@ _OVERHEAD: Final = 256
 """Bytes that a message takes besides its text."""
 
 
-class Message:
+class ClientMessage:
     """A message of the client: its text as UTF-8, or none.
 
     Of a text that was not kept it has the *error* to answer with.
@@ -75,7 +75,7 @@ class Mailbox:
         self.is_busy = False
         self.open_hold: Callable[[], BodyHold | None] = lambda: None
         self.is_closed = False
-        self._waiting: deque[Message] = deque()
+        self._waiting: deque[ClientMessage] = deque()
         self._bytes = 0
         self._changed = trio.Event()
 
@@ -84,7 +84,7 @@ class Mailbox:
         """Whether a large message may be kept: no answer runs, and none is about to."""
         return not (self.is_busy or self._waiting or self.is_closed)
 
-    async def put(self, message: Message) -> None:
+    async def put(self, message: ClientMessage) -> None:
         """Add *message* once there is room for it; it is released where the mailbox is closed."""
         while self._waiting and self._bytes + message.size > _WAITING and not self.is_closed:
             await self._changed.wait()
@@ -95,7 +95,7 @@ class Mailbox:
         self._bytes += message.size
         self._notify()
 
-    async def get(self) -> Message | None:
+    async def get(self) -> ClientMessage | None:
         """The next message; None when there will be none."""
         while not self._waiting:
             if self.is_closed:

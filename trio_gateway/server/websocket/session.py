@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from ...engine.call import Call
     from ...engine.clients import Client
     from ...engine.gateway import Gateway
-    from .mailbox import Mailbox, Message
+    from .mailbox import ClientMessage, Mailbox
 
-__all__ = ["Conversation", "Wire"]
+__all__ = ["Conversation", "SocketWire"]
 
 log = structlog.get_logger("trio_gateway.server")
 
 
-class Wire(Protocol):
+class SocketWire(Protocol):
     """The messages of a socket."""
 
     @property
@@ -65,7 +65,7 @@ class Conversation:
     def __init__(
         self,
         gateway: Gateway,
-        wire: Wire,
+        wire: SocketWire,
         client: Client,
         *,
         peer: str | None,
@@ -158,7 +158,7 @@ class Conversation:
             error = error_object(Failure(IN_PROGRESS, record.phase), record.request_id)
             await self._wire.send([_text("error", dumps({"error": error}))])
 
-    async def _fail_unread(self, message: Message) -> None:
+    async def _fail_unread(self, message: ClientMessage) -> None:
         """Answer a request that has not been kept with the error that says why."""
         with self._reported() as record:
             async with self._floor:
@@ -166,7 +166,7 @@ class Conversation:
                 record.refuse(error.code)
                 await self._fail(None, error, record)
 
-    async def _answer(self, message: Message, scope: trio.CancelScope) -> None:
+    async def _answer(self, message: ClientMessage, scope: trio.CancelScope) -> None:
         """Answer one request. *scope*: cancelled when the client does not want the answer any more."""
         chat = None
         # After its last frame an answer may take a moment to be cleared away: only then is its place free.
@@ -185,7 +185,7 @@ class Conversation:
                     with closing(call):
                         await self._stream(call, scope)
 
-    async def _read(self, message: Message) -> ChatRequest:
+    async def _read(self, message: ClientMessage) -> ChatRequest:
         chat = await self._gateway.bodies.read(message.take(), parse=self._format(None).parse)
         identity = identify(self._client, self._peer, chat.digest, self._authorization)
         return replace(chat, hold=message.hold, identity=identity)
@@ -258,7 +258,7 @@ class _FrameSink(BatchSink[list[str]]):
 
 
 @contextmanager
-def released(message: Message) -> Iterator[None]:
+def released(message: ClientMessage) -> Iterator[None]:
     """Release *message* at the end, however that comes."""
     try:
         yield

@@ -23,7 +23,7 @@ from ...core.json.strict import StrictJSONError, parse
 from ..transport.flood import Flood
 
 if TYPE_CHECKING:
-    from .mailbox import Message
+    from .mailbox import ClientMessage
 
 __all__ = ["FAULT", "IN_PROGRESS", "RESTART", "REVOKED", "Act", "Close", "Dialogue"]
 
@@ -83,7 +83,7 @@ class Dialogue:
         self._while_busy = 0
         self._flood = Flood(_MESSAGES, seconds=_SECONDS)
 
-    def receive(self, message: Message, now: float) -> Step:
+    def receive(self, message: ClientMessage, now: float) -> Step:
         """Take a message."""
         if not message.is_text:
             return _NO_TEXT

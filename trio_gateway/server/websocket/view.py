@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from ...engine.clients import Client
     from ...engine.gateway import Gateway
     from .mailbox import Mailbox
-    from .session import Wire
+    from .session import SocketWire
 
 __all__ = ["WebSocketConnection", "talk"]
 
 _WIRE: Final = "gateway.wire"
-"""Key of the ASGI scope, to the socket's :class:`~trio_gateway.server.websocket.session.Wire`."""
+"""Key of the ASGI scope, to the socket's :class:`~trio_gateway.server.websocket.session.SocketWire`."""
 
 
 class _Wire:
@@ -92,7 +92,7 @@ async def talk(
     await websocket.accept(headers, subprotocol)
     conversation = Conversation(
         gateway,
-        cast("dict[str, Wire]", websocket.scope)[_WIRE],
+        cast("dict[str, SocketWire]", websocket.scope)[_WIRE],
         client,
         peer=_peer(websocket),
         socket_id=request_id,

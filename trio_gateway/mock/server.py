@@ -19,8 +19,8 @@ from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from .replies import FAMILIES, ChatRequest, compose
-from .steps import FAULT_ID, FAULTS, ConnectionCutError, stream, whole
+from .replies import FAMILIES, MockRequest, compose
+from .script import FAULT_ID, FAULTS, ConnectionCutError, stream, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ class _MockApp(QuartTrio):
 
     async def chat(self) -> Response:
         try:
-            chat = msgspec.json.decode(await request.get_data(as_text=False), type=ChatRequest)
+            chat = msgspec.json.decode(await request.get_data(as_text=False), type=MockRequest)
         except msgspec.DecodeError as error:  # the body is not JSON, or no chat request
             where = str(error).rpartition("`$.")[2].removesuffix("`") if "`$." in str(error) else None
             return _error(400, str(error), {}, param=where)
@@ -145,7 +145,7 @@ class _MockApp(QuartTrio):
         wait, code = {"Retry-After": "2"}, "rate_limit_exceeded"
         return _error(429, "Rate limit reached. Try again in 2s.", wait, type="requests", code=code)
 
-    def _answer(self, chat: ChatRequest, fault: str, after: int) -> Response:
+    def _answer(self, chat: MockRequest, fault: str, after: int) -> Response:
         options = self._options
         replies = [compose(chat, options, index) for index in range(chat.n or 1)]
         delay = options.first_token_delay

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 from ..budgets.held_bytes import ByteBudget
 from ..text.growing import GrowingText
-from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
+from .pieces import Output, Piece, Reasoning, Reclassified, ToolCall
 
 if TYPE_CHECKING:
     from ..budgets.held_bytes import Holding
 
-__all__ = ["KEPT", "Account"]
+__all__ = ["KEPT", "PieceBuffer"]
 
 KEPT: Final = 1024 * 1024
 """Bytes of open blocks that are kept, all choices together, in case they become output. What does not find
 room stays reasoning."""
 
 
-class Account:
+class PieceBuffer:
     """What was given so far.
 
     *keep_output*: hold output back until a block opens or :meth:`release`. *room*: for the text of an open
@@ -111,7 +111,7 @@ class Account:
         self._block = None
         self._room.release()
 
-    def reclaim(self) -> Promotion | None:
+    def reclaim(self) -> Reclassified | None:
         """Close the open block: what it would be as output; ``None``: nothing, or too long.
 
         With other output before it, it is given back as it stood, with its start marker. The caller must
@@ -123,9 +123,9 @@ class Account:
             return None
         text = block.getvalue()
         text = self._opener + text if self.spoken else text[self._skipped :]
-        return None if not text or text.isspace() else Promotion(text, self._taken)
+        return None if not text or text.isspace() else Reclassified(text, self._taken)
 
-    def promote(self, promotion: Promotion) -> None:
+    def promote(self, promotion: Reclassified) -> None:
         """Give a block as output after all."""
         self.spoken = True
         self.reasoned = self._earlier

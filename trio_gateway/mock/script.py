@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .replies import ChatRequest, Delta, Reply
+    from .replies import Delta, MockRequest, Reply
 
 __all__ = ["FAULTS", "FAULT_ID", "ConnectionCutError", "sabotage", "stream", "whole"]
 
@@ -42,7 +42,7 @@ def sabotage(steps: Iterator[bytes], fault: str, after: int) -> Iterator[bytes]:
     yield from steps
 
 
-def stream(chat: ChatRequest, replies: Sequence[Reply], fault: str, after: int) -> Iterator[bytes]:
+def stream(chat: MockRequest, replies: Sequence[Reply], fault: str, after: int) -> Iterator[bytes]:
     """Write the answer as server-sent events: a step for the roles, one a token, one for the end."""
     wants_usage = (chat.stream_options or {}).get("include_usage")
     head = _head(chat, "chat.completion.chunk") | ({"usage": None} if wants_usage else {})
@@ -66,7 +66,7 @@ def stream(chat: ChatRequest, replies: Sequence[Reply], fault: str, after: int) 
     yield end + usage + b"data: [DONE]\n\n"
 
 
-def whole(chat: ChatRequest, replies: Sequence[Reply], fault: str) -> Iterator[bytes]:
+def whole(chat: MockRequest, replies: Sequence[Reply], fault: str) -> Iterator[bytes]:
     """Write the answer as one object in one step; a fault strikes before it."""
     choices = [
         {"index": index, "message": reply.message, "finish_reason": reply.finish_reason}
@@ -76,12 +76,12 @@ def whole(chat: ChatRequest, replies: Sequence[Reply], fault: str) -> Iterator[b
     return sabotage(iter((msgspec.json.encode(body),)), fault, after=0)
 
 
-def _head(chat: ChatRequest, kind: str) -> dict[str, Any]:
+def _head(chat: MockRequest, kind: str) -> dict[str, Any]:
     identity = f"chatcmpl-{uuid4().hex}"
     return {"id": identity, "object": kind, "created": int(time.time()), "model": chat.model}
 
 
-def _usage(chat: ChatRequest, replies: Sequence[Reply]) -> dict[str, Any]:
+def _usage(chat: MockRequest, replies: Sequence[Reply]) -> dict[str, Any]:
     prompt = sum(len(message.text.split()) for message in chat.messages)
     completion = sum(len(reply.deltas) for reply in replies)
     reasoning = sum(reply.reasoning_tokens for reply in replies)
