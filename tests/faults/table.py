@@ -82,6 +82,10 @@ HASTY = "connect_timeout = 0.2\n"
 """For those that cannot be reached."""
 
 
+PADDING = b": " + b"x" * 997 + b"\n"
+"""A comment of a thousand bytes, which compress to a few."""
+
+
 def _status(line: str, body: bytes = b"{}", *fields: str, kind: str = "application/json") -> Script:
     length = f"Content-Length: {len(body)}"
     head = [f"HTTP/1.1 {line}", f"Content-Type: {kind}", length, "Connection: close", *fields, "", ""]
@@ -320,7 +324,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "gzip that is none": Fault((_zipped("gzip", b"no gzip"), Over.OPEN), "bad_content_encoding", 502),
     "gzip that explodes": Fault(
-        (_zipped("gzip", gzip.compress(b": \n" * 10_000_000)), Over.OPEN), "bad_content_encoding", 502
+        (_zipped("gzip", gzip.compress(PADDING * 30_000)), Over.OPEN), "bad_content_encoding", 502
     ),
     "gzip twice": Fault(
         (_zipped("gzip, gzip", gzip.compress(gzip.compress(b": \n"))), Over.OPEN), "bad_content_encoding", 502
@@ -331,7 +335,7 @@ FAULTS: dict[str, Fault] = {
         502,
     ),
     "deflate that explodes": Fault(
-        (_zipped("deflate", zlib.compress(b": \n" * 10_000_000)), Over.OPEN), "bad_content_encoding", 502
+        (_zipped("deflate", zlib.compress(PADDING * 30_000)), Over.OPEN), "bad_content_encoding", 502
     ),
     "a length twice": Fault(
         (_head("Content-Length: 5", "Content-Length: 5"), Over.OPEN), "upstream_protocol", 502

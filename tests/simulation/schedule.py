@@ -55,7 +55,10 @@ _SETTLES_IN: Final = 1.5
 # Seconds in which a server that is told to stop must have stopped, beyond the grace it gives to running requests.
 _STOPS_IN: Final = 1.5
 # The tasks of a client's connection on which no request is under way.
-_IDLE: Final = ("trio._highlevel_serve_listeners._run_handler", "server.transport.connection.ClientConnection._idle_timeout")
+_IDLE: Final = (
+    "trio._highlevel_serve_listeners._run_handler",
+    "server.transport.connection.ClientConnection._idle_timeout",
+)
 
 
 @dataclass(frozen=True, slots=True)
