@@ -37,26 +37,8 @@ CASES: dict[str, tuple[bytes, int, str | None, str]] = {
     "empty messages": (body(messages=[]), 400, "messages", "messages"),
     "messages not a list": (body(messages="hi"), 400, "messages", "string"),
     "message not an object": (body(messages=[5]), 400, "messages[0]", "5"),
-    "unknown role": (body(messages=[{"role": "king", "content": "x"}]), 400, "messages[0].role", "king"),
-    "message without content": (body(messages=[{"role": "user"}]), 400, "messages[0].content", "nothing"),
-    "content null": (
-        body(messages=[{"role": "user", "content": None}]),
-        400,
-        "messages[0].content",
-        "null",
-    ),
-    "content part a string": (
-        body(messages=[{"role": "user", "content": ["x"]}]),
-        400,
-        "messages[0].content[0]",
-        "string",
-    ),
-    "content part of no type": (
-        body(messages=[{"role": "user", "content": [{"text": "x"}]}]),
-        400,
-        "messages[0].content[0].type",
-        "nothing",
-    ),
+    "role a number": (body(messages=[{"role": 1, "content": "x"}]), 400, "messages[0].role", "number 1"),
+    "message without role": (body(messages=[{"content": "x"}]), 400, "messages[0].role", "nothing"),
     "content a number": (body(messages=[{"role": "user", "content": 5}]), 400, "messages[0].content", "5"),
     "nan": (b'{"messages": [{"role": "user", "content": "x"}], "top_p": NaN}', 400, "top_p", "NaN"),
     "infinity": (
@@ -91,6 +73,12 @@ CASES: dict[str, tuple[bytes, int, str | None, str]] = {
         f"redirected by {name}": (body(**{name: "http://evil"}), 400, name, name)
         for name in ("api_base", "base_url", "api_key", "extra_headers", "user_config")
     },
+    "redirected from extra_body": (
+        body(extra_body={"extra_body": {"api_base": "http://evil"}}),
+        400,
+        "extra_body.extra_body.api_base",
+        "api_base",
+    ),
     "unknown option": (body(gateway={"reasoning": "loud"}), 400, "gateway.reasoning", "raw"),
     "unknown format": (body(gateway={"format": "xml"}), 400, "gateway.format", "xml"),
     "model of 10 KB": (body(model="a" * 10_240), 400, "model", "model"),

@@ -41,10 +41,12 @@ REFUSED_FIELDS: Final = (
     *("api_base", "base_url", "azure_endpoint"),  # another address
     *("api_key", "azure_ad_token", "vertex_credentials", "litellm_credential_name"),  # another key
     *("extra_headers", "headers"),  # may hold either
-    *("user_config", "model_list", "litellm_params", "extra_body", "custom_llm_provider"),  # so may these
+    *("user_config", "model_list", "litellm_params", "custom_llm_provider"),  # so may these
 )
 """Body fields that routers behind an OpenAI-style API obey (CVE-2024-6587): whoever sets one could have the
-upstream's key sent to a host of their own. Upstreams and keys come from the configuration alone."""
+upstream's key sent to a host of their own. Upstreams and keys come from the configuration alone. They are
+refused in ``extra_body`` too, which clients send as it is and some servers spread over the body."""
+_SPREAD: Final = "extra_body"
 _REFUSED_PREFIX: Final = "aws_"  # endpoints and credentials of one cloud
 
 PLAIN_FIELDS: Final = frozenset(
@@ -262,10 +264,13 @@ def _options(given: Json) -> GatewayOptions:
 
 
 def _refuse_redirection(fields: Json) -> None:
-    for name, value in fields.items():
-        if name in REFUSED_FIELDS or name.startswith(_REFUSED_PREFIX):
-            why = "no such field (the gateway's configuration alone says where a request goes)"
-            raise refusal(clean_text(name, 64), why, value)
+    path, inner = "", fields
+    while isinstance(inner, dict):  # at most as often as JSON may be nested
+        for name, value in inner.items():
+            if name in REFUSED_FIELDS or name.startswith(_REFUSED_PREFIX):
+                why = "no such field (the gateway's configuration alone says where a request goes)"
+                raise refusal(path + clean_text(name, 64), why, value)
+        path, inner = f"{path}{_SPREAD}.", inner.get(_SPREAD)
 
 
 def _model(value: object) -> str:
