@@ -21,6 +21,7 @@ from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.faults import Fault, Replay
 from ..core.learning import Start, StartQuery, may_learn_start
+from ..core.prefill import prefilled_start
 from ..core.reasoning import starts_in_reasoning
 from ..core.runaway import ReasoningLimit
 from .attempt import Attempt
@@ -184,13 +185,14 @@ class Failover:
         thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
+        opened = prefilled_start(self._request, self._model)
         # A repeat without thinking is not the request that the client sent, plain as that may be.
         plain = self._request.plain and self._thinks
         return StartQuery(
             upstream=lease.config.url,
             model=lease.model,
             asked=self._request.model,
-            declared=starts_in_reasoning(self._model, thinking=thinking),
+            declared=starts_in_reasoning(self._model, thinking=thinking) if opened is None else opened,
             learnable=may_learn_start(self._request.model, self._model),
             continued=self._request.continued,
             digest=self._request.digest if plain else None,
