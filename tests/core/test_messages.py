@@ -164,7 +164,10 @@ def cleaned_answer(message: dict[str, Any], **how: Any) -> dict[str, Any]:
         (PROMPT.strip(), PROMPT.strip()),
         (PROMPT + REASONING.strip(), REASONING.strip()),
         (PROMPT.strip() + "\n4", PROMPT.strip() + "\n4"),
-        ("[Prompt Summary] a\n[Reasoning Summary] b\n4\n5", "[Prompt Summary] a\n[Reasoning Summary] b\n4\n5"),
+        (
+            "[Prompt Summary] a\n[Reasoning Summary] b\n4\n5",
+            "[Prompt Summary] a\n[Reasoning Summary] b\n4\n5",
+        ),
         ("It says [Prompt Summary] x\n\ny", "It says [Prompt Summary] x\n\ny"),
         (" " + PROMPT + "4", " " + PROMPT + "4"),
         ("<think>a\n\nb</think>\n\n4", "4"),

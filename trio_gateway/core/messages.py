@@ -182,9 +182,7 @@ def _ends_with_summary(thoughts: str) -> bool:
     That of the prompt has one line, so that others behind it, their blank line squeezed out, may be thoughts.
     """
     prompt, reasoning = _OURS
-    return thoughts.startswith(reasoning) or (
-        thoughts.startswith(prompt) and "\n" not in thoughts.strip()
-    )
+    return thoughts.startswith(reasoning) or (thoughts.startswith(prompt) and "\n" not in thoughts.strip())
 
 
 def _clean_parts(parts: list[Any], blocks: LeadingBlocks, *, keep: bool) -> list[Any] | str:
