@@ -163,7 +163,8 @@ async def test_a_body_that_is_not_json(headers: dict[str, str]) -> None:
         ("POST", "/health", 405, "method_not_allowed", "GET, HEAD"),
         ("POST", "/v1/models", 405, "method_not_allowed", "GET, HEAD"),
         ("GET", "/v1", 404, "not_found", None),
-        ("GET", "/v1/chat/completions/", 404, "not_found", None),
+        ("GET", "/v1/chat/completions/", 405, "method_not_allowed", "POST"),
+        ("GET", "/openai//chat/completions", 405, "method_not_allowed", "POST"),
         ("POST", "/../etc/passwd", 404, "not_found", None),
         ("GET", "/static/x", 404, "not_found", None),
         ("GET", "/v1/models/no-such-model", 404, "model_not_found", None),
@@ -178,6 +179,55 @@ async def test_wrong_methods_and_paths(
     assert (response.status_code, answer["error"]["code"]) == (status, code)
     assert response.headers.get("allow") == allow
     assert response.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "nearest"),
+    [
+        ("POST", "/v1/chat/completion", "POST /v1/chat/completions"),
+        ("POST", "/v1/completions", "POST /v1/chat/completions"),
+        ("POST", "/api/v1/chat/completions", "POST /v1/chat/completions"),
+        ("POST", "/openai/v1/chat/completions/x", "POST /openai/v1/chat/completions"),
+        ("GET", "/v1/model", "GET /v1/models"),
+        ("GET", "/healthz", "GET /health"),
+        ("GET", "/favicon.ico", "GET "),
+        ("HEAD", "/v1/model", ""),
+        ("DELETE", "/v1/chat/completions/1", "POST /v1/chat/completions"),
+        ("POST", "/" + "x" * 4000, "POST /"),
+    ],
+)
+async def test_a_wrong_path_is_shown_the_nearest_route(method: str, path: str, nearest: str) -> None:
+    async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client:
+        response = await client.request(method, path)
+    assert (response.status_code, response.headers["content-type"]) == (404, "application/json")
+    if method != "HEAD":
+        error = response.json()["error"]
+        assert error["code"] == "not_found"
+        assert f"The nearest route is {nearest}" in error["message"]
+
+
+def whole_url(client: httpx.AsyncClient, path: str) -> str:
+    """httpx would take a path that begins with two slashes for a host."""
+    return str(client.base_url).rstrip("/") + path
+
+
+@pytest.mark.parametrize("base", ["", "/", "/v1", "/v1/", "//v1//", "/openai", "/openai//v1"])
+@pytest.mark.parametrize("end", ["/chat/completions", "/chat//completions/", "//chat/completions//"])
+async def test_spellings_of_a_path(base: str, end: str) -> None:
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
+        response = await client.post(whole_url(client, base + end), json=chat(stream=True))
+    assert response.status_code == 200
+    assert response.headers["x-stream-format"] == ("openai" if "openai" in base else "phases")
+
+
+@pytest.mark.parametrize("path", ["/docs/", "//docs", "/health//live", "/v1/models/", "/openai//v1/models"])
+async def test_spellings_of_other_paths(path: str) -> None:
+    async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client:
+        response = await client.get(whole_url(client, path))
+    assert response.status_code == 200
 
 
 async def test_a_refusal_of_head_has_no_body() -> None:

@@ -1,8 +1,8 @@
 """Tool calls of a streamed answer: made valid fragment by fragment, whatever the upstream leaves out.
 
 A call is valid if all its fragments bear one index, its arguments are text, and its id, type and name stand
-once, in its first fragment if they are known by then. Upstreams leave out the index, give it to several calls,
-repeat the name in every fragment, or write arguments as an object.
+once, in its first fragment if they are known by then. Upstreams leave out the index, give it to several
+calls, repeat the name in every fragment, or write arguments as an object.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ToolCalls:
         self._next = 0
 
     def valid(self, extra: Json) -> Json:
-        """*extra*, fields of a delta, with its ``tool_calls`` made valid; without them where they say nothing."""
+        """*extra*, fields of a delta, with its ``tool_calls`` made valid, and without those that say nothing."""
         given = extra["tool_calls"]
         fragments = [self._fragment(each) for each in (given if type(given) is list else [given])]
         if calls := [fragment for fragment in fragments if fragment is not None]:

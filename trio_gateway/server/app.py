@@ -26,11 +26,13 @@ from .chat import answer_chat
 from .errors import http_error, internal_error, request_error
 from .hardening import Hardening, Limits
 from .pages import add_pages
+from .paths import settled_path
 from .websocket import WebSocketConnection, talk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
     from quart.typing import ResponseTypes
     from quart.wrappers import Request, Websocket
     from werkzeug.datastructures import Headers
@@ -87,6 +89,12 @@ class GatewayApp(QuartTrio):
         self._route("/health/ready", "GET", self._ready)
         self._route(METRICS, "GET", self._metrics)
         add_pages(self)
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one connection, under the path as the routes spell it."""
+        if scope["type"] in {"http", "websocket"}:
+            scope["path"] = settled_path(scope["path"])
+        await super().__call__(scope, receive, send)
 
     def _route(self, path: str, method: str, view: Callable[..., Awaitable[Response]]) -> None:
         self.add_url_rule(path, view_func=view, methods=[method], provide_automatic_options=False)
