@@ -10,13 +10,13 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import structlog
 import trio
 
 from ..core.answer import AnswerReader
-from ..core.chat import NO_THINKING, upstream_fields
+from ..core.chat import NO_THINKING
 from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.faults import Fault, Replay
@@ -26,6 +26,7 @@ from ..core.reasoning import starts_in_reasoning
 from ..core.runaway import ReasoningLimit
 from .attempt import Attempt
 from .hedge import Hedge
+from .question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +131,10 @@ class Failover:
         self._record.note_attempt(lease.name)
         self._metrics.attempts.labels(lease.name).inc()
 
+        question = Question(self._call, lease, thinks=self._thinks)
+
         def on_first_event() -> None:
+            question.accepted()
             self._record.upstream = lease.name
             self._delivery.opening.begin()
             on_response()
@@ -148,10 +152,9 @@ class Failover:
             on_first_event=on_first_event,
         )
         try:
-            fields = partial(self._fields, lease)
-            body = await self._call.services.bodies.encode(self._request, fields)
+            body = await question.body()
             with closing(self._reader(start)) as reader:
-                fault = await attempt.run(reader, body)
+                fault = await attempt.run(reader, question, body)
         finally:
             attempt.release()
         if fault is None:
@@ -168,17 +171,6 @@ class Failover:
             shows_reasoning=self._request.options.shows_reasoning,
             memory=self._call.memory.stream,
             call_prefix=f"call_{self._record.request_id}_",
-        )
-
-    def _fields(self, lease: Lease) -> dict[str, Any]:
-        return upstream_fields(
-            self._request,
-            model=lease.model,
-            ask_usage=lease.config.ask_usage,
-            keep_reasoning=self._model.keep_reasoning,
-            thinking_switch=self._model.thinking_switch,
-            thinks=self._thinks,
-            markers=self._model.markers,
         )
 
     def _start_query(self, lease: Lease) -> StartQuery:

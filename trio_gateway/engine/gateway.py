@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import trio
 from msgspec.structs import replace
 
+from ..core.asking import AskingMemory
 from ..core.breaker import Snapshot, State
 from ..core.byte_budget import ByteBudget
 from ..core.config.settings import Settings, resolve_model
@@ -62,6 +63,7 @@ class Gateway:
         self.draining = False
         self._summarising: Backend | None = None
         self._memory = StartMemory()
+        self._asking = AskingMemory()
         self._running: set[Running] = set()
         self._drain = trio.Event()
         self._renewed = trio.Event()
@@ -110,6 +112,7 @@ class Gateway:
             bodies=self.bodies,
             summary_model=self._summary_model(settings),
             memory=self._memory,
+            asking=self._asking,
             running=self._running,
         )
         self.catalogue = Catalogue(settings.config, list(self.backends.values()), self._memory)
