@@ -79,12 +79,21 @@ def test_an_empty_field_is_no_evidence() -> None:
 
 
 def test_a_tool_call_ends_reasoning_and_passes_as_it_came() -> None:
-    call = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a": "\\u00e9"}'}}]
+    function = {"name": "f", "arguments": '{"a": "\\u00e9"}'}
+    call = [{"index": 0, "id": "c", "type": "function", "function": function}]
     assert read(reader(), delta("<think>add"), delta(tool_calls=call), delta(finish="tool_calls")) == [
         ReasoningDelta(0, "add"),
         OutputExtra(0, {"tool_calls": call}),
         Finish(0, "tool_calls"),
     ]
+
+
+def test_a_tool_call_is_made_valid() -> None:
+    answer = reader()
+    fragments = [{"function": {"name": "f", "arguments": {}}}, {}]
+    events = read(answer, *(delta(tool_calls=[each]) for each in fragments))
+    call = {"index": 0, "id": "call_0_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert events == [OutputExtra(0, {"tool_calls": [call]})]
 
 
 def test_choices_are_split_apart() -> None:
@@ -296,7 +305,7 @@ def test_what_is_gathered_besides_text_waits_for_the_end() -> None:
     assert isinstance(extra, OutputExtra)
     assert (text.text, plain(text.logprobs), finish) == ("4", {"content": [1]}, Finish(0, "stop"))
     assert plain(extra.delta) == {
-        "tool_calls": [{"index": 0, "id": "a", "function": {"arguments": "{}"}}],
+        "tool_calls": [{"index": 0, "id": "a", "type": "function", "function": {"arguments": "{}"}}],
         "refusal": "no",
     }
 

@@ -208,6 +208,32 @@ def test_no_field_redirects(name: str, value: object) -> None:
     assert refused(json.dumps({"messages": HELLO, name: value}).encode()).param == name
 
 
+@pytest.mark.parametrize("name", [*REFUSED_FIELDS, "aws_region"])
+@pytest.mark.parametrize("depth", [1, 2, 20])
+def test_no_field_redirects_from_within_extra_body(name: str, depth: int) -> None:
+    body: dict[str, object] = {name: None, "google": {}}
+    for _ in range(depth):
+        body = {"x": 1, "extra_body": body}
+    path = "extra_body." * depth + name
+    assert refused(json.dumps({"messages": HELLO, **body}).encode()).param == path
+
+
+@pytest.mark.parametrize(
+    "extra_body",
+    [
+        {"google": {"thinking_config": {"include_thoughts": True}}},
+        {"google": {"api_key": "x"}, "metadata": {"headers": {}}},  # nothing spreads these
+        {"extra_body": [{"api_key": "x"}]},
+        {},
+        None,
+        [{"api_key": "x"}],
+        "api_key",
+    ],
+)
+def test_what_else_is_in_extra_body_passes(extra_body: object) -> None:
+    assert forwarded({"extra_body": extra_body})["extra_body"] == extra_body
+
+
 def test_the_known_redirecting_fields_are_refused() -> None:
     assert {"api_base", "base_url", "api_key", "extra_headers", "user_config"} <= set(REFUSED_FIELDS)
 
@@ -358,5 +384,5 @@ def test_a_request_that_is_released_keeps_nothing_of_its_body() -> None:
 
 def test_a_text_of_megabytes_in_an_error_is_looked_at_no_further_than_needed() -> None:
     words = "a " * 1_000_000
-    error = refused(json.dumps({"messages": [{"role": words}]}).encode())
+    error = refused(json.dumps({"messages": HELLO, "stream": words}).encode())
     assert error.message.endswith('got string "' + "a " * 20 + '"')

@@ -142,7 +142,7 @@ def test_a_whole_completion() -> None:
     }
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
     whole = {"object": "chat.completion", "choices": choices, "usage": {}}
-    numbered = [{"index": 0, "id": "1", "type": "function"}, {"index": 7, "id": "2"}, "odd"]
+    numbered = [{"index": 0, "id": "1", "type": "function"}, {"index": 1, "id": "2"}, "odd"]
     assert parse_chunk(json.dumps(whole)) == Chunk(
         [ChoiceDelta(0, "x", "y", {"tool_calls": numbered}, None, "stop")], {}
     )

@@ -378,7 +378,12 @@ def test_a_mistake_in_a_variable(variables: dict[str, str], error: str) -> None:
         ("http://host:65536", None),
         ("http://[::1", None),
         ("http://user@host", None),
-        ("http://host?", None),
+        ("http://host?", "http://host/v1"),
+        ("http://host?api-version=1", "http://host/v1?api-version=1"),
+        ("https://host/openai/d/x/?api-version=1&a=/b/", "https://host/openai/d/x?api-version=1&a=/b/"),
+        ("https://host/v1/chat/completions", "https://host/v1"),
+        ("https://host/d/chat/completions/?api-version=1", "https://host/d?api-version=1"),
+        ("https://host/xchat/completions", "https://host/xchat/completions"),
         ("http://host/v1#", None),
         ("http://ho st", None),
         ("http://host\n", None),
@@ -392,6 +397,11 @@ def test_base_url(url: str, base: str | None) -> None:
             base_url(url)
     else:
         assert base_url(url) == base == base_url(base)
+
+
+def test_the_address_of_requests_at_the_root_of_a_host() -> None:
+    assert base_url("https://host/chat/completions") == "https://host"
+    assert base_url("https://host//chat/completions/?a=b") == "https://host?a=b"
 
 
 def test_keys_of_upstreams() -> None:

@@ -58,7 +58,7 @@ class FakeUpstream:
 
     @asynccontextmanager
     async def open_completion(
-        self, body: bytes, *, authorization: str | None
+        self, body: bytes, *, authorization: str | None, streamed: bool = True
     ) -> AsyncIterator[UpstreamAnswer]:
         script = self._scripts[min(self.opened, len(self._scripts) - 1)]
         self.opened += 1

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .call import Call
     from .delivery import Delivery
     from .lease import Lease
+    from .question import Question
 
 __all__ = ["Attempt", "RunawayRule"]
 
@@ -89,8 +90,8 @@ class Attempt:
         self._first_event_at: float | None = None
         self._ended = False
 
-    async def run(self, reader: AnswerReader, body: bytes | Payload) -> Fault | None:
-        """Post *body*, and let *reader* read the answer.
+    async def run(self, reader: AnswerReader, question: Question, body: bytes | Payload) -> Fault | None:
+        """Post *body*, which is that of *question*, and let *reader* read the answer.
 
         None when the client has the whole answer; otherwise what went wrong.
         """
@@ -99,11 +100,23 @@ class Attempt:
         fault: Fault | None = None
         self._lease.scope.deadline = self._next_event_deadline()
         with self._lease.scope:
-            try:
-                await self._converse(body)
-            except UpstreamFailure as failure:
-                fault = failure.fault
+            fault = await self._ask(question, body)
         return None if self._is_complete() else self._judge(fault)
+
+    async def _ask(self, question: Question, body: bytes | Payload) -> Fault | None:
+        """Converse; as often as something that the gateway has added is refused, once more without it.
+
+        Until then nothing has come of an answer, and the refusal says nothing about the upstream.
+        """
+        while True:
+            try:
+                await self._converse(question, body)
+            except UpstreamFailure as failure:
+                if self._first_event_at is not None or not question.put_otherwise(failure):
+                    return failure.fault
+                body = await question.body()
+            else:
+                return None
 
     def release(self) -> None:
         """Give the lease back without a verdict, if there was none: the client left, or the gateway stops."""
@@ -125,9 +138,15 @@ class Attempt:
             self._delivery.emit(self._reader.end())
         return fault
 
-    async def _converse(self, body: bytes | Payload) -> None:
-        upstream = self._lease.upstream
-        async with upstream.open_completion(body, authorization=self._call.authorization) as answer:
+    async def _converse(self, question: Question, body: bytes | Payload) -> None:
+        upstream, authorization = self._lease.upstream, self._call.authorization
+        streamed = question.streamed
+        if not streamed:
+            self._patience.deadline = trio.current_time() + self._lease.config.queue_timeout
+            self._lease.scope.deadline = self._next_event_deadline()
+        async with upstream.open_completion(body, authorization=authorization, streamed=streamed) as answer:
+            if not streamed:
+                self._lease.note_queued()  # a whole answer takes its time, which does not make it slow
             if answer.streamed:
                 await self._read_stream(answer)
             else:
@@ -289,7 +308,7 @@ class Attempt:
     def _accepted(self, chunk: Chunk | InbandError) -> Chunk:
         """*chunk*, which is part of the answer, unless it is an error."""
         if isinstance(chunk, InbandError):
-            raise UpstreamFailure(self._lease.upstream.fault_in_stream(chunk))
+            raise UpstreamFailure(self._lease.upstream.fault_in_stream(chunk), chunk)
         with _PROTOCOL_FAULTS:
             self._reader.check(chunk)
         if self._first_event_at is None:

@@ -10,21 +10,23 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import structlog
 import trio
 
-from ..core.client_api.chat_request import NO_THINKING, upstream_fields
+from ..core.client_api.chat_request import NO_THINKING
 from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.reasoning import starts_in_reasoning
 from ..core.upstream_api.answer_reader import AnswerReader
 from ..core.upstream_api.faults import Fault, Replay
 from ..core.upstream_api.learning import Start, StartQuery, may_learn_start
+from ..core.upstream_api.prefill import prefilled_start
 from ..core.upstream_api.runaway import ReasoningLimit
 from .attempt import Attempt, RunawayRule
 from .hedge import Hedge
+from .question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +131,10 @@ class Failover:
         self._record.note_attempt(lease.name)
         self._metrics.attempts.labels(lease.name).inc()
 
+        question = Question(self._call, lease, thinks=self._thinks)
+
         def on_first_event() -> None:
+            question.accepted()
             self._record.upstream = lease.name
             self._delivery.opening.begin()
             on_response()
@@ -148,10 +153,9 @@ class Failover:
             on_first_event=on_first_event,
         )
         try:
-            fields = partial(self._fields, lease)
-            body = await self._call.services.bodies.encode(self._request, fields)
+            body = await question.body()
             with closing(self._reader(start)) as reader:
-                fault = await attempt.run(reader, body)
+                fault = await attempt.run(reader, question, body)
         finally:
             attempt.release()
         if fault is None:
@@ -170,28 +174,18 @@ class Failover:
             call_prefix=f"call_{self._record.request_id}_",
         )
 
-    def _fields(self, lease: Lease) -> dict[str, Any]:
-        return upstream_fields(
-            self._request,
-            model=lease.model,
-            ask_usage=lease.config.ask_usage,
-            keep_reasoning=self._model.keep_reasoning,
-            thinking_switch=self._model.thinking_switch,
-            thinks=self._thinks,
-            markers=self._model.markers,
-        )
-
     def _start_query(self, lease: Lease) -> StartQuery:
         thinking = self._request.thinking if self._thinks else False
         if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
             thinking = False
+        opened = prefilled_start(self._request, self._model)
         # A repeat without thinking is not the request that the client sent, plain as that may be.
         plain = self._request.plain and self._thinks
         return StartQuery(
             upstream=lease.config.url,
             model=lease.model,
             asked=self._request.model,
-            declared=starts_in_reasoning(self._model, thinking=thinking),
+            declared=starts_in_reasoning(self._model, thinking=thinking) if opened is None else opened,
             learnable=may_learn_start(self._request.model, self._model),
             continued=self._request.continued,
             digest=self._request.digest if plain else None,

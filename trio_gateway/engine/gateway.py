@@ -13,6 +13,7 @@ from ..core.breaker import Snapshot, State
 from ..core.budgets.held_bytes import ByteBudget
 from ..core.config.settings import Settings, resolve_model
 from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
+from ..core.upstream_api.asking import AskingMemory
 from ..core.upstream_api.learning import StartMemory
 from ..version import __version__
 from .backend import Backend
@@ -65,6 +66,7 @@ class Gateway:
         self.draining = False
         self._summarising: Backend | None = None
         self._memory = StartMemory()
+        self._asking = AskingMemory()
         self._running: set[Running] = set()
         self._drain = trio.Event()
         self._renewed = trio.Event()
@@ -113,6 +115,7 @@ class Gateway:
             bodies=self.bodies,
             summary_model=self._summary_model(settings),
             memory=self._memory,
+            asking=self._asking,
             running=self._running,
         )
         self.catalogue = Catalogue(settings.config, list(self.backends.values()), self._memory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from ..core.upstream_api.asking import AskingMemory
 from ..core.upstream_api.learning import StartMemory
 
 if TYPE_CHECKING:
@@ -36,5 +37,7 @@ class Services:
     """Writes summaries where the configuration asks for ``"model"``."""
     memory: StartMemory = field(default_factory=StartMemory)
     """What was learned of models."""
+    asking: AskingMemory = field(default_factory=AskingMemory)
+    """What upstreams were found to take."""
     running: set[Running] = field(default_factory=set)
     """Every open stream, so that a shutdown finds them."""

@@ -6,11 +6,12 @@ redirect would carry the key to another host, and a cookie of one client belongs
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import trio
 from msgspec.structs import replace
@@ -38,6 +39,9 @@ __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
 # An error page is read no further than this: enough for any error object, nothing to fill memory with.
 _MAX_ERROR_BODY: Final = 64 * 1024
 
+# Names of a query's fields whose values are keys: an error may quote the address.
+_SECRET_NAME: Final = re.compile(r"key|token|secret|sig|code|pass", re.IGNORECASE)
+
 # What each failure of the transport is called, and its message.
 _FAULTS: Final = {
     TransportFault.CONNECT_TIMEOUT: (
@@ -64,11 +68,15 @@ _FAULTS: Final = {
 
 
 class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstream, not an error of ours)
-    """An attempt failed; ``fault`` is what that means."""
+    """An attempt failed; ``fault`` is what that means.
 
-    def __init__(self, fault: Fault) -> None:
+    ``told`` is the upstream's own report, if there is one. It may hold a key and is never shown.
+    """
+
+    def __init__(self, fault: Fault, told: InbandError | None = None) -> None:
         super().__init__(fault.error.message)
         self.fault = fault
+        self.told = told
 
     @classmethod
     def of(cls, code: str, message: str, *, cause: str = "") -> UpstreamFailure:
@@ -77,7 +85,7 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
 
     def redacted(self, secrets: Sequence[str]) -> UpstreamFailure:
         """The same failure, its error without *secrets*."""
-        return UpstreamFailure(self.fault.redacted(secrets))
+        return UpstreamFailure(self.fault.redacted(secrets), self.told)
 
 
 class UpstreamAnswer:
@@ -133,14 +141,16 @@ class Upstream:
         self._running = 0
         self._retired = False
         self._own_key = not config.pass_through_key
-        self._secrets = (key,) if key else ()
         url = urlsplit(config.url)
+        in_query = (value for name, value in parse_qsl(url.query) if _SECRET_NAME.search(name))
+        self._secrets = tuple(filter(None, (key, *in_query)))
         self._origin = Origin(
             host=(url.hostname or "").encode("idna").decode() if url.hostname else "",
             port=url.port or (443 if url.scheme == "https" else 80),
             secure=url.scheme == "https",
         )
         self._path = url.path.encode()
+        self._query = f"?{url.query}".encode() if url.query else b""
         self._fields: Fields = [
             (b"Host", self._origin.authority),
             (b"User-Agent", f"trio-gateway/{__version__}".encode()),
@@ -172,17 +182,18 @@ class Upstream:
 
     @asynccontextmanager
     async def open_completion(
-        self, body: bytes | Payload, *, authorization: str | None
+        self, body: bytes | Payload, *, authorization: str | None, streamed: bool = True
     ) -> AsyncIterator[UpstreamAnswer]:
         """Post *body* and hand over the answer once its headers are accepted; a payload is dropped then.
 
         *authorization* is the client's own header value; it is sent only where the configuration says
-        ``pass_through_key``.
+        ``pass_through_key``. *streamed*: *body* asks for a stream.
 
         Raises:
             UpstreamFailure: no connection, an error status, or a body of a kind that cannot be read.
         """
-        fields = [*self._fields, (b"Content-Type", b"application/json"), (b"Accept", b"text/event-stream")]
+        accept = b"text/event-stream" if streamed else b"application/json"
+        fields = [*self._fields, (b"Content-Type", b"application/json"), (b"Accept", accept)]
         if self._own_key:
             authorization = None
         if authorization is not None:
@@ -194,7 +205,7 @@ class Upstream:
                 if isinstance(body, Payload):
                     body.drop()
                 if not 200 <= response.status < 300:
-                    raise UpstreamFailure(await self._refusal(response))
+                    raise await self._refusal(response)
                 yield _accepted(response)
         except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
             raise failure.redacted(secrets_of(authorization)) from failure
@@ -212,7 +223,7 @@ class Upstream:
         fields = [*self._fields, (b"Accept", b"application/json")]
         async with self._response(b"GET", b"/models", fields) as response:
             if not 200 <= response.status < 300:
-                raise UpstreamFailure(await self._refusal(response))
+                raise await self._refusal(response)
             body = await UpstreamAnswer(response).read(MAX_LIST + 1)
         if len(body) > MAX_LIST or not await _has_few_values(body):
             raise UpstreamFailure.of("answer_too_large", "The upstream's list of models is too large.")
@@ -223,24 +234,23 @@ class Upstream:
         self, method: bytes, path: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
     ) -> AsyncIterator[Response | ProxiedResponse]:
         with _unanswered(), _faults_named():
-            response = await self._client.send(method, self._path + path, fields, pieces)
+            response = await self._client.send(method, self._path + path + self._query, fields, pieces)
         del pieces  # the upstream has them
         try:
             yield response
         finally:
             await response.aclose()
 
-    async def _refusal(self, response: Response | ProxiedResponse) -> Fault:
+    async def _refusal(self, response: Response | ProxiedResponse) -> UpstreamFailure:
         """What an error status means. Where its body cannot be read, the status alone is judged."""
         retry_after = _retry_after(dict(response.fields))
         try:
             body = await UpstreamAnswer(response).read(_MAX_ERROR_BODY)
         except UpstreamFailure:  # the status alone says enough
             body = b""
-        described = describe_http_error(response.status, body[:_MAX_ERROR_BODY])
-        return fault_of_error(
-            described, own_key=self._own_key, retry_after=retry_after, secrets=self._secrets
-        )
+        told = describe_http_error(response.status, body[:_MAX_ERROR_BODY])
+        fault = fault_of_error(told, own_key=self._own_key, retry_after=retry_after, secrets=self._secrets)
+        return UpstreamFailure(fault, told)
 
 
 def _key_field(header: str, key: str) -> tuple[bytes, bytes]:
@@ -249,7 +259,8 @@ def _key_field(header: str, key: str) -> tuple[bytes, bytes]:
 
 
 def _made_of(config: UpstreamConfig, key: str | None) -> tuple[object, ...]:
-    return (config.url, key, config.pass_through_key, config.connect_timeout, config.ca_file, config.proxy)
+    key_as_sent = (key, config.api_key_header, config.pass_through_key)
+    return (config.url, *key_as_sent, config.connect_timeout, config.ca_file, config.proxy)
 
 
 def _accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:

@@ -25,6 +25,7 @@ from .auth_and_cors import METRICS, admit_client, answer_preflight, share
 from .chat_http import answer_chat
 from .error_responses import http_error, internal_error, request_error
 from .pages import add_pages
+from .paths import settled_path
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
 from .websocket.view import WebSocketConnection, talk
@@ -32,6 +33,7 @@ from .websocket.view import WebSocketConnection, talk
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
     from quart.typing import ResponseTypes
     from quart.wrappers import Request, Websocket
     from werkzeug.datastructures import Headers
@@ -99,6 +101,12 @@ class GatewayApp(QuartTrio):
         chat.__name__, converse.__name__ = f"chat {path}", f"converse {path}"  # Quart names routes by these
         self._route(path, "POST", chat)
         self._socket(path, converse)
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one connection, under the path as the routes spell it."""
+        if scope["type"] in {"http", "websocket"}:
+            scope["path"] = settled_path(scope["path"])
+        await super().__call__(scope, receive, send)
 
     def _route(self, path: str, method: str, view: Callable[..., Awaitable[Response]]) -> None:
         self.add_url_rule(path, view_func=view, methods=[method], provide_automatic_options=False)

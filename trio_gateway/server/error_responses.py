@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import structlog
-from quart import Response, g
+from quart import Response, current_app, g, has_request_context, request, websocket
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..core.client_api import FORMATS
 from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
 from ..core.json.strict import dumps
+from .paths import nearest_route
 
 __all__ = ["error_response", "http_error", "internal_error", "request_error"]
 
@@ -54,10 +55,19 @@ async def http_error(error: HTTPException) -> Response:
     """A request that the framework refused: no route, wrong method, body too large or too slow."""
     status = error.code or 500
     code, message = _NAMED.get(status, (None, error.description or error.name))
+    if code == "not_found":
+        message = f"{message} The nearest route is {_nearest()}."
     response = error_response(error_for(code, message, status=status))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
+
+
+def _nearest() -> str:
+    rules = current_app.url_map.iter_rules()
+    if has_request_context():
+        return nearest_route(request.path, request.method, rules)
+    return nearest_route(websocket.path, None, rules)
 
 
 async def internal_error(error: Exception) -> Response:

@@ -35,10 +35,12 @@ REFUSED_FIELDS: Final = (
     *("api_base", "base_url", "azure_endpoint"),  # another address
     *("api_key", "azure_ad_token", "vertex_credentials", "litellm_credential_name"),  # another key
     *("extra_headers", "headers"),  # may hold either
-    *("user_config", "model_list", "litellm_params", "extra_body", "custom_llm_provider"),  # so may these
+    *("user_config", "model_list", "litellm_params", "custom_llm_provider"),  # so may these
 )
 """Body fields that routers behind an OpenAI-style API obey (CVE-2024-6587): whoever sets one could have the
-upstream's key sent to a host of their own. Upstreams and keys come from the configuration alone."""
+upstream's key sent to a host of their own. Upstreams and keys come from the configuration alone. They are
+refused in ``extra_body`` too, which clients send as it is and some servers spread over the body."""
+_SPREAD: Final = "extra_body"
 _REFUSED_PREFIX: Final = "aws_"  # endpoints and credentials of one cloud
 
 _MAX_VALUES: Final = 100_000
@@ -119,17 +121,25 @@ def upstream_fields(
     thinking_switch: str = "",
     thinks: bool = True,
     markers: Sequence[tuple[str, str]] = (),
+    stream: bool = True,
+    fill_reasoning: bool = False,
 ) -> Json:
-    """What is forwarded: always a stream, under the upstream's name of the *model*, its history cleaned.
+    """What is forwarded: as a rule a stream, under the upstream's name of the *model*, its history cleaned.
 
-    *ask_usage*: want token counts even if the client does not. *keep_reasoning*, *markers*: see
-    :func:`~.messages.clean_history`. *thinking_switch*: the chat-template argument that a
-    ``reasoning_effort`` of ``none`` or ``minimal`` becomes; empty: the effort passes as it is. Not *thinks*:
-    the switch is thrown whatever the request says.
+    *ask_usage*: want token counts even if the client does not. *keep_reasoning*, *markers*,
+    *fill_reasoning*: see :func:`~.messages.clean_history`. *thinking_switch*: the chat-template argument
+    that a ``reasoning_effort`` of ``none`` or ``minimal`` becomes; empty: the effort passes as it is. Not
+    *thinks*: the switch is thrown whatever the request says.
     """
-    messages = clean_history(request.messages, keep_reasoning=keep_reasoning, markers=markers)
-    body = {**request.body, "model": model, "messages": messages, "stream": True}
-    if ask_usage:
+    messages = clean_history(
+        request.messages, keep_reasoning=keep_reasoning, markers=markers, fill_reasoning=fill_reasoning
+    )
+    body = {**request.body, "model": model, "messages": messages, "stream": stream}
+    if not stream:
+        body.pop(
+            "stream_options", None
+        )  # a whole answer has its counts, and these are refused without a stream
+    elif ask_usage:
         body["stream_options"] = {**_member(body, "stream_options"), "include_usage": True}
     if thinking_switch and (not thinks or body.get("reasoning_effort") in NO_THINKING):
         body.pop("reasoning_effort", None)
@@ -186,10 +196,14 @@ def _options(given: Json) -> GatewayOptions:
 
 
 def _refuse_redirection(fields: Json) -> None:
-    for name, value in fields.items():
-        if name in REFUSED_FIELDS or name.startswith(_REFUSED_PREFIX):
-            why = "no such field (the gateway's configuration alone says where a request goes)"
-            raise refusal(clean_text(name, 64), why, value)
+    path = ""
+    inner: Any = fields
+    while isinstance(inner, dict):  # at most as often as JSON may be nested
+        for name, value in inner.items():
+            if name in REFUSED_FIELDS or name.startswith(_REFUSED_PREFIX):
+                why = "no such field (the gateway's configuration alone says where a request goes)"
+                raise refusal(path + clean_text(name, 64), why, value)
+        path, inner = f"{path}{_SPREAD}.", inner.get(_SPREAD)
 
 
 def _model(value: object) -> str:

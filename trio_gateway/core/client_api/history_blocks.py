@@ -1,4 +1,4 @@
-"""History blocks: find where reasoning at the head of an earlier answer ends.
+"""History blocks: find where reasoning at the head of an earlier answer begins and ends.
 
 What is looked for next depends on what was found, so that no character is read more than once for each kind
 of block: an end that does not come any more is not looked for again.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from itertools import permutations
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["LeadingBlocks"]
+__all__ = ["Block", "LeadingBlocks"]
 
 FARTHEST: Final = 1024 * 1024
 """Characters in which the end of a block is looked for; a longer one stays."""
@@ -21,6 +21,17 @@ MOST: Final = 32
 """Blocks that are taken away at the head of one text, where two kinds of start can stand at one place."""
 
 _BLANK = re.compile(r"[\s\ufeff]*+")
+
+
+class Block(NamedTuple):
+    """One block, as places in its text."""
+
+    inside: int
+    """Where the opening marker ends."""
+    inside_end: int
+    """Where the closing marker begins; at the end of the text where there is none."""
+    end: int | None
+    """Where the closing marker ends; None: the block is open."""
 
 
 class LeadingBlocks:
@@ -54,6 +65,18 @@ class LeadingBlocks:
                 break
             last = place = _without_blanks(text, block)
         return last
+
+    def first(self, text: str) -> Block | None:
+        """The block at the head of *text*, which may be open; None where there is none."""
+        place, opened = _without_blanks(text, 0), None
+        for start, ends in zip(self._starts, self._ends, strict=True):
+            begun = start.match(text, place)
+            if begun is None:
+                continue
+            if found := ends.search(text, begun.end(), begun.end() + FARTHEST):
+                return Block(begun.end(), found.start(), found.end())
+            opened = opened or Block(begun.end(), len(text), None)
+        return opened
 
     def _block(self, text: str, place: int, ends: _Ends) -> int:
         """Where the block at *place* ends; 0 where none stands there."""

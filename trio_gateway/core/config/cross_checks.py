@@ -170,8 +170,13 @@ def secret_variable(name: str, path: KeyPath, tables: Tables) -> str | None:
     return tables.read(path, variables[twin], variable=twin).strip()
 
 
+_OF_REQUESTS: Final = "/chat/completions"
+
+
 def base_url(url: str) -> str:
     """The base of an API, without a slash at its end: *url* itself, with ``/v1`` where it has no path.
+
+    A path that ends in ``/chat/completions`` is that of a request: it is cut there. A query stays.
 
     >>> base_url("http://localhost:9000"), base_url("https://host/v1beta/openai/")
     ('http://localhost:9000/v1', 'https://host/v1beta/openai')
@@ -192,6 +197,8 @@ def base_url(url: str) -> str:
         raise ValueError("a user or a password")
     if not host:
         raise ValueError("no host")
-    if "?" in url or "#" in url:
-        raise ValueError("a query or a fragment")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+    if "#" in url:
+        raise ValueError("a fragment")
+    path = parts.path.rstrip("/")
+    path = path.removesuffix(_OF_REQUESTS).rstrip("/") if path.endswith(_OF_REQUESTS) else path or "/v1"
+    return f"{parts.scheme}://{parts.netloc}{path}{'?' if parts.query else ''}{parts.query}"

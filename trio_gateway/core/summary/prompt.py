@@ -94,7 +94,7 @@ def _content(content: object) -> tuple[str, int, list[str]]:
         elif isinstance(name, str) and one_line(name):
             files.append(f"the file {cut(harmless(name), 60)}")
         else:
-            others[_noun(str(part.get("type", "")))] += 1
+            others[_noun(part.get("type"))] += 1
     return *_ends(texts), files[:3] + [_counted(count, noun) for noun, count in others.items()]
 
 
@@ -108,9 +108,10 @@ def _ends(texts: list[str]) -> tuple[str, int]:
     return f"{head}\n\n{tail}", length
 
 
-def _noun(kind: str) -> str:
+def _noun(kind: object) -> str:
     nouns = {"image": "image", "audio": "audio recording", "video": "video", "file": "file"}
-    return next((noun for mark, noun in nouns.items() if mark in kind), "attachment")
+    known = (noun for mark, noun in nouns.items() if isinstance(kind, str) and mark in kind)
+    return next(known, "attachment")
 
 
 def _tool_results(messages: Sequence[Mapping[str, Any]]) -> list[str]:

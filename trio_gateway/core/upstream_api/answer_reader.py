@@ -16,6 +16,7 @@ from ..json.merging import Merged
 from ..reasoning import KEPT, Output, Piece, Reasoning, ReasoningSplitter, Reclassified, ToolCall
 from .chunks import ChoiceError
 from .learning import StartEvidence
+from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from ..budgets.held_bytes import Holding
@@ -34,7 +35,7 @@ class AnswerReader:
     *choices* is the number of choices the request asked for: the answer is complete when so many have
     finished. *presumed*, *whole*: see :class:`~trio_gateway.core.reasoning.ReasoningSplitter`; of a whole
     answer all but its text waits for the end. *shows_reasoning*: a whole answer will hold its reasoning.
-    *call_prefix* starts the ids of tool calls that had none (harmony text). *memory*: what log probabilities
+    *call_prefix* starts the ids of tool calls that had none. *memory*: what log probabilities
     of a streamed answer may take while their text is held back; beyond it they are dropped.
     """
 
@@ -166,7 +167,7 @@ class _Choice:
     """
 
     __slots__ = (
-        *("_call_prefix", "_extra", "_index", "_logprobs", "_logprobs_dropped", "_memory"),
+        *("_extra", "_index", "_logprobs", "_logprobs_dropped", "_memory", "_tool_calls"),
         *("finished", "reason", "splitter", "spoke", "structured"),
     )
 
@@ -175,7 +176,7 @@ class _Choice:
     ) -> None:
         self._index = index
         self.splitter = splitter
-        self._call_prefix = call_prefix
+        self._tool_calls = ToolCalls(call_prefix)
         self._memory = memory
         self._extra = Merged()
         self._logprobs = HeldLogprobs()
@@ -241,25 +242,17 @@ class _Choice:
                     self._taken_logprobs()
                     events.append(ReasoningDelta(self._index, text))
                 case ToolCall():
-                    self._add_extra({"tool_calls": [self._tool_call(piece)]}, events)
+                    self._add_extra({"tool_calls": [_tool_call(piece)]}, events)
                 case _:
                     assert_never(piece)
 
     def _add_extra(self, extra: dict[str, Any], events: list[Event]) -> None:
+        if "tool_calls" in extra and not (extra := self._tool_calls.valid(extra)):
+            return
         if self._memory is None:
             self._extra.add(extra)
         else:
             events.append(OutputExtra(self._index, extra, self._taken_logprobs()))
-
-    def _tool_call(self, call: ToolCall) -> dict[str, Any]:
-        if call.name is None:
-            return {"index": call.index, "function": {"arguments": call.arguments}}
-        return {
-            "index": call.index,
-            "id": f"{self._call_prefix}{call.index}",
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
 
     def _hold_logprobs(self) -> None:
         """Keep log probabilities until their text leaves, in a form that weighs little, if there is room."""
@@ -277,3 +270,12 @@ class _Choice:
             return self._logprobs.take()
         self._memory.release()
         return self._logprobs.take_plain()
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    """A call that was written as text, as structured ones come."""
+    function = {"arguments": call.arguments}
+    return {
+        "index": call.index,
+        "function": function if call.name is None else {"name": call.name, **function},
+    }

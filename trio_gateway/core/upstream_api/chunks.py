@@ -282,11 +282,11 @@ def _delta(delta: Json, place: int) -> tuple[str, str, Json]:
 
 
 def _numbered(message: object) -> object:
-    """A whole message as a delta: the tool calls of a delta are numbered."""
+    """A whole message as a delta: the tool calls of a delta are numbered, and each of these is one call."""
     if type(message) is not dict or type(message.get("tool_calls")) is not list:
         return message
     calls = [
-        {"index": place, **call} if type(call) is dict else call
+        {**call, "index": place} if type(call) is dict else call
         for place, call in enumerate(message["tool_calls"])
     ]
     return {**message, "tool_calls": calls}

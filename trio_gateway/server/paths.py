@@ -1,0 +1,64 @@
+"""Paths of requests: spelled in one way before they are routed, and the nearest route to a wrong one."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from werkzeug.routing import Rule
+
+__all__ = ["nearest_route", "settled_path"]
+
+_SLASHES: Final = re.compile(r"//+")
+# Some clients leave out the version, others add it to the base URL themselves.
+_UNVERSIONED: Final = {
+    "/chat/completions": "/v1/chat/completions",
+    "/openai/chat/completions": "/openai/v1/chat/completions",
+}
+_LOOKED_AT: Final = 100
+"""Characters of a wrong path that are compared with the routes: more than any of these has."""
+
+
+def settled_path(path: str) -> str:
+    """*path* without doubled and trailing slashes, and without an origin that a proxy has put before it; the
+    chat paths with their version.
+
+    >>> settled_path("/v1//chat/completions/"), settled_path("//"), settled_path("http://host/v1/models")
+    ('/v1/chat/completions', '/', '/v1/models')
+    """
+    if not path.startswith("/"):
+        try:
+            path = urlsplit(path).path
+        except ValueError:
+            return "/" + path  # nothing is served there
+    if "//" in path:
+        path = _SLASHES.sub("/", path)
+    path = path.rstrip("/") or "/"
+    return _UNVERSIONED.get(path, path)
+
+
+def nearest_route(path: str, method: str | None, rules: Iterable[Rule]) -> str:
+    """Method and path of the route that is spelled most like *path*, of those that take *method*, if any do.
+
+    *method* is None for the upgrade to a WebSocket.
+    """
+    named = [rule for rule in rules if not rule.arguments]
+    fitting = [rule for rule in named if _takes(rule, method)] or named
+    matcher = SequenceMatcher(None, "", path[:_LOOKED_AT], autojunk=False)
+
+    def likeness(rule: Rule) -> float:
+        matcher.set_seq1(rule.rule)
+        return matcher.ratio()
+
+    rule = max(fitting, key=likeness)
+    shown = method if method and _takes(rule, method) else min(rule.methods or {"GET"})
+    return f"{shown} {rule.rule}"
+
+
+def _takes(rule: Rule, method: str | None) -> bool:
+    return rule.websocket if method is None else not rule.websocket and method in (rule.methods or ())
