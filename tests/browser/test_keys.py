@@ -205,7 +205,9 @@ def test_a_tab_keeps_its_key_and_no_other_has_it(page: Page) -> None:
         has_models(page)
         assert page.get_by_label("API key").is_visible()
         assert page.input_value("#key") == "gw-anna"
-        for context in (page.context, other := page.context.browser.new_context()):
+        browser = page.context.browser
+        assert browser
+        for context in (page.context, other := browser.new_context()):
             another = context.new_page()
             another.goto(str(client.base_url))
             another.get_by_text(ASKS).wait_for()

@@ -14,6 +14,11 @@ __all__ = ["ATTRIBUTES", "MATH_TAGS", "TAGS", "Element", "Node", "element", "is_
 Element: TypeAlias = "list[str | dict[str, str] | list[Node]]"
 Node: TypeAlias = "str | Element"
 
+
+def _names(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 TAGS: Final = _names(
     "p h3 h4 h5 h6 ul ol li blockquote hr br table thead tbody tr th td pre code em strong s a span"
 )
