@@ -122,6 +122,7 @@ class Rendered {
         following(() => this.place(tail, blocks));
       } catch {
         this.plain = true;
+        this.running = null;
         this.showPlain();
         return;
       }
