@@ -22,7 +22,7 @@ __all__ = ["Renderer"]
 
 _DEADLINE: Final = 1.0
 """Seconds for one text."""
-_START: Final = 10.0
+_START: Final = 5.0
 """Seconds for the process to start and render its first text, on a busy machine."""
 _AT_ONCE: Final = 8
 """Texts of one client that wait or are rendered at a time."""
@@ -126,7 +126,7 @@ async def _start() -> trio.Process:
     package = __package__ or ""
     root = str(Path(__file__).parents[len(package.split("."))])
     return await trio.lowlevel.open_process(
-        [sys.executable, "-m", f"{package}.worker"],
+        [sys.executable, "-P", "-m", f"{package}.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a traceback would hold the text
