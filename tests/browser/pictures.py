@@ -98,6 +98,7 @@ def tour(page: Page, folder: Path, suffix: str) -> None:
         ask(page, trace.prompt)
         comes_to(page, "thinking")
         settled(page)
+    page.evaluate("scrollBy(0, -430)")
     take(page, folder, f"turns-{suffix}")
     page.click("#new")
     page.select_option("#model", "fault-cut-40")
