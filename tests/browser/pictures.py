@@ -127,8 +127,7 @@ def main(folder: Path) -> None:
         browser = driver.chromium.launch(executable_path=path, chromium_sandbox=False)
         for theme in THEMES:
             for width, height in SIZES:
-                viewport = {"width": width, "height": height}
-                context = browser.new_context(viewport=viewport, color_scheme=theme)
+                context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
                 page = context.new_page()
                 visit(page, client)
                 page.wait_for_selector('#health[data-tone="good"]')
