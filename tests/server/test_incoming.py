@@ -220,7 +220,7 @@ async def test_quart_may_await_it() -> None:
         nursery.start_soon(lambda: send(body, [0.0] * 3))
         assert await body == b"x" * 3 * KIB
     body.disconnect()
-    assert body._limit == inf
+    assert body.limit == inf
 
 
 async def test_a_client_that_waits_is_invited_unless_its_body_is_refused() -> None:

@@ -26,6 +26,8 @@ from .chat_http import answer_chat
 from .error_responses import http_error, internal_error, request_error
 from .pages import add_pages
 from .paths import settled_path
+from .rendering.renderer import Renderer
+from .rendering.view import answer_render
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
 from .websocket.view import WebSocketConnection, talk
@@ -66,6 +68,7 @@ class GatewayApp(QuartTrio):
         super().__init__("trio_gateway", static_folder=None)
         self.settings = settings
         self._hardening = Hardening(_limits(settings.config.server))
+        self._renderer = Renderer()
         self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
         self.config["BODY_TIMEOUT"] = None  # slow bodies are cut off by their pace
         self.before_serving(self._start)
@@ -85,6 +88,7 @@ class GatewayApp(QuartTrio):
         for prefix in ("", "/openai"):
             self._route(f"{prefix}/v1/models", "GET", self._models)
             self._route(f"{prefix}/v1/models/<path:model_id>", "GET", self._model)
+        self._route("/render", "POST", self._render)
         self._route("/health", "GET", self._health)
         self._route("/health/live", "GET", self._live)
         self._route("/health/ready", "GET", self._ready)
@@ -141,6 +145,7 @@ class GatewayApp(QuartTrio):
 
     async def _stop(self) -> None:
         self._hardening.uninstall()
+        await self._renderer.aclose()
 
     async def _drain(self) -> None:
         await self._hardening.drain()
@@ -196,6 +201,9 @@ class GatewayApp(QuartTrio):
         if entry is None or not g.client.key.allows(model_id):
             raise no_such_model(model_id)
         return _json(entry)
+
+    async def _render(self) -> Response:
+        return await answer_render(self.gateway, self._renderer, request)
 
     async def _health(self) -> Response:
         return _json(self.gateway.health())

@@ -77,7 +77,7 @@ def _policy(*, scripts: list[str], styles: list[str]) -> str:
         "base-uri": ["'none'"],
         "form-action": ["'none'"],
         "frame-ancestors": ["'none'"],
-        # The page writes text nodes only; so every way from a string to markup or code can be shut.
+        # The page makes elements by name and text nodes, so every way from a string to markup can be shut.
         "require-trusted-types-for": ["'script'"],
         "trusted-types": ["'none'"],
     }

@@ -62,7 +62,7 @@ class IncomingBody:
         self, *, announced: int | None, limit: int | None, invite: Callable[[], Awaitable[None]] | None
     ) -> None:
         self.announced = announced or 0
-        self._limit = inf if limit is None else limit
+        self.limit = inf if limit is None else limit
         self._invite = invite
         self._send, self._receive = trio.open_memory_channel[bytes](0)
 
@@ -88,7 +88,7 @@ class IncomingBody:
             RequestError: there is no room for it (503), or it is too slow (408).
         """
         with self._receive, _released_if_refused(hold):
-            if self.announced > self._limit:
+            if self.announced > self.limit:
                 raise RequestEntityTooLarge
             if not hold.fits():
                 raise RequestError(NO_ROOM)
@@ -100,7 +100,7 @@ class IncomingBody:
         body = bytearray()
         pace = UploadPace(trio.current_time())
         while (part := await self._next(pace, hold)) is not None:
-            if len(body) + len(part) > self._limit:
+            if len(body) + len(part) > self.limit:
                 raise RequestEntityTooLarge
             if not hold.add(len(part)):
                 raise RequestError(NO_ROOM)
