@@ -39,7 +39,9 @@ class Family(NamedTuple):
     @property
     def series(self) -> set[str]:
         """Names under which its series are scraped."""
-        return {self.name + suffix for suffix in ("_bucket", "_sum", "_count")} if self._spread else {self.name}
+        return (
+            {self.name + suffix for suffix in ("_bucket", "_sum", "_count")} if self._spread else {self.name}
+        )
 
     @property
     def _spread(self) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-
 from trio_gateway.version import __version__
 
 from ..support import Answer, bearer, chat, key_line, settings
@@ -35,7 +34,10 @@ def environment(service: str, **changes: str) -> dict[str, str]:
     """The image's and the service's variables, on loopback and a free port."""
     ((line,),) = [re.findall(r"^ENV (PATH=.*)$", DOCKERFILE, re.MULTILINE)]
     image = dict(each.split("=", 1) for each in line.split()[1:])
-    own = {name: re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", value) for name, value in SERVICES[service]["environment"].items()}
+    own = {
+        name: re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", value)
+        for name, value in SERVICES[service]["environment"].items()
+    }
     assert own["HOST"] == "0.0.0.0"
     return {**image, **own, "HOST": "127.0.0.1", "PORT": "0", "MOCK_PORT": "0", **changes}
 
@@ -66,7 +68,9 @@ async def test_with_keys_they_come_from_files_alone(tmp_path: Path) -> None:
     (tmp_path / "keys.txt").write_text(key_line("alice") + key_line("prometheus", "metrics"))
     files = {name: path.replace("/run/secrets", str(tmp_path)) for name, path in wanted.items()}
     async with (
-        running(command("gateway"), **environment("gateway", UPSTREAM_URL="http://127.0.0.1:1", **files)) as gateway,
+        running(
+            command("gateway"), **environment("gateway", UPSTREAM_URL="http://127.0.0.1:1", **files)
+        ) as gateway,
         httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False) as client,
     ):
         assert (await client.post(PATH, json=chat())).status_code == 401
@@ -101,10 +105,15 @@ def test_the_image_says_what_it_is() -> None:
         assert (ROOT / name).exists()
         assert f"!{name}\n" in ignored
     for lock in re.findall(r"-r (\S+\.lock)", DOCKERFILE):
-        pinned = re.findall(r"^\S.*==[^\\]*\\\n +--hash=sha256:", (ROOT / ".ci" / lock).read_text(), re.MULTILINE)
+        pinned = re.findall(
+            r"^\S.*==[^\\]*\\\n +--hash=sha256:", (ROOT / ".ci" / lock).read_text(), re.MULTILINE
+        )
         assert pinned
     assert DOCKERFILE.count("--require-hashes -r") == 2
 
 
 def test_the_stop_of_a_container_waits_for_running_answers() -> None:
-    assert float(SERVICES["gateway"]["stop_grace_period"].removesuffix("s")) > settings().config.server.graceful_timeout
+    assert (
+        float(SERVICES["gateway"]["stop_grace_period"].removesuffix("s"))
+        > settings().config.server.graceful_timeout
+    )

@@ -58,7 +58,10 @@ def test_whatever_selects_pods_selects_the_gateways() -> None:
     assert all(selector.items() <= labels for selector in selectors)
     monitor = one("ServiceMonitor")["spec"]
     assert monitor["selector"]["matchLabels"].items() <= one("Service")["metadata"]["labels"].items()
-    assert one("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"] == one("Deployment")["metadata"]["name"]
+    assert (
+        one("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"]
+        == one("Deployment")["metadata"]["name"]
+    )
     ports = {port["name"] for port in one("Service")["spec"]["ports"]}
     assert {endpoint["port"] for endpoint in monitor["endpoints"]} <= ports
 
@@ -83,7 +86,9 @@ def test_probes_ask_paths_that_need_no_key() -> None:
     app = create_app(settings())
     assert asked == {"/health/live", "/health/ready"}
     assert asked <= {rule.rule for rule in app.url_map.iter_rules()}
-    assert {port["name"]: port["containerPort"] for port in CONTAINER["ports"]} == {"http": int(ENVIRONMENT["PORT"])}
+    assert {port["name"]: port["containerPort"] for port in CONTAINER["ports"]} == {
+        "http": int(ENVIRONMENT["PORT"])
+    }
 
 
 def test_a_pod_has_the_time_to_finish_its_answers() -> None:

@@ -65,7 +65,12 @@ def test_what_a_query_names_is_in_the_registry(where: str, query: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["sum(rate(gateway_request_total[5m]))", "upp == 0", 'up{jbo="x"}', 'sum by (modle) (gateway_active_streams)'],
+    [
+        "sum(rate(gateway_request_total[5m]))",
+        "upp == 0",
+        'up{jbo="x"}',
+        "sum by (modle) (gateway_active_streams)",
+    ],
 )
 def test_a_slip_in_a_query_is_seen(query: str) -> None:
     names = names_of(query)

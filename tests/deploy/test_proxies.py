@@ -51,7 +51,8 @@ def nginx(folder: Path, gateway: int, port: int) -> list[str]:
     }
     (folder / "gateway.conf").write_text(changed(NGINX, changes))
     temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (folder / "nginx.conf").write_text(
         f"daemon off; master_process off; pid {folder}/pid; error_log stderr;\n"
@@ -62,8 +63,14 @@ def nginx(folder: Path, gateway: int, port: int) -> list[str]:
 
 def caddy(folder: Path, gateway: int, port: int) -> list[str]:
     """The command of a Caddy with the file as it stands, but for its addresses, and with a certificate of its own."""
-    changes = {"127.0.0.1:8080": f"127.0.0.1:{gateway}", f"\n{NAME} {{": f"\nhttps://{NAME}:{port} {{\n\ttls internal"}
-    options = "{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n\tstorage file_system %s\n}\n" % folder
+    changes = {
+        "127.0.0.1:8080": f"127.0.0.1:{gateway}",
+        f"\n{NAME} {{": f"\nhttps://{NAME}:{port} {{\n\ttls internal",
+    }
+    options = (
+        "{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n\tstorage file_system %s\n}\n"
+        % folder
+    )
     (folder / "Caddyfile").write_text(options + changed(CADDY, changes))
     return ["caddy", "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"]
 
@@ -223,7 +230,18 @@ async def test_a_websocket_goes_through(proxy: str, tmp_path: Path) -> None:
 @proxies
 async def test_metrics_do_not_leave_the_inside(proxy: str, tmp_path: Path) -> None:
     async with open_mock() as url, behind(proxy, tmp_path, url) as front:
-        for path in ("/metrics", "/metrics/", "//metrics", "/%6detrics", "//metrics//", "/./metrics", "/metrics?x=1", "/x/../metrics", "/metrics%2f", "/%2fmetrics"):
+        for path in (
+            "/metrics",
+            "/metrics/",
+            "//metrics",
+            "/%6detrics",
+            "//metrics//",
+            "/./metrics",
+            "/metrics?x=1",
+            "/x/../metrics",
+            "/metrics%2f",
+            "/%2fmetrics",
+        ):
             response = await get(front.client, path)
             assert response.status_code == 404, path
             assert "gateway_" not in response.text
@@ -232,7 +250,10 @@ async def test_metrics_do_not_leave_the_inside(proxy: str, tmp_path: Path) -> No
 
 def test_idle_times_are_above_the_longest_silence_and_below_the_gateways_own() -> None:
     server = settings().config.server
-    longest = [*re.findall(r"proxy_read_timeout (\d+)s", NGINX), *re.findall(r"response_header_timeout (\d+)s", CADDY)]
+    longest = [
+        *re.findall(r"proxy_read_timeout (\d+)s", NGINX),
+        *re.findall(r"response_header_timeout (\d+)s", CADDY),
+    ]
     longest += re.findall(r"idle_timeout: (\d+)s +#|stream_idle_timeout: (\d+)s", ENVOY)[0][:1]
     longest += re.findall(r"stream_idle_timeout: (\d+)s", ENVOY)
     assert len(longest) == 4

@@ -7,6 +7,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from ..support import settings
@@ -40,7 +41,11 @@ async def test_its_command_logs_json_and_stops_at_its_signal() -> None:
     assert value("KillSignal") == "SIGTERM"
     first, *options = shlex.split(value("ExecStart"))
     assert first == PROGRAM
-    async with running([sys.executable, "-m", "trio_gateway", *options], **environ) as gateway:
+    async with (
+        running([sys.executable, "-m", "trio_gateway", *options], **environ) as gateway,
+        httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client,
+    ):
+        assert (await client.get("/health/live")).status_code == 200
         assert await gateway.stop() == 0
     assert gateway.log
     assert all(line.startswith("{") for line in gateway.log)
