@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+import ssl
 import subprocess
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -67,11 +69,14 @@ def caddy(folder: Path, gateway: int, port: int) -> list[str]:
         "127.0.0.1:8080": f"127.0.0.1:{gateway}",
         f"\n{NAME} {{": f"\nhttps://{NAME}:{port} {{\n\ttls internal",
     }
-    options = (
-        "{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n\tstorage file_system %s\n}\n"
-        % folder
-    )
-    (folder / "Caddyfile").write_text(options + changed(CADDY, changes))
+    options = [
+        "admin off",
+        "skip_install_trust",
+        "auto_https disable_redirects",
+        f"storage file_system {folder}",
+    ]
+    head = "".join(f"\t{option}\n" for option in options)
+    (folder / "Caddyfile").write_text(f"{{\n{head}}}\n{changed(CADDY, changes)}")
     return ["caddy", "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"]
 
 
@@ -93,8 +98,6 @@ class Front(NamedTuple):
 
 
 def stranger() -> httpx.AsyncClient:
-    import ssl
-
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return httpx.AsyncClient(verify=context, trust_env=False, timeout=10)
@@ -146,8 +149,12 @@ def test_nginx_takes_its_file(tmp_path: Path) -> None:
 @pytest.mark.system
 @needs("caddy")
 def test_caddy_takes_its_file(tmp_path: Path) -> None:
-    home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
-    check("caddy", "validate", "--config", DEPLOY / "caddy" / "Caddyfile", "--adapter", "caddyfile", **home)
+    file = DEPLOY / "caddy" / "Caddyfile"
+    check(
+        *("caddy", "validate", "--config", file, "--adapter", "caddyfile"),
+        HOME=str(tmp_path),
+        XDG_DATA_HOME=str(tmp_path),
+    )
 
 
 @proxies
@@ -198,9 +205,6 @@ async def test_a_client_that_leaves_is_seen_by_the_upstream(proxy: str, tmp_path
 
 @proxies
 async def test_a_websocket_goes_through(proxy: str, tmp_path: Path) -> None:
-    import json
-    import ssl
-
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     async with open_mock(Options(port=0, tokens_per_second=0)) as url, behind(proxy, tmp_path, url) as front:
@@ -221,7 +225,7 @@ async def test_a_websocket_goes_through(proxy: str, tmp_path: Path) -> None:
                 await socket.send_message(json.dumps(chat(prompt)))
                 with trio.fail_after(10):
                     while not frames or "[DONE]" not in frames[-1]:
-                        frames.append(await socket.get_message())
+                        frames.append(str(await socket.get_message()))
                 assert Answer(httpx.Response(200, content=as_sse(frames))).done == 1
             await socket.aclose()
             nursery.cancel_scope.cancel()
@@ -250,14 +254,10 @@ async def test_metrics_do_not_leave_the_inside(proxy: str, tmp_path: Path) -> No
 
 def test_idle_times_are_above_the_longest_silence_and_below_the_gateways_own() -> None:
     server = settings().config.server
-    longest = [
-        *re.findall(r"proxy_read_timeout (\d+)s", NGINX),
-        *re.findall(r"response_header_timeout (\d+)s", CADDY),
-    ]
-    longest += re.findall(r"idle_timeout: (\d+)s +#|stream_idle_timeout: (\d+)s", ENVOY)[0][:1]
-    longest += re.findall(r"stream_idle_timeout: (\d+)s", ENVOY)
+    longest = re.findall(r"proxy_read_timeout (\d+)s|response_header_timeout (\d+)s", NGINX + CADDY)
+    longest += re.findall(r"(?m)^ +(?:stream_)?idle_timeout: (\d+)(s)", ENVOY)
     assert len(longest) == 4
-    assert all(float(seconds) > server.request_timeout > server.heartbeat for seconds in longest if seconds)
+    assert all(float(a or b) > server.request_timeout > server.heartbeat for a, b in longest)
     kept = re.findall(r"keepalive(?:_timeout)? (\d+)s|\{idle_timeout: (\d+)s\}", NGINX + CADDY + ENVOY)
     assert len(kept) == 3
     assert all(0 < float(a or b) < 5 for a, b in kept)
