@@ -18,6 +18,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from trio_gateway.core.control_characters import drop_controls
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 ON_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 XTERM = {"TERM": "xterm"}
 UP, CTRL_C, CTRL_D = "\x1b[A", "\x03", "\x04"
+WIDE = "\0"  # the second cell of a wide character
 STYLING = r"\x1b\[[\d;]*m"
 
 
@@ -103,7 +105,7 @@ class Window:
 
     def __init__(self, text: str, *, columns: int = 80, rows: int = 24) -> None:
         self.lines, self._row, self._column = [""], 0, 0
-        self._columns, self._rows = columns, rows
+        self._columns, self._rows, self._wraps = columns, rows, True
         for control, plain in re.findall(r"(\x1b\[[\d;?]*[A-Za-z]|[\r\n])|([^\x1b\r\n]+)", text):
             if control:
                 self._control(control)
@@ -118,6 +120,10 @@ class Window:
         elif control.endswith("F"):
             top = max(0, len(self.lines) - self._rows)
             self._row, self._column = max(top, self._row - int(control[2:-1])), 0
+        elif control == "\x1b[G":
+            self._column = 0
+        elif control in {"\x1b[?7l", "\x1b[?7h"}:
+            self._wraps = control.endswith("h")
         elif control == "\x1b[J":
             del self.lines[self._row + 1 :]
             self.lines[self._row] = self.lines[self._row][: self._column]
@@ -125,12 +131,16 @@ class Window:
             assert control.endswith("m"), control
 
     def _put(self, character: str) -> None:
-        if self._column == self._columns:  # not before: a line may fill its row
+        width = cell_len(character)
+        if self._column + width > self._columns:  # not before: a line may fill its row
+            if not self._wraps:
+                return
             self._down()
             self._column = 0
         line = self.lines[self._row].ljust(self._column)
-        self.lines[self._row] = line[: self._column] + character + line[self._column + 1 :]
-        self._column += 1
+        cells = character + WIDE * (width - 1)
+        self.lines[self._row] = line[: self._column] + cells + line[self._column + width :]
+        self._column += width
 
     def _down(self) -> None:
         self._row += 1
@@ -139,7 +149,7 @@ class Window:
 
     @property
     def text(self) -> str:
-        return "\n".join(line.rstrip() for line in self.lines).rstrip("\n")
+        return "\n".join(line.replace(WIDE, "").rstrip() for line in self.lines).rstrip("\n")
 
 
 # --- A session with the gateway and the mock model
