@@ -81,6 +81,11 @@ class Screen:
             text = ascii_json(text)
         self._err.print(Text(text, style), soft_wrap=True)
 
+    def gap(self) -> None:
+        """On a styled terminal, an empty row behind an answer."""
+        if self.moves and self._err.is_terminal:
+            self._err.print()
+
     def show(self, piece: Piece | None) -> None:
         """A piece of the answer, if there is one, where and how its phase is shown."""
         if piece is None:
@@ -120,11 +125,10 @@ class Screen:
         """The first piece of *phase* has come."""
         self._end_line()
         thought = self._status.opens(phase, time.monotonic())
-        if self.moves and self._err.is_terminal:
-            if thought:
-                self.note(thought)
-            if self._begun and not (self._options.hide_reasoning and phase is Phase.REASONING_SUMMARY):
-                self._err.print()
+        if self.moves and thought:
+            self.note(thought)
+        if self._begun and not (self._options.hide_reasoning and phase is Phase.REASONING_SUMMARY):
+            self.gap()
         self.mark(phase)
         self._phase_began = time.monotonic()
 

@@ -28,7 +28,7 @@ class StatusLine:
             self._since, self._doing, self._thinking = now, "thinking", True
         elif phase is Phase.FINAL_OUTPUT:
             self._over = True
-            if self._thinking:
+            if self._thinking and now - self._since >= _FRAME:
                 return f"thought for {_seconds(now - self._since)}"
         return None
 

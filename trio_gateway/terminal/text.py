@@ -88,12 +88,14 @@ def wrapped_rows(console: Console, line: str, style: str | Style, width: int) ->
 def code_rows(console: Console, context: str, line: str, language: str, width: int) -> list[str]:
     """A line of code, highlighted as what follows *context* (whole lines), indented, broken anywhere."""
     syntax = Syntax("", language or "text", theme=CODE_THEME, tab_size=TAB)
-    text = syntax.highlight(drop_controls(context + line)).split("\n", allow_blank=True)
-    text = text[context.count("\n")]
+    lines = syntax.highlight(drop_controls(context + line)).split("\n", allow_blank=True)
+    text = lines[context.count("\n")]
     text.expand_tabs(TAB)
     inside = max(1, width - INDENT)
-    rows = text.wrap(console, inside, no_wrap=False, overflow="fold") if text.cell_len > inside else [text]
-    return [row for part in rows for row in rows_of(console, _indented(part, INDENT), width)]
+    parts = [text]
+    if text.cell_len > inside:
+        parts = list(text.wrap(console, inside, overflow="fold"))
+    return [row for part in parts for row in rows_of(console, _indented(part, INDENT), width)]
 
 
 def _indented(text: Text, columns: int) -> Text:
