@@ -7,8 +7,8 @@ may still become the start of another kind of block.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -47,7 +47,13 @@ Block: TypeAlias = Prose | Code
 class _Fence:
     language: str
     indent: int
-    end: re.Pattern[str]
+    marks: str
+
+    def ends_with(self, line: str) -> bool:
+        """Whether *line* is the end of the code: as many marks as began it, or more, and nothing else."""
+        marks = line.strip(" \t")
+        indent = len(line) - len(line.lstrip(" "))
+        return indent < 4 and len(marks) >= len(self.marks) and set(marks) == set(self.marks)
 
 
 class BlockReader:
@@ -77,7 +83,7 @@ class BlockReader:
 
     def finish(self) -> list[Block]:
         """The text is over: what is left is final too."""
-        final = self.feed("\n") + self.rest
+        final = self.feed("" if self._tail.endswith("\n") else "\n") + self.rest
         self._tail, self._fence = "", None
         return final
 
@@ -99,7 +105,9 @@ class BlockReader:
         last = fence or (tops[-1] if tops else None)
         if last is None or last.map is None:
             return False
-        yield from self._cut(_offset(complete, last.map[0]))
+        starts = [token.map[0] for token in tops[: tops.index(last) + 1] if token.map]
+        for count in (after - before for before, after in pairwise((0, *starts))):
+            yield from self._cut(_offset(self._tail, count))
         if fence is None:
             return False
         opening, _, self._tail = self._tail.partition("\n")
@@ -110,7 +118,7 @@ class BlockReader:
     def _settle_code(self, fence: _Fence) -> Generator[Block, None, bool]:
         while "\n" in self._tail:
             line, _, self._tail = self._tail.partition("\n")
-            if fence.end.fullmatch(line):
+            if fence.ends_with(line):
                 self._fence = None
                 return True
             yield self._line(fence, line)
@@ -136,7 +144,5 @@ def _offset(text: str, line: int) -> int:
 
 
 def _fence(token: Token, opening: str) -> _Fence:
-    mark, count = re.escape(token.markup[0]), len(token.markup)
-    end = re.compile(rf" {{0,3}}{mark}{{{count},}}[ \t]*")
     language = token.info.split(maxsplit=1)[0] if token.info.strip() else ""
-    return _Fence(language, len(opening) - len(opening.lstrip(" ")), end)
+    return _Fence(language, len(opening) - len(opening.lstrip(" ")), token.markup)

@@ -54,6 +54,7 @@ class Region:
             same, self._columns = 0, columns
             cursor = sum(max(1, -(-cell_len(STYLING.sub("", row)) // columns)) for row in before) - 1
         elif same == len(rows) == len(before) and (live or not rows):
+            self._live = list(live)  # some rows may have become final as they stand
             return
         if live and same == len(rows):  # the cursor is to stand behind the last one
             same -= 1

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ..core.control_characters import ascii_json, drop_controls, escape_controls
 from ..core.phases import Phase
-from .answer import to_json
+from .answer import INTERRUPTED, to_json
 from .plain import PlainOutput, PlainSummary
 from .status import StatusLine
 from .styled import StyledOutput, StyledSummary
@@ -118,7 +118,9 @@ class Screen:
         if answer.finish_reason not in {None, "stop", "error"}:
             self.note(f"The model ended with: {one_line(answer.finish_reason)}")
         self.mark(f"end: {self._speed(answer)}")
-        if answer.error is not None:
+        if answer.exit_code == INTERRUPTED:
+            self.note("stopped by Ctrl-C")
+        elif answer.error is not None:
             self.note(error_line(answer.error), "red")
 
     def _open(self, phase: Phase) -> None:
