@@ -242,7 +242,7 @@ SUMMARIES = '[Prompt Summary] Processing: "2+2?"...\n\n[Reasoning Summary] Addin
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
-@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("columns", [41, 80])
 async def test_an_answer_is_typeset(columns: int, ending: str) -> None:
     fills = "=" * (columns - 1)
     window = await shown_in(columns, 24, f"**{fills}**\n*x*\n\n| aa | b |\n|---|---|\n| 1 | 2 |{ending}")

@@ -35,7 +35,7 @@ FENCE = Code("python", "", opens=True)
         ("a\n\nb\n\nc\n", [Prose("a\n\n"), Prose("b\n\n"), Prose("c\n")]),
         ("a\n===\nb", [Prose("a\n===\n"), Prose("b\n")]),
         ("- a\n\n  b\n- c\n\nd", [Prose("- a\n\n  b\n- c\n\n"), Prose("d\n")]),
-        ("> a\n-\n--\n", [Prose("> a\n"), Prose("-\n--\n")]),
+        ("> a\n-\n--\n", [Prose("> a\n"), Prose("-\n"), Prose("--\n")]),
         ("x\n```python\na\n\n  b\n```\ny", [Prose("x\n"), FENCE, *map(Code, ["python"] * 3, ["a", "", "  b"]), Prose("y\n")]),
         ("  ~~~~python x\n   a\n~~~\n b\n~~~~~\n", [FENCE, *map(Code, ["python"] * 3, [" a", "~~~", "b"])]),
         ("```python\nnever closed", [FENCE, Code("python", "never closed")]),
@@ -60,8 +60,28 @@ def test_a_block_without_end_is_cut(text: str) -> None:
 MARKDOWN = st.lists(
     st.sampled_from(
         [
-            *("word ", "漢字", "😀", "\n", "\n\n", "- item\n", "  more\n", "1. one\n", "# Title\n", "> quote\n"),
-            *("```python\n", "x = 'y'\n", "```\n", "`", "~~~\n", "| a | b |\n", "|---|---|\n", "| 1 | 漢 |\n"),
+            *(
+                "word ",
+                "漢字",
+                "😀",
+                "\n",
+                "\n\n",
+                "- item\n",
+                "  more\n",
+                "1. one\n",
+                "# Title\n",
+                "> quote\n",
+            ),
+            *(
+                "```python\n",
+                "x = 'y'\n",
+                "```\n",
+                "`",
+                "~~~\n",
+                "| a | b |\n",
+                "|---|---|\n",
+                "| 1 | 漢 |\n",
+            ),
             *("**", "*", "---\n", "===\n", "\\(", "\\)", "$$", "$", "    code\n", "\t", "-", "<b>", "[a](b)"),
         ]
     )
@@ -86,7 +106,9 @@ def drawn(pieces: list[str], columns: int, rows: int, *, each: bool = True) -> s
 
 
 @given(MARKDOWN, st.sets(st.integers(0, 10**6), max_size=30), st.integers(8, 60), st.integers(2, 30))
-def test_nothing_is_shown_twice_however_it_is_cut(text: str, places: set[int], columns: int, rows: int) -> None:
+def test_nothing_is_shown_twice_however_it_is_cut(
+    text: str, places: set[int], columns: int, rows: int
+) -> None:
     bounds = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
     pieces = [text[start:end] for start, end in pairwise(bounds)]
     window = Window(drawn(pieces, columns, rows), columns=columns, rows=rows)
@@ -115,7 +137,10 @@ def test_a_line_of_a_summary_is_broken_at_words_and_indented() -> None:
     summary = StyledSummary(console)
     summary.write("one two three four five six\n\nseven\n\n")
     summary.end()
-    assert Window(out.getvalue().replace("\n", "\r\n"), columns=20).text == "one two three\n  four five six\nseven"
+    assert (
+        Window(out.getvalue().replace("\n", "\r\n"), columns=20).text
+        == "one two three\n  four five six\nseven"
+    )
 
 
 def test_a_window_that_becomes_narrower_loses_nothing() -> None:

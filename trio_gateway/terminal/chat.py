@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ..core.control_characters import drop_controls
 from .attachments import attach
 from .commands import COMMANDS, LEAVING, candidates, command
-from ..core.control_characters import drop_controls
 from .conversation import Conversation, text_of
 from .editing import edited, prepare_line_editing
 from .exchange import ask
@@ -164,5 +164,7 @@ class Chat:
         if line.startswith("/model ") and self._models is None:
             self._models = trio.run(list_models, self._options)[0]
         # A name that holds control characters, or a blank, is none to be typed.
-        known = [name for name in self._models or () if name == drop_controls(one_line(name)) and " " not in name]
+        known = [
+            name for name in self._models or () if name == drop_controls(one_line(name)) and " " not in name
+        ]
         return candidates(line, known)

@@ -145,4 +145,3 @@ def main(argv: list[str] | None = None, prog: str = "client.py") -> int:
     except BrokenPipeError:  # whoever read stdout has left, as in `client.py … | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return FAILED
-

@@ -50,13 +50,15 @@ class Conversation:
         """What was asked last, whether or not there was an answer."""
         if self._unanswered is not None:
             return self._unanswered
-        return next((turn["content"] for turn in reversed(self.turns) if turn.get("role") == "user"), None)
+        return next(
+            (turn.get("content", "") for turn in reversed(self.turns) if turn.get("role") == "user"), None
+        )
 
     @property
     def answer(self) -> str:
         """The last answer; empty where there is none."""
         last = next((turn for turn in reversed(self.turns) if turn.get("role") == "assistant"), None)
-        return text_of(last["content"]) if last else ""
+        return text_of(last.get("content", "")) if last else ""
 
     def request(self, prompt: Content, *, stream: bool) -> dict[str, Any]:
         """The request that asks *prompt* after all that went before."""

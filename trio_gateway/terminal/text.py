@@ -81,7 +81,9 @@ def wrapped_rows(console: Console, line: str, style: str | Style, width: int) ->
     """A line of text broken at words; the rows after the first are indented."""
     rows = Text(line, style).wrap(console, max(1, width - INDENT))
     return [
-        row for at, part in enumerate(rows) for row in rows_of(console, _indented(part, INDENT * (at > 0)), width)
+        row
+        for at, part in enumerate(rows)
+        for row in rows_of(console, _indented(part, INDENT * (at > 0)), width)
     ]
 
 
