@@ -1,4 +1,7 @@
-"""The terminal client, as a script: ``python client.py "What is 2+2?"``. It lives in ``trio_gateway/terminal``."""
+"""The terminal client, as a script: ``python client.py "What is 2+2?"``.
+
+It lives in ``trio_gateway/terminal``.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,7 @@ from .test_conversation import user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ANSWERED = {"role": "assistant", "content": "The answer is 4."}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..test_client_terminal import CTRL_D, UP, XTERM, terminal
-from .scripted import GOOD, OK_HEAD, answer_bytes, cut_after, http, serving, streaming
+from .scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, streaming
 from .window import Window
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def env(tmp_path: Path) -> dict[str, str]:
     ],
 )
 async def test_a_status_line_while_nothing_comes(
-    script: list[bytes | float], meanwhile: str, afterwards: str, env: dict[str, str]
+    script: list[Part], meanwhile: str, afterwards: str, env: dict[str, str]
 ) -> None:
     with serving(script) as server, terminal("--url", server.url, "x", env=env) as screen:
         await screen.expect(f"{meanwhile} 0 s")
@@ -52,7 +52,7 @@ async def test_a_status_line_while_nothing_comes(
 async def test_no_status_line_where_nothing_can_be_drawn_anew(
     more: dict[str, str], env: dict[str, str]
 ) -> None:
-    script = [OK_HEAD, THOUGHT, 0.6, AFTER_THOUGHT]
+    script: list[Part] = [OK_HEAD, THOUGHT, 0.6, AFTER_THOUGHT]
     with serving(script) as server, terminal("--url", server.url, "x", env=env | more) as screen:
         shown, code = await screen.end()
     assert code == 0
@@ -78,9 +78,9 @@ async def test_tab_completes_commands_and_models(env: dict[str, str]) -> None:
     with serving([models]) as server, terminal("--url", server.url, env=env) as screen:
         await screen.expect(">>> ")
         screen.type("/mod\t")
-        await screen.expect("/model")
+        await screen.expect("el")
         screen.type(" la\t")
-        await screen.expect("large-one")
+        await screen.expect("rge-one")
         screen.type("\r")
         await screen.expect("Talking to large-one.")
         await screen.expect(">>> ")
@@ -137,7 +137,7 @@ async def test_an_answer_too_long_for_a_clipboard(env: dict[str, str]) -> None:
 
 
 async def test_keys_pressed_while_an_answer_comes_are_kept_and_not_shown_in_it(env: dict[str, str]) -> None:
-    script = [OK_HEAD, THOUGHT, 1.0, AFTER_THOUGHT]
+    script: list[Part] = [OK_HEAD, THOUGHT, 1.0, AFTER_THOUGHT]
     with serving(script) as server, terminal("--url", server.url, "--interactive", "x", env=env) as screen:
         await screen.expect("thinking")
         screen.type("/clear\r")

@@ -7,7 +7,6 @@ off where it could not be erased: nothing is shown twice.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,7 @@ class Region:
         live = live[max(0, len(live) - max(1, height - 1)) :]
         rows, before = [*final, *live], self._live
         # How many rows stand there already, and in which row, from the first one, the cursor is.
-        same, cursor = len(os.path.commonprefix([rows, before])), len(before) - 1
+        same, cursor = _count_same(rows, before), len(before) - 1
         if columns != self._columns:  # a terminal may have broken the rows anew
             same, self._columns = 0, columns
             cursor = sum(max(1, -(-cell_len(STYLING.sub("", row)) // columns)) for row in before) - 1
@@ -73,3 +72,8 @@ class Region:
     def clear(self) -> None:
         """Take the live rows away."""
         self.show(())
+
+
+def _count_same(rows: Sequence[str], before: Sequence[str]) -> int:
+    differs = (at for at, (one, other) in enumerate(zip(rows, before, strict=False)) if one != other)
+    return next(differs, min(len(rows), len(before)))

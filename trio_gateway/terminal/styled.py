@@ -1,6 +1,7 @@
 """The parts of an answer as they are set on a terminal: summaries as wrapped lines, output as Markdown.
 
-Each writer turns text into rows for a region of the terminal's end. They take text without control characters.
+Each writer turns text into rows for a region at the terminal's end. Control characters must have been dropped
+from the text before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-r"""TeX in an answer, made readable where nothing can typeset it: its delimiters go, common commands become text.
+r"""TeX in an answer, made readable: its delimiters go, and common commands become text.
 
-Text in, text out: ``\(a \times b\)`` becomes ``a × b``, ``\[\frac{1}{2}\]`` becomes ``1/2``. What is not known
-stands as it is.
+Text in, text out: ``\(a \times b\)`` becomes ``a × b``, ``\[\frac{1}{2}\]`` becomes ``1/2``. What is not
+known stands as it is.
 """
 
 from __future__ import annotations

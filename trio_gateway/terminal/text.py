@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from markdown_it import MarkdownIt
-from rich.console import Console
 from rich.markdown import Heading, Markdown, MarkdownElement
 from rich.syntax import Syntax
 from rich.text import Text
@@ -17,7 +16,7 @@ from ..core.control_characters import drop_controls
 from .tex import read_tex
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.style import Style
 
 __all__ = ["code_rows", "error_line", "make_parser", "one_line", "parse_markdown", "rows_of", "wrapped_rows"]
@@ -60,7 +59,7 @@ PARSER = make_parser()
 def parse_markdown(text: str) -> Markdown:
     """*text* typeset; a line break in it is kept."""
     tokens = PARSER.parse(text)
-    for token in (*tokens, *(child for token in tokens for child in token.children or ())):
+    for token in (*tokens, *(child for parent in tokens for child in parent.children or ())):
         token.type = token.type.replace("softbreak", "hardbreak")
         # Only here: an entity such as &#x202e; is a control character since it was parsed.
         token.content = drop_controls(token.content)
