@@ -16,7 +16,7 @@ from ..core.control_characters import drop_controls
 from .tex import read_tex
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.style import Style
 
 __all__ = ["code_rows", "error_line", "make_parser", "one_line", "parse_markdown", "rows_of", "wrapped_rows"]
@@ -40,7 +40,12 @@ def error_line(error: dict[str, Any]) -> str:
 
 
 class _LeftHeading(Heading):
-    LEVEL_ALIGN: ClassVar[dict[str, Any]] = dict.fromkeys(Heading.LEVEL_ALIGN, "left")
+    """A heading at the left, in a line of its own: rich centres some, and older versions draw frames."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text = self.text.copy()
+        text.justify = "left"
+        yield text
 
 
 class _Markdown(Markdown):
