@@ -5,12 +5,14 @@ It carries bytes to an ``Answer`` and pieces to a ``Screen``, and knows nothing 
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from ..core.sse import DONE, SSEDecoder
 from .http_client import CHAT, STREAM_TIMEOUT, failures_noted, interruptible, open_client, refusal
+from .reading import echo_off
 from .received import Answer, to_json
 from .websocket import exchange_frames
 
@@ -25,6 +27,8 @@ __all__ = ["ask"]
 
 # Seconds. An answer in one piece says nothing before it is whole, a little within the gateway's own limit.
 WHOLE_TIMEOUT = 960.0
+# Seconds between two looks at what a terminal is to show while nothing comes.
+TICK = 0.08
 
 
 async def ask(options: Namespace, request: dict[str, Any], screen: Screen) -> Answer:
@@ -32,10 +36,28 @@ async def ask(options: Namespace, request: dict[str, Any], screen: Screen) -> An
     answer = Answer()
     exchange = exchange_frames if options.ws else exchange_http
     screen.begin()
-    with interruptible(answer), failures_noted(answer, options.url):
-        await exchange(options, to_json(request), screen, answer)
+    failure: Exception | None = None
+    with echo_off(), interruptible(answer):
+        async with trio.open_nursery() as nursery:
+            if screen.moves:
+                nursery.start_soon(keep_ticking, screen)
+            try:
+                with failures_noted(answer, options.url):
+                    await exchange(options, to_json(request), screen, answer)
+            except Exception as exc:  # out of the nursery it would be a group
+                failure = exc
+            nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
     screen.finish(answer)
     return answer
+
+
+async def keep_ticking(screen: Screen) -> None:
+    with contextlib.suppress(OSError):  # the terminal is gone; what writes the answer sees it too
+        while True:
+            await trio.sleep(TICK)
+            screen.tick()
 
 
 async def exchange_http(options: Namespace, body: bytes, screen: Screen, answer: Answer) -> None:
