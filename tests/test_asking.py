@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -26,11 +27,11 @@ from .support import (
     text_answer,
     upstream_toml,
 )
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import httpx
     from collections.abc import AsyncIterator, Callable
+
+    import httpx
 
 STREAM = text_answer("4")
 WHOLE = {"object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"}]}  # fmt: skip

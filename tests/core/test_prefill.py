@@ -40,7 +40,8 @@ def request(content: object, *, role: str = "assistant", prefix: object = None, 
     ],
 )
 def test_the_start_that_a_prefill_decides(content: object, opens: bool | None, plain: bool | None) -> None:
-    for how in ({"prefix": True}, {"continue_final_message": True}):
+    ways: list[dict[str, Any]] = [{"prefix": True}, {"continue_final_message": True}]
+    for how in ways:
         assert prefilled_start(request(content, **how), OPENS) is opens
         assert prefilled_start(request(content, **how), PLAIN) is plain
 
