@@ -199,7 +199,7 @@ def upstream_fields(
     """What is forwarded: as a rule a stream, under the upstream's name of the *model*, its history cleaned.
 
     *ask_usage*: want token counts even if the client does not. *keep_reasoning*, *markers*, *fill_reasoning*:
-    see :func:`~trio_gateway.core.messages.clean_history`. *thinking_switch*: the chat-template argument that a
+    see :func:`~trio_gateway.core.messages.clean_history`. *thinking_switch*: the template's argument that a
     ``reasoning_effort`` of ``none`` or ``minimal`` becomes; empty: the effort passes as it is. Not *thinks*:
     the switch is thrown whatever the request says. Not *stream*: the upstream refuses to stream.
     """

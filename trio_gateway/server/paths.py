@@ -25,8 +25,8 @@ _LOOKED_AT: Final = 100
 
 
 def settled_path(path: str) -> str:
-    """*path* as the routes spell it: without doubled and trailing slashes, without the origin that proxies may
-    put before it, chat paths with their version.
+    """*path* as the routes spell it: without doubled and trailing slashes, without an origin before it, and
+    chat paths with their version.
 
     >>> settled_path("/v1//chat/completions/"), settled_path("//"), settled_path("http://host/v1/models")
     ('/v1/chat/completions', '/', '/v1/models')
