@@ -303,6 +303,12 @@ def test_usage(given: dict[str, object] | None, ask: bool, sent: dict[str, objec
         assert forwarded({}, ask_usage=ask).get("stream_options") == sent
 
 
+@pytest.mark.parametrize("options", [None, {"include_usage": True}])
+def test_an_upstream_that_does_not_stream(options: dict[str, object] | None) -> None:
+    sent = forwarded({"stream_options": options, "stream": True}, ask_usage=True, stream=False)
+    assert sent == {"messages": HELLO, "model": "up", "stream": False}
+
+
 @pytest.mark.parametrize("effort", ["none", "minimal"])
 def test_the_effort_becomes_the_models_switch(effort: str) -> None:
     fields = {"reasoning_effort": effort, "chat_template_kwargs": {"thinking": True, "x": 1}}

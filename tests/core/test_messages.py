@@ -308,6 +308,7 @@ def text(value: str) -> dict[str, Any]:
         ([text(PROMPT), text(REASONING), text("<think>a</think>4")], [text("4")]),
         ([text(PROMPT), {"type": "refusal", "refusal": "no"}], [{"type": "refusal", "refusal": "no"}]),
         ([text(PROMPT)], ""),
+        ([], []),
         ([text(""), text(PROMPT)], [text(""), text(PROMPT)]),
         ([{"type": "thinking"}, text(PROMPT)], [{"type": "thinking"}, text(PROMPT)]),
         (["x", text(PROMPT)], ["x", text(PROMPT)]),

@@ -25,7 +25,7 @@ _LOOKED_AT: Final = 100
 
 
 def settled_path(path: str) -> str:
-    """*path* without doubled and trailing slashes, and without an origin that a proxy has put before it; the
+    """*path* as the routes spell it: without doubled and trailing slashes, without an origin before it, and
     chat paths with their version.
 
     >>> settled_path("/v1//chat/completions/"), settled_path("//"), settled_path("http://host/v1/models")

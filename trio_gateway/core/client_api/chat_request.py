@@ -126,19 +126,17 @@ def upstream_fields(
 ) -> Json:
     """What is forwarded: as a rule a stream, under the upstream's name of the *model*, its history cleaned.
 
-    *ask_usage*: want token counts even if the client does not. *keep_reasoning*, *markers*,
-    *fill_reasoning*: see :func:`~.messages.clean_history`. *thinking_switch*: the chat-template argument
-    that a ``reasoning_effort`` of ``none`` or ``minimal`` becomes; empty: the effort passes as it is. Not
-    *thinks*: the switch is thrown whatever the request says.
+    *ask_usage*: want token counts even if the client does not. *keep_reasoning*, *markers*, *fill_reasoning*:
+    see :func:`~.messages.clean_history`. *thinking_switch*: the template's argument that a
+    ``reasoning_effort`` of ``none`` or ``minimal`` becomes; empty: the effort passes as it is. Not *thinks*:
+    the switch is thrown whatever the request says. Not *stream*: the upstream refuses to stream.
     """
     messages = clean_history(
         request.messages, keep_reasoning=keep_reasoning, markers=markers, fill_reasoning=fill_reasoning
     )
     body = {**request.body, "model": model, "messages": messages, "stream": stream}
     if not stream:
-        body.pop(
-            "stream_options", None
-        )  # a whole answer has its counts, and these are refused without a stream
+        body.pop("stream_options", None)  # refused without a stream, and a whole answer has its counts
     elif ask_usage:
         body["stream_options"] = {**_member(body, "stream_options"), "include_usage": True}
     if thinking_switch and (not thinks or body.get("reasoning_effort") in NO_THINKING):

@@ -194,7 +194,7 @@ def _clean_parts(parts: list[Any], blocks: LeadingBlocks, *, keep: bool) -> list
             return parts[place:]
         if left:
             return [{**part, "text": left}, *parts[place + 1 :]]
-    return ""
+    return "" if parts else parts
 
 
 def _text_of(part: object) -> str:

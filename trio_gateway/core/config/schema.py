@@ -165,7 +165,7 @@ class UpstreamConfig(_Section, frozen=True, kw_only=True):
     """``[upstreams.NAME]``: one model server."""
 
     url: Url
-    """Base URL of its API; without a path ``/v1`` is added."""
+    """Base URL of its API; without a path ``/v1`` is added. A query stays (Azure's ``?api-version=…``)."""
     api_key_env: str = ""
     """Environment variable that holds its key."""
     api_key_file: str = ""

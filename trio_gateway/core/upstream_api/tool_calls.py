@@ -57,7 +57,7 @@ class ToolCalls:
         self._next = 0
 
     def valid(self, extra: Json) -> Json:
-        """*extra*, fields of a delta, with its ``tool_calls`` made valid and the empty ones left out."""
+        """*extra*, fields of a delta, its ``tool_calls`` made valid, and without those that say nothing."""
         given = extra["tool_calls"]
         fragments = [self._fragment(each) for each in (given if type(given) is list else [given])]
         if calls := [fragment for fragment in fragments if fragment is not None]:
