@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..core.breaker import PauseBegun, Verdict
     from ..core.config import UpstreamConfig
     from ..core.faults import Fault
+    from ..core.site import Site
     from .metrics import Metrics
     from .upstream import Upstream
 
@@ -83,7 +84,14 @@ class Lease:
     """
 
     def __init__(
-        self, traffic: Traffic, permit: Permit, *, config: UpstreamConfig, upstream: Upstream, extra: bool
+        self,
+        traffic: Traffic,
+        permit: Permit,
+        *,
+        config: UpstreamConfig,
+        upstream: Upstream,
+        site: Site,
+        extra: bool,
     ) -> None:
         self.name = traffic.name
         """The configured name of the upstream."""
@@ -96,6 +104,7 @@ class Lease:
         """The upstream was paused meanwhile, and why; nothing is known of this call itself."""
         self.extra = extra
         """A repeat or a hedge, which counts against the budget for those."""
+        self._site = site
         self._traffic = traffic
         self._permit = permit
         traffic.load += 1
@@ -133,6 +142,10 @@ class Lease:
         if not self._permit.settled:
             self._traffic.metrics.upstream_errors.labels(self.name, fault.error.error_class).inc()
             self._settle(fault.verdict)
+
+    def explain(self, fault: Fault) -> Fault:
+        """*fault* of this call with a message that names the upstream and says what to do next."""
+        return self._site.explain(fault, model=self.model, listed=self._traffic.models)
 
     def release(self) -> None:
         """The call is over without a verdict: its client left, or the gateway ended it."""

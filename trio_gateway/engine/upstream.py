@@ -19,13 +19,16 @@ from ..core.access import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
 from ..core.chunks import InbandError, describe_http_error
 from ..core.content_coding import ContentCodingError, ContentDecoder
-from ..core.faults import Fault, fault_of_error, fault_of_transport
+from ..core.errors import clean_text
+from ..core.faults import Fault, fault_of_error, fault_of_page, fault_of_transport
 from ..core.json_scan import JSONScanError, scan_slices
+from ..core.error_page import asks_for_tls, page_kind
 from ..core.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
 from .bodies import Payload
-from .transport import Http1Client, Origin, Response, TransportFault, TransportFaultError, make_ssl_context
+from .transport import Http1Client, Origin, Response, TransportFaultError, make_ssl_context
 from .transport.proxied import ProxiedClient, ProxiedResponse
+from .wording import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -37,30 +40,10 @@ __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
 
 # An error page is read no further than this: enough for any error object, nothing to fill memory with.
 _MAX_ERROR_BODY: Final = 64 * 1024
-
-# What each failure of the transport is called, and its message.
-_FAULTS: Final = {
-    TransportFault.CONNECT_TIMEOUT: (
-        "upstream_connect_timeout",
-        "The upstream could not be reached in time.",
-    ),
-    TransportFault.UNKNOWN_HOST: ("upstream_unreachable", "The upstream could not be reached."),
-    TransportFault.REFUSED: ("upstream_unreachable", "The upstream could not be reached."),
-    TransportFault.UNREACHABLE: ("upstream_unreachable", "The upstream could not be reached."),
-    TransportFault.TLS_NOT_SPOKEN: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.TLS_EXPIRED: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.TLS_WRONG_HOST: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.TLS_UNTRUSTED: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.TLS_FAILED: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.WRITE: ("upstream_closed", "The upstream closed the connection."),
-    TransportFault.RESET: ("upstream_closed", "The upstream closed the connection."),
-    TransportFault.DISCONNECTED: (
-        "upstream_closed",
-        "The upstream closed the connection without an answer.",
-    ),
-    TransportFault.INCOMPLETE: ("truncated", "The upstream's answer ended before it was complete."),
-    TransportFault.VIOLATION: ("upstream_protocol", "The upstream broke the rules of HTTP."),
-}
+# Statuses by which web servers refuse a path, or a POST to it.
+_PATH_REFUSED: Final = frozenset({404, 405})
+# Characters of a media type that an error shows.
+_MAX_MEDIA_TYPE: Final = 80
 
 
 class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstream, not an error of ours)
@@ -194,7 +177,7 @@ class Upstream:
                 if isinstance(body, Payload):
                     body.drop()
                 if not 200 <= response.status < 300:
-                    raise UpstreamFailure(await self._refusal(response))
+                    raise UpstreamFailure(await self._refusal(response, "POST …/chat/completions"))
                 yield _accepted(response)
         except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
             raise failure.redacted(secrets_of(authorization)) from failure
@@ -212,10 +195,10 @@ class Upstream:
         fields = [*self._fields, (b"Accept", b"application/json")]
         async with self._response(b"GET", b"/models", fields) as response:
             if not 200 <= response.status < 300:
-                raise UpstreamFailure(await self._refusal(response))
+                raise UpstreamFailure(await self._refusal(response, "GET …/models"))
             body = await UpstreamAnswer(response).read(MAX_LIST + 1)
         if len(body) > MAX_LIST or not await _has_few_values(body):
-            raise UpstreamFailure.of("answer_too_large", "The upstream's list of models is too large.")
+            raise UpstreamFailure.of("answer_too_large", "The upstream sent a list of models that is too large.")
         return parse_model_ids(body)
 
     @asynccontextmanager
@@ -230,13 +213,22 @@ class Upstream:
         finally:
             await response.aclose()
 
-    async def _refusal(self, response: Response | ProxiedResponse) -> Fault:
-        """What an error status means. Where its body cannot be read, the status alone is judged."""
+    async def _refusal(self, response: Response | ProxiedResponse, request: str) -> Fault:
+        """What an error status means as an answer to *request*, its method and path.
+
+        Where its body cannot be read, the status alone is judged.
+        """
         retry_after = _retry_after(dict(response.fields))
         try:
             body = await UpstreamAnswer(response).read(_MAX_ERROR_BODY)
         except UpstreamFailure:  # the status alone says enough
             body = b""
+        if response.status in _PATH_REFUSED and (kind := page_kind(body)):
+            return fault_of_page(response.status, kind, request)
+        if response.status == 400 and not self._origin.secure and asks_for_tls(body):
+            return fault_of_transport(
+                "upstream_tls", "The upstream speaks TLS at this port.", hint="Write https:// in {url}."
+            )
         described = describe_http_error(response.status, body[:_MAX_ERROR_BODY])
         return fault_of_error(
             described, own_key=self._own_key, retry_after=retry_after, secrets=self._secrets
@@ -249,7 +241,8 @@ def _key_field(header: str, key: str) -> tuple[bytes, bytes]:
 
 
 def _made_of(config: UpstreamConfig, key: str | None) -> tuple[object, ...]:
-    return (config.url, key, config.pass_through_key, config.connect_timeout, config.ca_file, config.proxy)
+    way = (config.connect_timeout, config.ca_file, config.proxy)
+    return (config.url, key, config.api_key_header, config.pass_through_key, *way)
 
 
 def _accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
@@ -263,7 +256,9 @@ def _accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
         raise UpstreamFailure.of("empty", "The upstream sent no body.")
     # A missing type is let pass: what is no event stream fails as one soon enough.
     if answer.media_type not in {"", "text/event-stream", "application/json"}:
-        raise UpstreamFailure.of("bad_content_type", "The upstream sent neither events nor JSON.")
+        media_type = clean_text(answer.media_type, _MAX_MEDIA_TYPE)
+        message = f"The upstream answered with {media_type}, which is neither events nor JSON."
+        raise UpstreamFailure.of("bad_content_type", message)
     return answer
 
 
@@ -290,9 +285,7 @@ def _faults_named() -> Iterator[None]:
     try:
         yield
     except TransportFaultError as error:
-        code, message = _FAULTS[error.fault]
-        cause = "connection refused" if error.fault is TransportFault.REFUSED else ""
-        raise UpstreamFailure.of(code, message, cause=cause) from error
+        raise UpstreamFailure(fault_of(error.fault)) from error
     except ContentCodingError as error:
         raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
 

@@ -69,6 +69,8 @@ class Settings:
     """One of debug, info, warning, error, critical."""
     log_format: LogFormat | None = None
     """How log lines are written; ``None``: text where stderr is a terminal, else JSON."""
+    url_settings: Mapping[str, str] = field(default_factory=dict)
+    """Upstream id to what has set its URL: a variable, or a key of the file."""
     redis_url: str | None = field(default=None, repr=False)
     """Where shared state lives, as ``REDIS_URL`` or the file of ``REDIS_URL_FILE`` says; it may hold a
     password."""
@@ -101,6 +103,7 @@ def load_settings(
         tuple(warnings),
         _log_level(variables),
         _log_format(variables),
+        {name: tables.setting(("upstreams", name, "url")) for name in config.upstreams},
         redis_url,
     )
 
@@ -127,8 +130,8 @@ def _lay_over(tables: Tables) -> list[str]:
     tables.table(("models", "default"))
     upstreams = tables.table(("upstreams",))
     has_main = "main" in upstreams or not upstreams
-    if has_main:
-        tables.table(("upstreams", "main")).setdefault("url", _DEFAULT_URL)
+    if has_main and "url" not in tables.table(("upstreams", "main")):
+        tables.put(("upstreams", "main", "url"), _DEFAULT_URL, "UPSTREAM_URL")
     for name, path in _VARIABLES.items():
         text = tables.variables.get(name)
         if text is None or (name.startswith("UPSTREAM_") and not has_main):

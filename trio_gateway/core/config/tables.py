@@ -57,6 +57,10 @@ class Tables:
         self.table(path[:-1])[str(path[-1])] = value
         self._origins[path] = variable
 
+    def setting(self, path: KeyPath) -> str:
+        """What sets the value at *path*: a variable, or the key itself."""
+        return self._origins.get(path) or dotted(path)
+
     def locate(self, path: KeyPath, name: str) -> str:
         """The file that the value at *path* names: a relative one lies beside the configuration file, unless
         the value came from a variable."""
