@@ -10,9 +10,13 @@ from trio_gateway.core.faults import fault_of_error, fault_of_page, fault_of_tra
 from trio_gateway.core.site import Site, may_show_urls, site_of
 
 URL = "http://localhost:9000/v1"
-SHOWN = Site("main", URL, shown=True, url_setting="UPSTREAM_URL", key_setting="UPSTREAM_API_KEY", has_key=False)
+SHOWN = Site(
+    "main", URL, shown=True, url_setting="UPSTREAM_URL", key_setting="UPSTREAM_API_KEY", has_key=False
+)
 HIDDEN = Site("main", URL)
-REFUSED = fault_of_transport("upstream_unreachable", "The upstream refused the connection.", hint="Check {url}.")
+REFUSED = fault_of_transport(
+    "upstream_unreachable", "The upstream refused the connection.", hint="Check {url}."
+)
 UNAUTHORISED = fault_of_error(InbandError("no", status=401), own_key=True)
 
 
@@ -52,7 +56,9 @@ def test_messages(site: Site, fault: object, message: str) -> None:
     assert explained.error.message == message
 
 
-UNKNOWN = fault_of_error(InbandError('model "default" not found, try pulling it first', status=404), own_key=True)
+UNKNOWN = fault_of_error(
+    InbandError('model "default" not found, try pulling it first', status=404), own_key=True
+)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +87,7 @@ UNKNOWN = fault_of_error(InbandError('model "default" not found, try pulling it 
         ),
     ],
 )
-def test_a_default_that_the_upstream_does_not_know(
-    site: Site, listed: tuple[str, ...], message: str
-) -> None:
+def test_a_default_that_the_upstream_does_not_know(site: Site, listed: tuple[str, ...], message: str) -> None:
     explained = site.explain(UNKNOWN, model="default", listed=listed)
     assert (explained.error.message, explained.error.code) == (message, "model_not_found")
 

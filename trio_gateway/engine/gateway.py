@@ -205,7 +205,16 @@ class Gateway:
             "version": __version__,
             "uptime_s": round(trio.current_time() - self._started_at, 3),
             "active_streams": self.active,
-            "upstreams": {name: _shown(snapshot) for name, snapshot in self._snapshots().items()},
+            "upstreams": {name: self._shown(name, snapshot) for name, snapshot in self._snapshots().items()},
+        }
+
+    def _shown(self, name: str, snapshot: Snapshot) -> dict[str, Any]:
+        standing = self.backends[name].traffic.standing
+        age = standing.age(trio.current_time())
+        return {
+            **{field: getattr(snapshot, field) for field in _SHOWN},
+            "reachable": standing.reachable,
+            "seen_s": None if age is None else round(age, 3),
         }
 
     def _status(self) -> Literal["ok", "degraded", "unavailable", "draining"]:
@@ -261,7 +270,3 @@ _SHOWN = (
     "opened_total",
     "last_error_class",
 )
-
-
-def _shown(snapshot: Snapshot) -> dict[str, Any]:
-    return {name: getattr(snapshot, name) for name in _SHOWN}

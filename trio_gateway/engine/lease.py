@@ -8,6 +8,7 @@ import structlog
 import trio
 
 from ..core.breaker import NEUTRAL, SUCCESS, CircuitBreaker, PauseCause, Permit, State
+from ..core.standing import Standing
 
 if TYPE_CHECKING:
     from ..core.breaker import PauseBegun, Verdict
@@ -38,8 +39,38 @@ class Traffic:
         self.load = 0
         self.extra = 0
         """How many of the calls are repeats or hedges."""
+        self.standing = Standing()
         self.waiting: set[Lease] = set()
         self.flowing: set[Lease] = set()
+
+    def note_event(self, site: Site) -> None:
+        """The first event of an answer came."""
+        if self.standing.note_event(trio.current_time()):
+            self._report_recovery(site)
+
+    def note_list(self, site: Site) -> None:
+        """The list of models came."""
+        if self.standing.note_list(trio.current_time()):
+            self._report_recovery(site)
+
+    def note_failure(self, site: Site, fault: Fault) -> None:
+        """A call, or the question for the list of models, failed before anything of an answer came."""
+        if self.standing.note_failure(fault, trio.current_time()):
+            self._report_trouble(site, fault.verdict.cause, fault.hint)
+
+    def note_silence(self, site: Site, seconds: float) -> None:
+        """The list of models did not come within so many *seconds*."""
+        reason = f"no list of models in {seconds:.12g} s"
+        if self.standing.note_silence(trio.current_time(), reason):
+            self._report_trouble(site, reason, "Does {url} name a model server, and is it busy?")
+
+    def _report_trouble(self, site: Site, reason: str, hint: str) -> None:
+        log.warning(
+            "upstream_failed", upstream=self.name, url=site.url, reason=reason, hint=site.advice(hint)
+        )
+
+    def _report_recovery(self, site: Site) -> None:
+        log.info("upstream_recovered", upstream=self.name, url=site.url)
 
     def report_changes(self, *, sweep_flowing: bool) -> None:
         """Log what the breaker did, and where it opened cancel the calls that have no first event yet.
@@ -125,6 +156,7 @@ class Lease:
             return
         self._traffic.waiting.discard(self)
         self._traffic.flowing.add(self)
+        self._traffic.note_event(self._site)
         self._permit = self._traffic.breaker.confirm(self._permit, trio.current_time())
         self._report_changes()
 
@@ -141,6 +173,8 @@ class Lease:
         """The call failed. If this trips the breaker, calls that wait for a first event are cancelled."""
         if not self._permit.settled:
             self._traffic.metrics.upstream_errors.labels(self.name, fault.error.error_class).inc()
+            if self in self._traffic.waiting:
+                self._traffic.note_failure(self._site, fault)
             self._settle(fault.verdict)
 
     def explain(self, fault: Fault) -> Fault:

@@ -19,10 +19,10 @@ from ..core.access import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
 from ..core.chunks import InbandError, describe_http_error
 from ..core.content_coding import ContentCodingError, ContentDecoder
+from ..core.error_page import asks_for_tls, page_kind
 from ..core.errors import clean_text
 from ..core.faults import Fault, fault_of_error, fault_of_page, fault_of_transport
 from ..core.json_scan import JSONScanError, scan_slices
-from ..core.error_page import asks_for_tls, page_kind
 from ..core.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
 from .bodies import Payload
@@ -123,7 +123,8 @@ class Upstream:
             port=url.port or (443 if url.scheme == "https" else 80),
             secure=url.scheme == "https",
         )
-        self._path = url.path.encode()
+        self._path = url.path.rstrip("/").encode()
+        self._query = f"?{url.query}".encode() if url.query else b""
         self._fields: Fields = [
             (b"Host", self._origin.authority),
             (b"User-Agent", f"trio-gateway/{__version__}".encode()),
@@ -198,7 +199,9 @@ class Upstream:
                 raise UpstreamFailure(await self._refusal(response, "GET …/models"))
             body = await UpstreamAnswer(response).read(MAX_LIST + 1)
         if len(body) > MAX_LIST or not await _has_few_values(body):
-            raise UpstreamFailure.of("answer_too_large", "The upstream sent a list of models that is too large.")
+            raise UpstreamFailure.of(
+                "answer_too_large", "The upstream sent a list of models that is too large."
+            )
         return parse_model_ids(body)
 
     @asynccontextmanager
@@ -206,7 +209,7 @@ class Upstream:
         self, method: bytes, path: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
     ) -> AsyncIterator[Response | ProxiedResponse]:
         with _unanswered(), _faults_named():
-            response = await self._client.send(method, self._path + path, fields, pieces)
+            response = await self._client.send(method, self._path + path + self._query, fields, pieces)
         del pieces  # the upstream has them
         try:
             yield response

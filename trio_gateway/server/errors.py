@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from typing import Final
 
 import structlog
-from quart import Response
+from quart import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
+from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, clean_text, error_for
 from ..core.strict_json import dumps
 
 __all__ = ["error_response", "http_error", "internal_error", "request_error"]
+
+# Characters of a path that its error shows.
+_SHOWN_PATH: Final = 100
+_CHAT: Final = "/v1/chat/completions"
+# The routes that an error may name, each with its method.
+_ROUTES: Final = {
+    _CHAT: "POST",
+    "/openai/v1/chat/completions": "POST",
+    "/v1/models": "GET",
+    "/openai/v1/models": "GET",
+    "/health": "GET",
+    "/health/live": "GET",
+    "/health/ready": "GET",
+    "/metrics": "GET",
+    "/docs": "GET",
+    "/openapi.json": "GET",
+}
 
 log = structlog.get_logger("trio_gateway.server")
 
 # The refusals that the web framework itself makes, and what they are called.
 _NAMED = {
-    404: ("not_found", "There is nothing at this path."),
     405: ("method_not_allowed", "This path does not take this method."),
     408: ("request_timeout", "The request body did not arrive in time."),
     413: ("request_too_large", "The request body is too large."),
@@ -48,11 +66,21 @@ async def request_error(error: RequestError) -> Response:
 async def http_error(error: HTTPException) -> Response:
     """A request that the framework refused: no route, wrong method, body too large or too slow."""
     status = error.code or 500
+    if status == 404:
+        return error_response(error_for("not_found", _no_route(request.path)))
     code, message = _NAMED.get(status, (None, error.description or error.name))
     response = error_response(error_for(code, message, status=status))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
+
+
+def _no_route(path: str) -> str:
+    """What to ask instead of *path*."""
+    path = clean_text(path, _SHOWN_PATH)
+    near = difflib.get_close_matches(path, _ROUTES, 1)
+    where = f"The nearest is {_ROUTES[near[0]]} {near[0]}" if near else f"Chat is at POST {_CHAT}"
+    return f"No route {path}. {where}; see /docs."
 
 
 async def internal_error(error: Exception) -> Response:

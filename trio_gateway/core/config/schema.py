@@ -75,12 +75,14 @@ Wrapper = tuple[MarkerOrNone, Marker]
 class ConfigError(Exception):
     """A mistake in the configuration, told in one line: what to correct, and where.
 
-    ``<file or variable>: <key>: expected <what>, found <what>``, without the key where there is none.
-    Whatever the parts hold, the text is one printable line. Who raises it keeps secrets out of *found*.
+    ``<file or variable>: <key>: expected <what>, found <what>``, without the key where there is none; where
+    *found* is empty, *expected* is a text of its own. Whatever the parts hold, the text is one printable
+    line. Who raises it keeps secrets out of *found*.
     """
 
-    def __init__(self, where: str, key: str, expected: str, found: str) -> None:
-        line = ": ".join(part for part in (where, key, f"expected {expected}, found {found}") if part)
+    def __init__(self, where: str, key: str, expected: str, found: str = "") -> None:
+        what = f"expected {expected}, found {found}" if found else expected
+        line = ": ".join(part for part in (where, key, what) if part)
         super().__init__("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line))
 
 

@@ -102,8 +102,10 @@ class Tables:
         known = {member.name: member for member in info.fields}
         for key in table:
             if key not in known:
-                near = "".join(f", perhaps {name}" for name in difflib.get_close_matches(key, known, 1))
-                raise self.error((*path, key), f"a key that the gateway knows{near}", quote(key))
+                near = difflib.get_close_matches(key, known, 1)
+                guess = f"did you mean {quote(near[0])}?" if near else f"known are {', '.join(known)}"
+                unknown = f"unknown key {dotted((*path, key))}; {guess}"
+                raise ConfigError(self._origin((*path, key)), "", unknown)
         for name, member in known.items():
             if member.required and name not in table:
                 raise self.error((*path, name), _expected(member.type), "nothing")
