@@ -20,7 +20,9 @@ __all__ = ["main"]
 
 TRACE: Final = Path(__file__).parent / "mock" / "demo.jsonl"
 """The recorded answer that is replayed, one JSON object."""
-PROMPT: Final = "A train leaves at 9:40 and arrives at 13:15, with a stop of 20 minutes. How long does it move?"
+PROMPT: Final = (
+    "A train leaves at 9:40 and arrives at 13:15, with a stop of 20 minutes. How long does it move?"
+)
 
 # Seconds the two servers get to start; it takes one of them a second on a slow machine.
 _PATIENCE: Final = 20.0

@@ -134,7 +134,7 @@ def fault_of_transport(
 
 
 def fault_of_page(status: int, kind: str, request: str) -> Fault:
-    """A status 404 with a *kind* of body that no API sends: the path is wrong. *request*: method and target."""
+    """A status 404 with a *kind* of body that no API sends: the path is wrong. *request*: method and path."""
     message = f"{NAMELESS}answered {status} with {kind} to {request}."
     error = error_for("upstream_error", message)
     hint = "Is the path in {url} right?"

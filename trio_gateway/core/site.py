@@ -89,7 +89,7 @@ class Site(Struct, frozen=True):
 def site_of(
     name: str, config: UpstreamConfig, server: ServerConfig, *, key: str | None, url_setting: str = ""
 ) -> Site:
-    """The site of the upstream *name*; *key*: the gateway's own for it. *url_setting*: what has set its URL."""
+    """The site of the upstream *name*. *key*: the gateway's for it; *url_setting*: what has set its URL."""
     own = config.api_key_env or (f"upstreams.{name}.api_key_file" if config.api_key_file else "")
     usual = "UPSTREAM_API_KEY" if name == "main" else f"upstreams.{name}.api_key_env"
     return Site(

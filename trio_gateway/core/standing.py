@@ -27,8 +27,9 @@ class Standing:
     def __init__(self) -> None:
         self.reachable: bool | None = None
         """Whether it answered when last asked; None: it was not asked yet."""
+        self.trouble = ""
+        """What keeps it from answering, in a few words; empty: nothing that is known."""
         self._seen_at = 0.0
-        self._trouble = ""
         self._ends_with_list = False
 
     def age(self, now: float) -> float | None:
@@ -52,24 +53,24 @@ class Standing:
             return False
         self._see(not (fault.unanswered or is_mute), now)
         reason = fault.verdict.cause
-        if not fault.hint or reason == self._trouble:
+        if not fault.hint or reason == self.trouble:
             return False
-        self._trouble = reason
+        self.trouble = reason
         self._ends_with_list = fault.unanswered or fault.pauses is not None
         return True
 
     def note_silence(self, now: float, reason: str) -> bool:
         """No list of models came in time; true where that is a trouble not noted yet."""
         self._see(False, now)
-        is_new = not self._trouble
+        is_new = not self.trouble
         if is_new:
-            self._trouble, self._ends_with_list = reason, True
+            self.trouble, self._ends_with_list = reason, True
         return is_new
 
     def _see(self, reachable: bool, now: float) -> None:
         self.reachable, self._seen_at = reachable, now
 
     def _recover(self) -> bool:
-        had = bool(self._trouble)
-        self._trouble, self._ends_with_list = "", False
+        had = bool(self.trouble)
+        self.trouble, self._ends_with_list = "", False
         return had

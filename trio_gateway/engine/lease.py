@@ -40,26 +40,32 @@ class Traffic:
         self.extra = 0
         """How many of the calls are repeats or hedges."""
         self.standing = Standing()
+        self.seen = trio.Event()
+        """The upstream was asked something, with whatever outcome."""
         self.waiting: set[Lease] = set()
         self.flowing: set[Lease] = set()
 
     def note_event(self, site: Site) -> None:
         """The first event of an answer came."""
+        self.seen.set()
         if self.standing.note_event(trio.current_time()):
             self._report_recovery(site)
 
     def note_list(self, site: Site) -> None:
         """The list of models came."""
+        self.seen.set()
         if self.standing.note_list(trio.current_time()):
             self._report_recovery(site)
 
     def note_failure(self, site: Site, fault: Fault) -> None:
         """A call, or the question for the list of models, failed before anything of an answer came."""
+        self.seen.set()
         if self.standing.note_failure(fault, trio.current_time()):
             self._report_trouble(site, fault.verdict.cause, fault.hint)
 
     def note_silence(self, site: Site, seconds: float) -> None:
         """The list of models did not come within so many *seconds*."""
+        self.seen.set()
         reason = f"no list of models in {seconds:.12g} s"
         if self.standing.note_silence(trio.current_time(), reason):
             self._report_trouble(site, reason, "Does {url} name a model server, and is it busy?")
