@@ -56,8 +56,9 @@ def _complete_upstream(name: str, upstream: UpstreamConfig, tables: Tables) -> U
     except ValueError as error:
         url, setting = upstream.url, tables.setting((*path, "url"))
         if _LOCAL.fullmatch(url):
-            advice = f"{setting}={url}" if setting == "UPSTREAM_URL" else f"{setting} = {quote(url)}"
-            where = "" if setting == "UPSTREAM_URL" else tables.file
+            is_variable = setting == "UPSTREAM_URL"
+            advice = f"{setting}={url}" if is_variable else f"{setting} = {quote(url)}"
+            where = tables.file if setting.startswith("upstreams.") else ""
             raise ConfigError(where, "", f"{advice}: write http://{url}") from None
         expected = "a URL of http or https with a host, without user and fragment"
         raise tables.error((*path, "url"), expected, str(error)) from None
