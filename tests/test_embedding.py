@@ -6,12 +6,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from quart_trio import QuartTrio
 
 import trio_gateway
 from trio_gateway import DEFAULT_MODELS, ConfigError, ModelConfig, Settings, create_app, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PAGE = (Path(__file__).parent.parent / "docs" / "embedding.md").read_text(encoding="utf-8")
 
@@ -65,7 +69,10 @@ def test_every_way_to_configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_models_in_code_beat_the_environment() -> None:
-    models = {"default": {"upstream_model": "code"}, "r1": DEFAULT_MODELS["deepseek-r1"]}
+    models: dict[str, ModelConfig | Mapping[str, Any]] = {
+        "default": {"upstream_model": "code"},
+        "r1": DEFAULT_MODELS["deepseek-r1"],
+    }
     config = load_settings(models=models, environ={"UPSTREAM_MODEL": "env"}).config
     assert config.models["default"].upstream_model == "code"
     assert config.models["r1"].markers == DEFAULT_MODELS["deepseek-r1"].markers

@@ -32,10 +32,13 @@ def load_settings(
     """The checked settings of a program.
 
     *config*: the path of a TOML file, its tables as a dict (relative paths count from the working folder),
-    settings that are ready, or None: the file that ``GATEWAY_CONFIG`` names, if it is set. *upstream_url*:
-    the base URL of the upstream ``main``, which *config* need not hold. *models*: entries by model id; of a :class:`ModelConfig` the fields
-    count that differ from their defaults. These two beat *environ*, which beats *config*. *environ*: the
-    variables, with None those of ``os.environ`` now.
+    settings that are ready, or None: the file that ``GATEWAY_CONFIG`` names, if it is set.
+
+    *upstream_url*: the base URL of the upstream ``main``, which *config* need not hold. *models*: entries by
+    model id; of a :class:`ModelConfig` the fields count that differ from their defaults. These two beat
+    *environ*, which beats *config*.
+
+    *environ*: the variables; with None those of ``os.environ`` now.
 
     Raises:
         ConfigError: the first mistake found.
