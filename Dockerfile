@@ -42,4 +42,4 @@ USER 10001:10001
 EXPOSE 8080 9000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health/live', timeout=2)"]
-CMD ["python", "-m", "trio_gateway"]
+CMD ["trio-gateway", "serve"]

@@ -21,12 +21,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.client.scripted import CLIENT, GOOD, answer_bytes, child_env, cut_after, streaming
+from tests.client.window import STYLING, Window
 from tests.support import open_pair
 from trio_gateway.core.text.control_characters import drop_controls
 from trio_gateway.mock import Options, RecordedTrace
 from trio_gateway.terminal.text import parse_markdown
-
-from .client.window import STYLING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .support import (
+from tests.support import (
     DONE,
     HEAD,
     Answer,

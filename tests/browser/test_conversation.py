@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..support import open_pair, plays, text_answer
-from .beside import beside
-from .test_playground import (
+from tests.browser.beside import beside
+from tests.browser.test_playground import (
     OUTPUT,
     UNDERSTOOD,
     drawer,
@@ -21,6 +20,7 @@ from .test_playground import (
     visit,
     wait_for,
 )
+from tests.support import open_pair, plays, text_answer
 
 if TYPE_CHECKING:
     from pathlib import Path

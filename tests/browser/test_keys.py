@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.beside import beside
-from tests.browser.test_playground import comes_to, copied, facts, run_js, send, shown, wait_for
+from tests.browser.test_playground import (
+    OUTPUT,
+    choose,
+    comes_to,
+    copied,
+    facts,
+    run_js,
+    send,
+    shown,
+    wait_for,
+)
 from tests.support import (
     Client,
     Upstream,
@@ -20,8 +30,6 @@ from tests.support import (
     settings,
     text_answer,
 )
-
-from .test_playground import OUTPUT, choose
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

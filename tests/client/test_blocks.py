@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from tests.client.window import STYLING, Window
 from trio_gateway.terminal.blocks import MAX_BLOCK, Block, BlockReader, Code, Prose
 from trio_gateway.terminal.region import Region
 from trio_gateway.terminal.styled import StyledOutput, StyledSummary
 from trio_gateway.terminal.text import PARSER
-
-from .window import STYLING, Window
 
 
 def blocks(*pieces: str) -> list[Block]:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client import main
+from tests.client.scripted import GOOD, http, serving, streaming
+from tests.client.test_conversation import user
 from trio_gateway.terminal.attachments import MAX_FILE, AttachmentError, attach, read_attachment
 from trio_gateway.terminal.commands import candidates
 from trio_gateway.terminal.received import AnswerFormError
 from trio_gateway.terminal.state import MAX_LINES, State
 from trio_gateway.terminal.transcript import Transcript
-
-from .scripted import GOOD, http, serving, streaming
-from .test_conversation import user
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..test_client_terminal import CTRL_D, UP, XTERM, terminal
-from .scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, streaming
-from .window import Window
+from tests.client.scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, streaming
+from tests.client.window import Window
+from tests.test_client_terminal import CTRL_D, UP, XTERM, terminal
 
 if TYPE_CHECKING:
     from pathlib import Path

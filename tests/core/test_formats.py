@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from trio_gateway.core.client_api import FORMATS, OPEN_PATHS, format_of_path
-from trio_gateway.core.config.settings import load_settings
-from trio_gateway.server.app import GatewayApp, read_text
+from trio_gateway.server.app import GatewayApp
+from trio_gateway.server.settings import load_settings
 
 if TYPE_CHECKING:
     from trio_gateway.core.client_api.request import FormatName
@@ -37,7 +37,7 @@ def test_no_path_stands_for_two() -> None:
 
 
 def test_the_server_has_a_route_for_each_path() -> None:
-    app = GatewayApp(load_settings({}, read_text=read_text))
+    app = GatewayApp(load_settings(environ={}))
     rules = {(rule.rule, rule.websocket) for rule in app.url_map.iter_rules()}
     paths = [*OPEN_PATHS, *(path for entry in FORMATS.values() for path in entry.paths)]
     assert {(path, socket) for path in paths for socket in (False, True)} <= rules

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tests.deploy.programs import DEPLOY, ROOT, documents
+from tests.support import Answer, bearer, chat, key_line, settings
+from tests.test_process import running
+from tests.websocket.talking import PATH
 from trio_gateway.version import __version__
-
-from ..support import Answer, bearer, chat, key_line, settings
-from ..test_process import running
-from ..websocket.talking import PATH
-from .programs import DEPLOY, ROOT, documents
 
 if TYPE_CHECKING:
     from pathlib import Path

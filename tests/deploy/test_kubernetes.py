@@ -7,12 +7,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from tests.deploy.programs import DEPLOY, documents
+from tests.support import key_line, settings
 from trio_gateway import create_app
 from trio_gateway.core.config.settings import ConfigError
 from trio_gateway.version import __version__
-
-from ..support import key_line, settings
-from .programs import DEPLOY, documents
 
 FOLDER = DEPLOY / "kubernetes"
 FILES = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ..metrics_page import PAGE, families, page
-from .programs import DEPLOY, ROOT, check, documents, needs
+from tests.deploy.programs import DEPLOY, ROOT, check, documents, needs
+from tests.metrics_page import PAGE, families, page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

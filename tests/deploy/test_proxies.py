@@ -15,12 +15,21 @@ import pytest
 import trio
 import trio_websocket
 
+from tests.deploy.programs import DEPLOY, check, needs
+from tests.faults.certificates import make_certificates
+from tests.support import (
+    DONE,
+    HEAD,
+    Answer,
+    chat,
+    open_gateway,
+    open_mock,
+    open_upstream,
+    settings,
+    sse_chunk,
+)
+from tests.websocket.talking import PATH, as_sse
 from trio_gateway.mock import Options
-
-from ..faults.certificates import make_certificates
-from ..support import DONE, HEAD, Answer, chat, open_gateway, open_mock, open_upstream, settings, sse_chunk
-from ..websocket.talking import PATH, as_sse
-from .programs import DEPLOY, check, needs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

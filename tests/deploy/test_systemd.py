@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from ..support import settings
-from ..test_process import running
-from .programs import DEPLOY, check, needs
+from tests.deploy.programs import DEPLOY, check, needs
+from tests.support import settings
+from tests.test_process import running
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -170,7 +170,7 @@ async def test_a_host_that_is_not_known_is_no_refused_connection() -> None:
     async with client("http://nowhere.invalid") as upstream:
         with pytest.raises(UpstreamFailure) as raised:
             await fetch(upstream)
-    assert (raised.value.fault.verdict.cause, raised.value.fault.unanswered) == ("no connection", True)
+    assert (raised.value.fault.verdict.cause, raised.value.fault.unanswered) == ("no such host", True)
 
 
 async def test_an_error_page_is_not_read_without_end() -> None:

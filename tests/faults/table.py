@@ -382,7 +382,15 @@ FAULTS: dict[str, Fault] = {
         upstream="pass_through_key = true",
     ),
     "402": Fault(_status("402 Pay"), "insufficient_quota", 429, "neutral", retry="next"),
-    "404": Fault(_status("404 No such model"), "model_not_found", 404, "neutral", retry="next"),
+    "404": Fault(
+        _status("404 No such model", _error(message="x")), "model_not_found", 404, "neutral", retry="next"
+    ),
+    "404 with a page": Fault(_status("404 No", b"<html>"), "upstream_error", 502, "neutral", retry="next"),
+    "404 without an error": Fault(_status("404 No"), "upstream_error", 502, "neutral", retry="next"),
+    "405 with a page": Fault(_status("405 No", b"<html>"), "upstream_error", 502, "neutral", retry="next"),
+    "400 of a port for HTTPS": Fault(
+        _status("400 Bad Request", b"Client sent an HTTP request to an HTTPS server."), "upstream_tls", 502
+    ),
     "408": Fault(_status("408 Slow"), "upstream_error", 504),
     "409": Fault(
         _status("409 Clash", _error(message="x", code="clash")), "clash", 409, "neutral", retry="no"

@@ -113,9 +113,11 @@ def check_books(fault: Fault, books: Books, *, attempts: int) -> None:
 
 
 def check_words(text: str, scene: Scene) -> None:
-    """Nothing of the inside is told: no address, no page, no library's words."""
-    words = ["secret", "certificate", "ssl", "httpx", "h11", "traceback", "location"]
+    """The upstream is named with its base URL; of the inside there is no page and no library's words."""
+    words = ["secret", "certificate_verify", "openssl", "sslerror", "httpx", "h11", "traceback", "location"]
     addresses = [upstream.url.partition("://")[2] for upstream in scene.upstreams]
+    for name, upstream in zip("ab", scene.upstreams, strict=False):
+        text = text.replace(f'Upstream \\"{name}\\" at {upstream.url}/v1 ', "")
     assert [word for word in [*words, *addresses] if word in text.lower()] == []
 
 

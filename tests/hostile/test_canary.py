@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from ..support import DONE, HEAD, chat, key_line, open_upstream, plays, sse_chunk
-from ..test_process import OWN, running
-from ..websocket.talking import PATH
+from tests.support import DONE, HEAD, chat, key_line, open_upstream, plays, sse_chunk
+from tests.test_process import OWN, running
+from tests.websocket.talking import PATH
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -49,6 +49,11 @@ async def test_health_of_an_idle_gateway() -> None:
         health = (await client.get("/health")).json()
         live, ready = await client.get("/health/live"), await client.get("/health/ready")
     assert health["uptime_s"] >= 0
+    main = health["upstreams"]["main"]
+    assert (main.pop("reachable"), main.pop("seen_s") is None) in {
+        (None, True),
+        (True, False),
+    }  # it is probed
     assert {**health, "uptime_s": 0} == {
         "status": "ok",
         "version": trio_gateway.__version__,

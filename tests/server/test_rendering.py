@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.support import bearer, key_line, open_gateway, settings
 from trio_gateway.core.errors import RequestError
 from trio_gateway.server.rendering import renderer as module
 from trio_gateway.server.rendering.limits import MAX_TEXT
@@ -19,14 +20,12 @@ from trio_gateway.server.rendering.markdown import render
 from trio_gateway.server.rendering.renderer import Renderer
 from trio_gateway.server.rendering.tree import ATTRIBUTES, MATH_TAGS, TAGS
 
-from ..support import bearer, key_line, open_gateway, settings
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from httpx import Response
 
-    from ..support import Client
+    from tests.support import Client
 
 
 def nodes(text: str) -> list[Any]:

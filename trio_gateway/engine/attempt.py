@@ -89,6 +89,7 @@ class Attempt:
         self._patience = Patience(lease.config, math.inf)
         self._first_event_at: float | None = None
         self._ended = False
+        self._how_empty = "ended its answer before it began"
 
     async def run(self, reader: AnswerReader, question: Question, body: bytes | Payload) -> Fault | None:
         """Post *body*, which is that of *question*, and let *reader* read the answer.
@@ -132,7 +133,7 @@ class Attempt:
 
     def _judge(self, fault: Fault | None) -> Fault:
         """Settle a failed attempt. A client that has seen some of the answer gets the rest of what came."""
-        fault = fault or self._why_cancelled()
+        fault = self._lease.explain(fault or self._why_cancelled())
         self._lease.fail(fault)
         if self._delivery.begun and self._delivery.committed:
             self._delivery.emit(self._reader.end())
@@ -150,6 +151,7 @@ class Attempt:
             if answer.streamed:
                 await self._read_stream(answer)
             else:
+                self._how_empty = 'answered with JSON that holds no "choices"'
                 await self._read_whole(answer)
             # T18: only a body that was read to its end leaves its connection for the next request.
             self._lease.scope.deadline = trio.current_time() + _BODY_GRACE
@@ -179,7 +181,7 @@ class Attempt:
         # and the last is taken all the same: some servers forget the blank line after it.
         rest = [event for event in _decoded(decoder) if _is_final(event)]
         if not await self._take(rest) and not self._reader.finished:
-            raise UpstreamFailure.of("truncated", "The upstream's answer ended before it was complete.")
+            raise UpstreamFailure.of("truncated", "The upstream ended its answer before it was complete.")
 
     async def _read_whole(self, answer: UpstreamAnswer) -> None:
         whole = bytearray()
@@ -320,7 +322,7 @@ class Attempt:
     def _end(self) -> None:
         """[DONE] came."""
         if self._reader.empty:
-            raise UpstreamFailure.of("upstream_empty", "The upstream ended its answer before it began.")
+            raise UpstreamFailure.of("upstream_empty", f"The upstream {self._how_empty}.")
         self._delivery.emit(self._reader.end())
         self._finish()
 
@@ -351,11 +353,13 @@ class Attempt:
         code = "first_event_timeout" if self._first_event_at is None else "idle_timeout"
         if self._patience.was_queued(now):
             # It has answered all the time, so it is not ill; it would only queue the request again.
-            message = "The upstream has kept the request in its queue for too long."
+            message = "The upstream kept the request in its queue for too long."
             return Fault(error_for(code, message), Outcome.NEUTRAL, Replay.NEXT)
         if self._first_event_at is None:
-            return fault_of_transport(code, "The upstream did not begin to answer in time.")
-        return fault_of_transport(code, "The upstream fell silent.")
+            seconds = self._lease.config.first_event_timeout
+            return fault_of_transport(code, f"The upstream sent no event of its answer in {seconds:.12g} s.")
+        seconds = self._lease.config.idle_timeout
+        return fault_of_transport(code, f"The upstream fell silent for {seconds:.12g} s.")
 
 
 class _ProtocolFaults:

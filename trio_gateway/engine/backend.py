@@ -9,6 +9,7 @@ import trio
 from msgspec import Struct
 
 from ..core.breaker import ANONYMOUS, CallIdentity, CircuitBreaker, Refusal
+from ..core.upstream_api.site import Site, shown_url
 from .lease import Lease, Traffic
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ class Backend:
         upstream: Upstream,
         metrics: Metrics,
         *,
+        site: Site | None = None,
         traffic: Traffic | None = None,
     ) -> None:
         self.name = name
         self.config = config
+        self.site = site or Site(name, shown_url(config.url))
         self.upstream = upstream
         self.traffic = traffic or Traffic(
             name, CircuitBreaker(config.breaker, now=trio.current_time(), random=random.random), metrics
@@ -53,14 +56,14 @@ class Backend:
         self.breaker = self.traffic.breaker
         self._metrics = metrics
 
-    def renewed(self, config: UpstreamConfig, upstream: Upstream) -> Backend:
+    def renewed(self, config: UpstreamConfig, upstream: Upstream, site: Site | None = None) -> Backend:
         """The same upstream for requests that begin from now on. Those that run keep this backend."""
         self.breaker.configure(config.breaker, trio.current_time())
         if upstream is not self.upstream:  # another key, perhaps
             self.breaker.renew_key(trio.current_time())
             self.traffic.has_listed = False
         self._report_changes()
-        return Backend(self.name, config, upstream, self._metrics, traffic=self.traffic)
+        return Backend(self.name, config, upstream, self._metrics, site=site, traffic=self.traffic)
 
     def admit(self, call: CallIdentity = ANONYMOUS, *, extra: bool = False) -> Lease | Turned:
         """A lease for *call*, or why there is none; never waits.
@@ -74,7 +77,14 @@ class Backend:
         self._report_changes()
         if isinstance(admitted, Refusal):
             return admitted
-        return Lease(self.traffic, admitted, config=self.config, upstream=self.upstream, extra=extra)
+        return Lease(
+            self.traffic,
+            admitted,
+            config=self.config,
+            upstream=self.upstream,
+            site=self.site,
+            extra=extra,
+        )
 
     def upstream_name(self, model_id: str, configured: str) -> str:
         """What the model asked for by *model_id* is called here. *configured*: its ``upstream_model``."""

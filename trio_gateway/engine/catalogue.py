@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from ..core.breaker import PauseCause
 from ..core.config.families import family_of
@@ -76,13 +77,19 @@ class Catalogue:
             log.debug("models_not_listed", upstream=backend.name, reason=str(error))
             if isinstance(error, UpstreamFailure):
                 self._note_failure(backend, error.fault)
+            else:
+                backend.traffic.note_silence(backend.site, _PATIENCE)
             return False
         self._ignored.discard(backend.name)
         backend.traffic.models = tuple(models)[:_MOST]
         backend.traffic.has_listed = True
+        backend.traffic.note_list(backend.site)
         return True
 
     def _note_failure(self, backend: Backend, fault: Fault) -> None:
+        # Not every server has such a list: only a fault that a chat request would meet too counts as one.
+        meets_all = fault.unanswered or fault.pauses is not None
+        backend.traffic.note_failure(backend.site, fault if meets_all else replace(fault, hint=""))
         if fault.pauses is PauseCause.KEY:
             backend.refuse_key()
         if fault.error.code in _IGNORED and backend.name not in self._ignored:

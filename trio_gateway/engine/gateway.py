@@ -15,6 +15,7 @@ from ..core.config.settings import Settings, resolve_model
 from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
 from ..core.upstream_api.asking import AskingMemory
 from ..core.upstream_api.learning import StartMemory
+from ..core.upstream_api.site import site_of
 from ..version import __version__
 from .backend import Backend
 from .bodies import Bodies
@@ -103,7 +104,7 @@ class Gateway:
         self.bodies.budget.limit = settings.config.server.max_bodies
         self._held.limit = settings.config.server.max_held
         self.backends = {
-            name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
+            name: self._backend(self.backends.get(name), name, config, settings)
             for name, config in settings.config.upstreams.items()
         }
         if self._memory.enabled is not self.config.server.learn_start:
@@ -120,11 +121,18 @@ class Gateway:
         )
         self.catalogue = Catalogue(settings.config, list(self.backends.values()), self._memory)
 
-    def _backend(self, old: Backend | None, name: str, config: UpstreamConfig, key: str | None) -> Backend:
+    def _backend(
+        self, old: Backend | None, label: str, config: UpstreamConfig, settings: Settings, name: str = ""
+    ) -> Backend:
+        """The backend called *label* in logs, for the upstream of that *name* (or of the label's)."""
+        name = name or label
+        key = settings.keys.get(name)
+        setting = settings.url_settings.get(name, "")
+        site = site_of(name, config, settings.config.server, key=key, url_setting=setting)
         if old is None or old.config.url != config.url:  # another server: nothing is known of it
-            return Backend(name, config, Upstream(config, key), self.metrics)
+            return Backend(label, config, Upstream(config, key), self.metrics, site=site)
         upstream = old.upstream if old.upstream.serves(config, key) else Upstream(config, key)
-        return old.renewed(config, upstream)
+        return old.renewed(config, upstream, site)
 
     def _upstreams(self) -> set[Upstream]:
         backends = [*self.backends.values(), *filter(None, [self._summarising])]
@@ -203,7 +211,16 @@ class Gateway:
             "version": __version__,
             "uptime_s": round(trio.current_time() - self._started_at, 3),
             "active_streams": self.active,
-            "upstreams": {name: _shown(snapshot) for name, snapshot in self._snapshots().items()},
+            "upstreams": {name: self._shown(name, snapshot) for name, snapshot in self._snapshots().items()},
+        }
+
+    def _shown(self, name: str, snapshot: Snapshot) -> dict[str, Any]:
+        standing = self.backends[name].traffic.standing
+        age = standing.age(trio.current_time())
+        return {
+            **{field: getattr(snapshot, field) for field in _SHOWN},
+            "reachable": standing.reachable,
+            "seen_s": None if age is None else round(age, 3),
         }
 
     def _status(self) -> Literal["ok", "degraded", "unavailable", "draining"]:
@@ -222,7 +239,7 @@ class Gateway:
         name = summary.upstream or next(iter(self.backends))
         config = settings.config.upstreams[name]
         config = replace(config, max_concurrency=min(config.max_concurrency, _SUMMARIES_AT_ONCE))
-        self._summarising = self._backend(self._summarising, "summary", config, settings.keys.get(name))
+        self._summarising = self._backend(self._summarising, "summary", config, settings, name)
         return SummaryModel(summary, self._summarising, self.metrics)
 
     def _model(self, model_id: str) -> ModelConfig:
@@ -259,7 +276,3 @@ _SHOWN = (
     "opened_total",
     "last_error_class",
 )
-
-
-def _shown(snapshot: Snapshot) -> dict[str, Any]:
-    return {name: getattr(snapshot, name) for name in _SHOWN}

@@ -18,15 +18,18 @@ from msgspec.structs import replace
 
 from ..core.access.shown_key import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
+from ..core.errors import clean_text
 from ..core.json.scan import JSONScanError, scan_slices
 from ..core.upstream_api.chunks import InbandError, describe_http_error
 from ..core.upstream_api.content_coding import ContentCodingError, ContentDecoder
-from ..core.upstream_api.faults import Fault, fault_of_error, fault_of_transport
+from ..core.upstream_api.error_page import asks_for_tls, page_kind
+from ..core.upstream_api.faults import Fault, fault_of_error, fault_of_page, fault_of_transport
 from ..core.upstream_api.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
 from .bodies import Payload
-from .transport import Http1Client, Origin, Response, TransportFault, TransportFaultError, make_ssl_context
+from .transport import Http1Client, Origin, Response, TransportFaultError, make_ssl_context
 from .transport.proxied import ProxiedClient, ProxiedResponse
+from .wording import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -38,33 +41,12 @@ __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
 
 # An error page is read no further than this: enough for any error object, nothing to fill memory with.
 _MAX_ERROR_BODY: Final = 64 * 1024
-
 # Names of a query's fields whose values are keys: an error may quote the address.
 _SECRET_NAME: Final = re.compile(r"key|token|secret|sig|code|pass", re.IGNORECASE)
-
-# What each failure of the transport is called, and its message.
-_FAULTS: Final = {
-    TransportFault.CONNECT_TIMEOUT: (
-        "upstream_connect_timeout",
-        "The upstream could not be reached in time.",
-    ),
-    TransportFault.UNKNOWN_HOST: ("upstream_unreachable", "The upstream could not be reached."),
-    TransportFault.REFUSED: ("upstream_unreachable", "The upstream could not be reached."),
-    TransportFault.UNREACHABLE: ("upstream_unreachable", "The upstream could not be reached."),
-    TransportFault.TLS_NOT_SPOKEN: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.TLS_EXPIRED: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.TLS_WRONG_HOST: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.TLS_UNTRUSTED: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.TLS_FAILED: ("upstream_tls", "No secure connection to the upstream."),
-    TransportFault.WRITE: ("upstream_closed", "The upstream closed the connection."),
-    TransportFault.RESET: ("upstream_closed", "The upstream closed the connection."),
-    TransportFault.DISCONNECTED: (
-        "upstream_closed",
-        "The upstream closed the connection without an answer.",
-    ),
-    TransportFault.INCOMPLETE: ("truncated", "The upstream's answer ended before it was complete."),
-    TransportFault.VIOLATION: ("upstream_protocol", "The upstream broke the rules of HTTP."),
-}
+# Statuses by which web servers refuse a path, or a POST to it.
+_PATH_REFUSED: Final = frozenset({404, 405})
+# Characters of a media type that an error shows.
+_MAX_MEDIA_TYPE: Final = 80
 
 
 class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstream, not an error of ours)
@@ -149,7 +131,7 @@ class Upstream:
             port=url.port or (443 if url.scheme == "https" else 80),
             secure=url.scheme == "https",
         )
-        self._path = url.path.encode()
+        self._path = url.path.rstrip("/").encode()
         self._query = f"?{url.query}".encode() if url.query else b""
         self._fields: Fields = [
             (b"Host", self._origin.authority),
@@ -205,7 +187,7 @@ class Upstream:
                 if isinstance(body, Payload):
                     body.drop()
                 if not 200 <= response.status < 300:
-                    raise await self._refusal(response)
+                    raise await self._refusal(response, "POST …/chat/completions")
                 yield _accepted(response)
         except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
             raise failure.redacted(secrets_of(authorization)) from failure
@@ -223,10 +205,12 @@ class Upstream:
         fields = [*self._fields, (b"Accept", b"application/json")]
         async with self._response(b"GET", b"/models", fields) as response:
             if not 200 <= response.status < 300:
-                raise await self._refusal(response)
+                raise await self._refusal(response, "GET …/models")
             body = await UpstreamAnswer(response).read(MAX_LIST + 1)
         if len(body) > MAX_LIST or not await _has_few_values(body):
-            raise UpstreamFailure.of("answer_too_large", "The upstream's list of models is too large.")
+            raise UpstreamFailure.of(
+                "answer_too_large", "The upstream sent a list of models that is too large."
+            )
         return parse_model_ids(body)
 
     @asynccontextmanager
@@ -241,16 +225,33 @@ class Upstream:
         finally:
             await response.aclose()
 
-    async def _refusal(self, response: Response | ProxiedResponse) -> UpstreamFailure:
-        """What an error status means. Where its body cannot be read, the status alone is judged."""
+    async def _refusal(self, response: Response | ProxiedResponse, request: str) -> UpstreamFailure:
+        """What an error status means as an answer to *request*, its method and path.
+
+        Where its body cannot be read, the status alone is judged.
+        """
         retry_after = _retry_after(dict(response.fields))
         try:
             body = await UpstreamAnswer(response).read(_MAX_ERROR_BODY)
         except UpstreamFailure:  # the status alone says enough
             body = b""
-        told = describe_http_error(response.status, body[:_MAX_ERROR_BODY])
-        fault = fault_of_error(told, own_key=self._own_key, retry_after=retry_after, secrets=self._secrets)
-        return UpstreamFailure(fault, told)
+        described = describe_http_error(response.status, body[:_MAX_ERROR_BODY])
+        return UpstreamFailure(
+            self._judged(response.status, body, described, retry_after, request), described
+        )
+
+    def _judged(
+        self, status: int, body: bytes, described: InbandError, retry_after: float | None, request: str
+    ) -> Fault:
+        if status in _PATH_REFUSED and (kind := page_kind(body)):
+            return fault_of_page(status, kind, request)
+        if status == 400 and not self._origin.secure and asks_for_tls(body):
+            return fault_of_transport(
+                "upstream_tls", "The upstream speaks TLS at this port.", hint="Write https:// in {url}."
+            )
+        return fault_of_error(
+            described, own_key=self._own_key, retry_after=retry_after, secrets=self._secrets
+        )
 
 
 def _key_field(header: str, key: str) -> tuple[bytes, bytes]:
@@ -274,7 +275,9 @@ def _accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
         raise UpstreamFailure.of("empty", "The upstream sent no body.")
     # A missing type is let pass: what is no event stream fails as one soon enough.
     if answer.media_type not in {"", "text/event-stream", "application/json"}:
-        raise UpstreamFailure.of("bad_content_type", "The upstream sent neither events nor JSON.")
+        media_type = clean_text(answer.media_type, _MAX_MEDIA_TYPE)
+        message = f"The upstream answered with {media_type}, which is neither events nor JSON."
+        raise UpstreamFailure.of("bad_content_type", message)
     return answer
 
 
@@ -301,9 +304,7 @@ def _faults_named() -> Iterator[None]:
     try:
         yield
     except TransportFaultError as error:
-        code, message = _FAULTS[error.fault]
-        cause = "connection refused" if error.fault is TransportFault.REFUSED else ""
-        raise UpstreamFailure.of(code, message, cause=cause) from error
+        raise UpstreamFailure(fault_of(error.fault)) from error
     except ContentCodingError as error:
         raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
 

@@ -49,9 +49,9 @@ It asks for no key and is not hardened: keep it on loopback.
 """
 
 
-def _parse(argv: Sequence[str] | None) -> Options:
+def _parse(argv: Sequence[str] | None, prog: str) -> Options:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("mock_llm.py", description=ABOUT, formatter_class=raw)
+    parser = argparse.ArgumentParser(prog, description=ABOUT, formatter_class=raw)
     add, host, port = parser.add_argument, os.environ.get("HOST"), os.environ.get("MOCK_PORT")
     add("--host", default=host or "127.0.0.1", help="default: HOST, or 127.0.0.1")
     add("--port", type=int, default=port or "9000", help="default: MOCK_PORT, or 9000; 0: any")
@@ -84,12 +84,12 @@ async def _run(options: Options) -> None:
             os._exit(0)  # hypercorn would wait for clients that do not read, and nothing is left to save
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = "mock_llm.py") -> int:
     """Run the mock from the command line until SIGINT or SIGTERM; give the exit code."""
-    options = _parse(argv)
+    options = _parse(argv, prog)
     try:
         trio.run(_run, options)
     except* OSError as errors:
         where, why = f"{options.host}:{options.port}", errors.exceptions[0]
-        print(f"mock_llm.py: cannot listen on {where}: {why}; see --port and MOCK_PORT", file=sys.stderr)
+        print(f"{prog}: cannot listen on {where}: {why}; see --port and MOCK_PORT", file=sys.stderr)
     return 1

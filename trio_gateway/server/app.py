@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -16,7 +14,6 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ..core.client_api import FORMATS, OPEN_PATHS, WireFormat, format_of_path
-from ..core.config.settings import Settings, load_settings
 from ..core.errors import RequestError, no_such_model
 from ..core.json.strict import dumps
 from ..engine.gateway import Gateway
@@ -28,20 +25,23 @@ from .pages import add_pages
 from .paths import settled_path
 from .rendering.renderer import Renderer
 from .rendering.view import answer_render
+from .settings import load_settings
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
 from .websocket.view import WebSocketConnection, talk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
     from quart.typing import ResponseTypes
     from quart.wrappers import Request, Websocket
     from werkzeug.datastructures import Headers
 
-    from ..core.config import ServerConfig
+    from ..core.config import ModelConfig, ServerConfig
+    from ..core.config.settings import Settings
     from ..engine.clients import Client
+    from .settings import Config
 
 __all__ = ["GatewayApp", "create_app"]
 
@@ -219,20 +219,21 @@ class GatewayApp(QuartTrio):
         return Response(generate_latest(self.gateway.metrics.registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def create_app(settings: Settings | None = None) -> GatewayApp:
-    """The application, for hypercorn's trio worker; without *settings*, as the environment says.
+def create_app(
+    config: Config | None = None,
+    *,
+    upstream_url: str | None = None,
+    models: Mapping[str, ModelConfig | Mapping[str, Any]] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> GatewayApp:
+    """The application, for hypercorn's trio worker or to be mounted in another one.
+
+    The arguments are those of :func:`.settings.load_settings`.
 
     Raises:
-        ConfigError: the environment or the file it names has a mistake.
+        ConfigError: the configuration has a mistake; its text is the line that the command line shows.
     """
-    if settings is None:
-        settings = load_settings(os.environ, read_text=read_text)
-    return GatewayApp(settings)
-
-
-def read_text(path: str) -> str:
-    """A configuration file's text."""
-    return Path(path).read_text(encoding="utf-8")
+    return GatewayApp(load_settings(config, upstream_url=upstream_url, models=models, environ=environ))
 
 
 def _limits(server: ServerConfig) -> Limits:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import structlog
 from quart import Response, current_app, g, has_request_context, request, websocket
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..core.client_api import FORMATS
-from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, error_for
+from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, clean_text, error_for
 from ..core.json.strict import dumps
 from .paths import nearest_route
 
 __all__ = ["error_response", "http_error", "internal_error", "request_error"]
 
+# Characters of a path that its error shows.
+_SHOWN_PATH: Final = 100
 log = structlog.get_logger("trio_gateway.server")
 
 _ANY = next(iter(FORMATS.values()))
 # The refusals that the web framework itself makes, and what they are called.
 _NAMED = {
-    404: ("not_found", "There is nothing at this path."),
     405: ("method_not_allowed", "This path does not take this method."),
     408: ("request_timeout", "The request body did not arrive in time."),
     413: ("request_too_large", "The request body is too large."),
@@ -54,13 +56,19 @@ async def request_error(error: RequestError) -> Response:
 async def http_error(error: HTTPException) -> Response:
     """A request that the framework refused: no route, wrong method, body too large or too slow."""
     status = error.code or 500
+    if status == 404:
+        return error_response(error_for("not_found", _no_route()))
     code, message = _NAMED.get(status, (None, error.description or error.name))
-    if code == "not_found":
-        message = f"{message} The nearest route is {_nearest()}."
     response = error_response(error_for(code, message, status=status))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
+
+
+def _no_route() -> str:
+    """What to ask instead of the path that was asked for."""
+    path = request.path if has_request_context() else websocket.path
+    return f"No route {clean_text(path, _SHOWN_PATH)}. The nearest is {_nearest()}; see /docs."
 
 
 def _nearest() -> str:

@@ -6,13 +6,18 @@ import gc
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
-from ..core.config.settings import ConfigError, Settings, load_settings
-from .app import GatewayApp, create_app, read_text
+from ..core.config import ConfigError
+from .app import GatewayApp, create_app
 from .logs import configure_logging
+from .settings import load_settings
+
+if TYPE_CHECKING:
+    from ..core.config.settings import Settings
 
 __all__ = ["make_app", "reload_at_signal", "settings_or_exit", "spare_the_start"]
 
@@ -72,4 +77,4 @@ async def _reload_at_signal(app: GatewayApp, config_path: str | None) -> None:
 
 
 def _load(config_path: str | None) -> Settings:
-    return load_settings(os.environ, config_path=config_path, read_text=read_text)
+    return load_settings(config_path)

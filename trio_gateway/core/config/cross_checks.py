@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["KEY_WAYS", "base_url", "client_keys", "complete", "secret_variable", "upstream_key"]
 
 KEY_WAYS: Final = ("api_key_env", "api_key_file", "pass_through_key")
+# What lacks nothing but its scheme, and can be no key put in the wrong place, so that it may be shown.
+_LOCAL: Final = re.compile(r"(?:localhost|[A-Za-z0-9.-]{1,60}:[0-9]{1,5})(?:/[A-Za-z0-9/._-]{0,100})?")
+_CHAT: Final = "/chat/completions"
 _KEYS_FILE: Final = ("server", "api_keys_file")
 
 
@@ -51,7 +54,13 @@ def _complete_upstream(name: str, upstream: UpstreamConfig, tables: Tables) -> U
     try:
         return replace(upstream, url=base_url(upstream.url))
     except ValueError as error:
-        expected = "a URL of http or https with a host, without user, query and fragment"
+        url, setting = upstream.url, tables.setting((*path, "url"))
+        if _LOCAL.fullmatch(url):
+            is_variable = setting == "UPSTREAM_URL"
+            advice = f"{setting}={url}" if is_variable else f"{setting} = {quote(url)}"
+            where = tables.file if setting.startswith("upstreams.") else ""
+            raise ConfigError(where, "", f"{advice}: write http://{url}") from None
+        expected = "a URL of http or https with a host, without user and fragment"
         raise tables.error((*path, "url"), expected, str(error)) from None
 
 
@@ -180,6 +189,10 @@ def base_url(url: str) -> str:
 
     >>> base_url("http://localhost:9000"), base_url("https://host/v1beta/openai/")
     ('http://localhost:9000/v1', 'https://host/v1beta/openai')
+    >>> base_url("https://host/v1/chat/completions?api-version=1")
+    'https://host/v1?api-version=1'
+    >>> base_url("https://host/chat/completions")
+    'https://host/'
 
     Raises:
         ValueError: not such a URL; the text says why without quoting it, as it may hold a password.

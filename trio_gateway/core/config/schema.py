@@ -6,12 +6,15 @@ nothing here touches a file or a variable. Durations are seconds, sizes are byte
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
-from msgspec import Meta, Struct, field
+import msgspec
+from msgspec import Meta, Struct, field, inspect
+from msgspec.structs import fields, force_setattr
 
 from ..client_api.request import FormatName  # noqa: TC001 -- msgspec resolves it
 from .instructions import PROMPT, REASONING
+from .wording import blame, dotted
 
 __all__ = [
     "BreakerConfig",
@@ -76,12 +79,14 @@ Wrapper = tuple[MarkerOrNone, Marker]
 class ConfigError(Exception):
     """A mistake in the configuration, told in one line: what to correct, and where.
 
-    ``<file or variable>: <key>: expected <what>, found <what>``, without the key where there is none.
-    Whatever the parts hold, the text is one printable line. Who raises it keeps secrets out of *found*.
+    ``<file or variable>: <key>: expected <what>, found <what>``, without the key where there is none; where
+    *found* is empty, *expected* is a text of its own. Whatever the parts hold, the text is one printable
+    line. Who raises it keeps secrets out of *found*.
     """
 
-    def __init__(self, where: str, key: str, expected: str, found: str) -> None:
-        line = ": ".join(part for part in (where, key, f"expected {expected}, found {found}") if part)
+    def __init__(self, where: str, key: str, expected: str, found: str = "") -> None:
+        what = f"expected {expected}, found {found}" if found else expected
+        line = ": ".join(part for part in (where, key, what) if part)
         super().__init__("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line))
 
 
@@ -199,6 +204,9 @@ class ModelConfig(_Section, frozen=True, kw_only=True):
 
     A family in ``DEFAULT_MODELS`` is one of these too, with ``match`` set. An entry of the
     configuration file starts from its family's values and overrides them key by key.
+
+    Raises:
+        ConfigError: a value has a wrong type, or is out of its range.
     """
 
     match: str = ""
@@ -244,6 +252,22 @@ class ModelConfig(_Section, frozen=True, kw_only=True):
     """End an attempt whose reasoning runs in a circle."""
     on_runaway: Literal["error", "next", "no_thinking"] = "error"
     """What follows when a limit of thinking is hit."""
+
+    def __post_init__(self) -> None:
+        """Check the fields that differ from their defaults, and make lists the tuples they stand for."""
+        for name, usual, kind in _MODEL_FIELDS:
+            value = getattr(self, name)
+            if value == usual:
+                continue
+            try:
+                force_setattr(self, name, msgspec.convert(value, kind))
+            except msgspec.ValidationError as error:
+                path, expected, found = blame(str(error), inspect.type_info(kind), value, (name,))
+                raise ConfigError("ModelConfig", dotted(path), expected, found) from None
+
+
+_MODEL_TYPES = get_type_hints(ModelConfig, include_extras=True)
+_MODEL_FIELDS = tuple((each.name, each.default, _MODEL_TYPES[each.name]) for each in fields(ModelConfig))
 
 
 class SummaryConfig(_Section, frozen=True, kw_only=True):

@@ -95,12 +95,12 @@ class ContentDecoder:
             try:
                 piece = inflater.decompress(data, PIECE)
             except zlib.error as error:
-                raise ContentCodingError("The upstream's body cannot be decompressed.") from error
+                raise ContentCodingError("The upstream sent a body that cannot be decompressed.") from error
             if not piece:
                 return
             self._sent += len(piece)
             if self._sent > max(_FREE, _MAX_RATIO * self._received):
-                raise ContentCodingError("The upstream's body inflates too far.")
+                raise ContentCodingError("The upstream sent a body that inflates too far.")
             yield piece
             data = inflater.unconsumed_tail
 

@@ -15,13 +15,14 @@ from msgspec.structs import replace
 
 from ..breaker import Outcome, PauseCause, Verdict
 from ..errors import ApiError, clean_text, error_for, redact
+from .site import NAMELESS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .chunks import InbandError
 
-__all__ = ["Fault", "Replay", "fault_of_error", "fault_of_transport"]
+__all__ = ["Fault", "Replay", "fault_of_error", "fault_of_page", "fault_of_transport"]
 
 
 class Replay(Enum):
@@ -45,6 +46,8 @@ class Fault(Struct, frozen=True):
     """The upstream restricts the model: it is left alone for a while, apart from the breaker's state."""
     cause: str = ""
     """What happened, in a few words, for the message of requests that are refused because of it."""
+    hint: str = ""
+    """What to do next, for whoever runs the gateway: a text for :meth:`.site.Site.advice`."""
 
     @property
     def verdict(self) -> Verdict:
@@ -98,14 +101,27 @@ _CAUSES = {
     "deadline": "an answer that was not complete in time",
 }
 
+_HINTS = {
+    "first_event_timeout": "Does it load the model? {table}.first_event_timeout sets how long it may take.",
+    "idle_timeout": "Its log may tell why; {table}.idle_timeout sets how long it may be silent.",
+    "truncated": "Its log may tell why.",
+    "upstream_protocol": "Is it an OpenAI-style API?",
+    "upstream_empty": "Is it an OpenAI-style API?",
+    "bad_content_type": "Is the path in {url} right?",
+    "empty": "Is the path in {url} right?",
+}
+
 # As OpenAI and those that copy its API write: "... tokens per min (TPM): Limit 30000, Requested 45000. ..."
 _ASKED_FOR = re.compile(r"\blimit:? {0,3}(\d{1,12}+)[^0-9]{1,60}?requested:? {0,3}(\d{1,12}+)", re.IGNORECASE)
 
 
-def fault_of_transport(code: str, message: str, *, cause: str = "", unanswered: bool = False) -> Fault:
+def fault_of_transport(
+    code: str, message: str, *, cause: str = "", hint: str = "", unanswered: bool = False
+) -> Fault:
     """A fault of the connection or of the stream's form, under one of the contract's codes.
 
-    *cause*: what happened in a few words, where that can be said more precisely than by the code.
+    *cause*: what happened in a few words, where that can be said more precisely than by the code. *hint*: as
+    of :class:`Fault`.
     *unanswered*: the connection was lost before the first byte of an answer.
     """
     return Fault(
@@ -113,7 +129,16 @@ def fault_of_transport(code: str, message: str, *, cause: str = "", unanswered: 
         replay=Replay.NO if code == "deadline" else Replay.SAME,
         unanswered=unanswered or code in _UNANSWERED,
         cause=cause or _CAUSES.get(code, ""),
+        hint=hint or _HINTS.get(code, ""),
     )
+
+
+def fault_of_page(status: int, kind: str, request: str) -> Fault:
+    """A status 404 with a *kind* of body that no API sends: the path is wrong. *request*: method and path."""
+    message = f"{NAMELESS}answered {status} with {kind} to {request}."
+    error = error_for("upstream_error", message)
+    hint = "Is the path in {url} right?"
+    return Fault(error, Outcome.NEUTRAL, Replay.NEXT, cause=f"status {status} with {kind}", hint=hint)
 
 
 def fault_of_error(
@@ -147,7 +172,9 @@ class _Report(NamedTuple):
 
     def blamed(self, code: str, *, shown: int | None = None, pause: float | None = None) -> ApiError:
         """The upstream's failure."""
-        return error_for(code, f"The upstream failed: {self.message}", status=shown, retry_after=pause)
+        said = f"answered {self.status}" if self.status else "reported an error"
+        why = "" if self.message == f"status {self.status}" else f": {self.message}"
+        return error_for(code, f"{NAMELESS}{said}{why or '.'}", status=shown, retry_after=pause)
 
 
 def _of_request(report: _Report) -> Fault | None:
@@ -158,7 +185,7 @@ def _of_request(report: _Report) -> Fault | None:
         case 401 | 403 as status if not report.own_key:
             return Fault(report.passed_on(status), Outcome.NEUTRAL, Replay.NO)
         case 403:
-            message = f"The upstream refused the request (status 403): {report.message}"
+            message = f"{NAMELESS}refused the request (status 403): {report.message}"
             return Fault(error_for("upstream_auth", message), Outcome.NEUTRAL, Replay.NEXT)
         case 404:
             return Fault(report.passed_on(404, "model_not_found"), Outcome.NEUTRAL, Replay.NEXT)
@@ -175,8 +202,8 @@ def _of_request(report: _Report) -> Fault | None:
 def _of_limit(report: _Report) -> Fault | None:
     """What restricts the model for a while: a refused key, a spent quota, a rate limit."""
     if report.status == 401:
-        error = error_for("upstream_auth", "The upstream refused the gateway's key.")
-        return Fault(error, Outcome.NEUTRAL, Replay.NEXT, pauses=PauseCause.KEY)
+        error = error_for("upstream_auth", f"{NAMELESS}refused the gateway's key (status 401).")
+        return Fault(error, Outcome.NEUTRAL, Replay.NEXT, pauses=PauseCause.KEY, hint="{key}.")
     if report.status != 429:
         return None
     if report.error.code in _QUOTA_CODES:
@@ -196,7 +223,8 @@ def _of_upstream(report: _Report) -> Fault:
     if status in _BUSY:
         return Fault(report.blamed("upstream_error", shown=503, pause=report.retry_after or 1.0))
     if status is not None and 300 <= status < 400:
-        return Fault(report.blamed("upstream_error"), replay=Replay.NEXT)
+        hint = "Redirects are not followed: is {url} right?"
+        return Fault(report.blamed("upstream_error"), replay=Replay.NEXT, hint=hint)
     return Fault(report.blamed("upstream_error"))
 
 
