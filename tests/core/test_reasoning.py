@@ -278,7 +278,6 @@ def test_blocks(model: ModelConfig, text: str, reasoning: str, output: str) -> N
         ("Four. [END FINAL RESPONSE]", "", "Four."),
         ("[END FINAL RESPONSE]", "", ""),
         ("`[END FINAL RESPONSE]`", "", "`[END FINAL RESPONSE]`"),
-        ("[A] b [/A]", "", "b [/A]"),
         ("<answer>4</ans", "", "4</ans"),
         # a promoted block loses them too
         ("<think>\n<answer>4</answer>", "", "4"),

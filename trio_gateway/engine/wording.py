@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..core.upstream_api.faults import Fault, fault_of_transport
-from ..core.upstream_api.site import NAMELESS
+from ..core.upstream_api.faults import NAMELESS, Fault, fault_of_transport
 from .transport import TransportFault
 
 if TYPE_CHECKING:

@@ -15,14 +15,16 @@ from msgspec.structs import replace
 
 from ..breaker import Outcome, PauseCause, Verdict
 from ..errors import ApiError, clean_text, error_for, redact
-from .site import NAMELESS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .chunks import InbandError
 
-__all__ = ["Fault", "Replay", "fault_of_error", "fault_of_page", "fault_of_transport"]
+__all__ = ["NAMELESS", "Fault", "Replay", "fault_of_error", "fault_of_page", "fault_of_transport"]
+
+NAMELESS: Final = "The upstream "
+"""How a message about an upstream begins, until its site is known: :meth:`Site.explain` names it."""
 
 
 class Replay(Enum):

@@ -11,17 +11,15 @@ from msgspec.structs import replace
 from ..config.addresses import is_loopback
 from ..errors import clean_text
 from ..json.strict import dumps
+from .faults import NAMELESS, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..config import ServerConfig, UpstreamConfig
-    from .faults import Fault
 
-__all__ = ["NAMELESS", "Site", "may_show_urls", "shown_url", "site_of"]
+__all__ = ["Site", "may_show_urls", "shown_url", "site_of"]
 
-NAMELESS: Final = "The upstream "
-"""How a message about an upstream begins, until its site is known: :meth:`Site.explain` names it."""
 
 _LISTED: Final = 8
 """Models of an upstream that a message names."""
