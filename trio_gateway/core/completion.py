@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .encoder import PARAGRAPH, PREFIXES, ChunkHead
 from .events import (
+    ChunkFields,
     Event,
     Failure,
     Finish,
@@ -47,6 +48,7 @@ class CompletionBuilder:
         self._reasoning: list[str] = []
         self._choices: dict[int, _Gathered] = {}
         self._usage: dict[str, Any] | None = None
+        self._fields: dict[str, Any] = {}
         self.failure: Failure | None = None
 
     def add(self, events: Iterable[Event]) -> None:
@@ -65,6 +67,7 @@ class CompletionBuilder:
                         self._choice(index).reasoning.cut(length)
                 case Restart():
                     self._choices.clear()
+                    self._fields.clear()
                 case OutputDelta(index, text, logprobs):
                     choice = self._choice(index)
                     choice.text.append(text)
@@ -73,6 +76,8 @@ class CompletionBuilder:
                     choice = self._choice(index)
                     choice.fields.add(delta)
                     choice.logprobs.add(logprobs)
+                case ChunkFields(fields):
+                    self._fields |= fields
                 case Finish(index, reason):
                     self._choice(index).finish_reason = reason
                 case Usage(usage):
@@ -104,6 +109,7 @@ class CompletionBuilder:
             "created": self._head.created,
             "model": self._head.model,
             "choices": [self._written(index, choices[index], summaries) for index in sorted(choices)],
+            **self._fields,
         }
         if self._usage is not None:
             completion["usage"] = self._usage

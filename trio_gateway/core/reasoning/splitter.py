@@ -215,6 +215,11 @@ class ReasoningSplitter:
         self._account.release()
         return pieces
 
+    @property
+    def spoken(self) -> bool:
+        """Output came that is not only whitespace, even if it is held back."""
+        return self._account.spoken
+
     def close(self) -> None:
         """Nothing more is asked of it: give the room back."""
         self._account.close_block()
