@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
 
-from .families import GENERIC_MARKERS
+from .families import GENERIC_MARKERS, HEAD_MARKERS
 
 if TYPE_CHECKING:
     from .config import ModelConfig
@@ -183,7 +183,7 @@ def may_learn_start(model_id: str, model: ModelConfig) -> bool:
     """
     if model_id == "default" or not model.markers:
         return False
-    return model.family not in ("", "default") or model.markers != GENERIC_MARKERS
+    return model.family not in ("", "default") or model.markers not in (GENERIC_MARKERS, HEAD_MARKERS)
 
 
 def _keep(entries: OrderedDict[K, V], key: K, value: V) -> None:

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final
 from ..config import ModelConfig
 from .account import Account
 from .codespans import CodeTracker
-from .grammar import grammar_of
+from .grammar import grammar_after, grammar_of
 from .harmony import Channel, read_header
 from .markers import BLANKS, Hit, Kind, Scan
 from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
@@ -410,12 +410,13 @@ class ReasoningSplitter:
 
     def _read_header(self, header: str) -> None:
         channel, name = read_header(header)
+        self._grammar = grammar_after(header)
         match channel:
             case Channel.REASONING:
                 self._open(header, self._grammar.any_block)
             case Channel.TOOL:
                 self._account.open_call(name)
-                self._enter(State.CALL, self._scan)
+                self._enter(State.CALL, self._grammar.any_block)
             case _:
                 self._leave()
 
