@@ -83,7 +83,8 @@ def read_delta(delta: Mapping[str, Any]) -> DeltaFields:
         PartsError: its content is neither text nor a list, or a list has more parts than are looked at.
     """
     content = delta.get("content")
-    thoughts, blocks = "", []
+    thoughts = ""
+    blocks: list[Json] = []
     if type(content) is list:
         content, thoughts, blocks = read_parts(content)
     elif not (content is None or type(content) is str):
@@ -108,7 +109,8 @@ def read_delta(delta: Mapping[str, Any]) -> DeltaFields:
             is_flag = key == _EXTRA_CONTENT and _is_thought(value)
             is_thought = is_thought or is_flag
             if key == _EXTRA_CONTENT and not is_flag:
-                aside.others[key] = value
+                # Nothing of it is a thought; the signature of one must reach the client at any time.
+                (aside.others if sealed_of(value) != value else aside.sealed)[key] = value
                 continue
             aside.thoughts[key] = value
             if (left := sealed_of(value)) is not None:

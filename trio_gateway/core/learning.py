@@ -181,7 +181,7 @@ def may_learn_start(model_id: str, model: ModelConfig) -> bool:
     >>> [may_learn_start(name, family_of(name)) for name in ("qwen3:8b", "gpt-4o", "default")]
     [True, False, False]
     """
-    if model_id == "default" or not model.markers:
+    if model_id == "default" or not model.markers or model.dialect == "harmony":
         return False
     return model.family not in ("", "default") or model.markers not in (GENERIC_MARKERS, HEAD_MARKERS)
 

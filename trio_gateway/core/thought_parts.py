@@ -77,15 +77,18 @@ def read_parts(content: list[Any]) -> tuple[str, str, list[dict[str, Any]]]:
         kind, inner = part.get("type"), part.get("content")
         if _is_sealed(part):
             sealed.append(part)
-        elif kind in _THOUGHT_TYPES if type(kind) is str else False:
+        elif type(kind) is str and kind in _THOUGHT_TYPES:
             thoughts.append(text_of(part))
-        elif type(text := part.get("text")) is list or type(inner) is list:
-            nested = text if type(text) is list else inner
+        elif nested := [*_list(part.get("text")), *_list(inner)]:
             seen += len(nested)
             waiting += reversed(nested)
         else:
-            texts.append(text_of(text))
+            texts.append(text_of(part.get("text")))
     return "".join(texts), "".join(thoughts), sealed
+
+
+def _list(value: object) -> list[Any]:
+    return value if type(value) is list else []
 
 
 def sealed_of(value: object) -> Any:  # noqa: ANN401 -- a part of any JSON value

@@ -49,7 +49,7 @@ class FlaggedThoughts:
         thought, text = self._held, self._said
         self._held = self._said = ""
         self._in_thought, self._closed = False, True
-        return ("", "") if (thought + text).strip() == _END else (thought, text)
+        return ("", "") if (thought + text).strip() in {_START, _END} else (thought, text)
 
     def _think(self, text: str) -> tuple[str, str]:
         if not self._in_thought:
@@ -63,8 +63,11 @@ class FlaggedThoughts:
             if len(text) < len(_START) and _START.startswith(text):
                 self._held = text
                 return "", ""
-            self._at_head = False
-            text = text.removeprefix(_START).lstrip()
+            rest = text.removeprefix(_START).lstrip()
+            if not rest:  # whitespace that follows belongs to the tag
+                self._held = text.rstrip()
+                return "", ""
+            text, self._at_head = rest, False
         # An end tag counts at the end of the thought only, so it is held until something follows.
         at = max(0, len(text) - BLANKS - len(_END))
         found = next(_END_BEGUN.finditer(text, _tail(text, at)), None)
