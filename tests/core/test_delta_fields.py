@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from trio_gateway.core.chunks import ChoiceDelta, Chunk, ProtocolError, parse_ch
 from trio_gateway.core.completion import CompletionBuilder
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.delta_fields import Aside, DeltaFields, PartsError, read_delta
-from trio_gateway.core.encoder import ChunkHead
+from trio_gateway.core.encoder import ChunkHead, Encoder
+from trio_gateway.core.encoder.openai import OpenAIEncoder
+from trio_gateway.core.encoder.phases import PhasesEncoder
 from trio_gateway.core.events import (
     ChunkFields,
     Event,
@@ -21,7 +24,9 @@ from trio_gateway.core.events import (
     OutputExtra,
     ReasoningDelta,
     ReasoningExtra,
+    Restart,
     Retraction,
+    weight,
 )
 from trio_gateway.core.reasoning import FlaggedThoughts
 from trio_gateway.core.thought_parts import sealed_of
@@ -145,12 +150,14 @@ def test_attributes_are_given_once() -> None:
 
 def test_what_came_under_one_name_is_not_joined_in_a_stream() -> None:
     held = HeldAsides(shows_thoughts=False, whole=False)
-    for sealed in ({"a": [1]}, {"b": "x"}, {"a": [1]}):
+    came: list[dict[str, Any]] = [{"a": [1]}, {"b": "x"}, {"a": [1]}]
+    for sealed in came:
         assert held.add(Aside(sealed=sealed), opened=False) == {}
     assert held.size
     assert held.take() == [{"a": [1], "b": "x"}, {"a": [1]}]
     assert not held
-    for sealed in ({"a": [1], "b": "x", "c": 1}, {"a": [2], "b": "y", "c": "z"}):
+    more: list[dict[str, Any]] = [{"a": [1], "b": "x", "c": 1}, {"a": [2], "b": "y", "c": "z"}]
+    for sealed in more:
         held.add(Aside(sealed=sealed), opened=False)
     assert held.take_joined() == {"a": [1, 2], "b": "xy", "c": "z"}
 
@@ -369,3 +376,46 @@ def test_tags_of_flagged_thoughts_however_they_are_cut(
         expected[0] + "b",
         expected[1] + "5",
     )
+
+
+def written(encoder: type[Encoder], events: list[Event], *, raw: bool = False) -> list[dict[str, Any]]:
+    """The chunks of *events*, in one format."""
+    head = ChunkHead("i", 1, "m")
+    frames = encoder(head, request_id="r", include_usage=False, show_reasoning=raw).encode(events)
+    return [json.loads(data) for name, data in frames if name == "message" and data != "[DONE]"]
+
+
+@pytest.mark.parametrize("encoder", [PhasesEncoder, OpenAIEncoder])
+def test_facts_stand_beside_the_choices_of_the_chunk_they_pass_with(encoder: type[Encoder]) -> None:
+    facts = {"citations": ["u"]}
+    events: list[Event] = [OutputDelta(0, "4"), ChunkFields(facts), OutputDelta(0, "2"), Finish(0, "stop")]
+    chunks = written(encoder, events)
+    assert [chunk.get("citations") for chunk in chunks[-3:]] == [None, ["u"], None]
+    assert chunks[-2]["choices"][0]["delta"] == {"content": "2"}
+    last = written(encoder, [ChunkFields(facts), Finish(0, "stop", {"signature": "s"})])[-1]
+    assert last["choices"][0]["delta"] == {"signature": "s"}
+
+
+@pytest.mark.parametrize("encoder", [PhasesEncoder, OpenAIEncoder])
+def test_fields_of_reasoning_are_for_those_who_asked(encoder: type[Encoder]) -> None:
+    extra: list[Event] = [ReasoningExtra(0, DETAILS)]
+    assert written(encoder, extra) == []
+    [chunk] = written(encoder, extra, raw=True)[-1:]
+    assert chunk["choices"][0]["delta"]["reasoning_details"] == DETAILS["reasoning_details"]
+    assert chunk["phase"] == "reasoning_summary"
+
+
+def test_facts_of_a_whole_answer_and_of_one_that_began_anew() -> None:
+    builder = CompletionBuilder(ChunkHead("i", 1, "m"))
+    builder.add([ChunkFields({"provider": "p"}), Restart(), ChunkFields({"citations": ["u"]})])
+    builder.add([OutputDelta(0, "4"), Finish(0, "stop")])
+    completion = builder.completion()
+    assert completion["citations"] == ["u"]
+    assert "provider" not in completion
+
+
+def test_what_they_weigh() -> None:
+    text = "x" * 1000
+    for event in (ReasoningExtra(0, {"a": text}), ChunkFields({"a": text}), Finish(0, "stop", {"a": text})):
+        assert 1000 < weight(event) < 1300
+    assert weight(Finish(0, "stop")) == 68

@@ -70,9 +70,8 @@ class FlaggedThoughts:
             text, self._at_head = rest, False
         # An end tag counts at the end of the thought only, so it is held until something follows.
         at = max(0, len(text) - BLANKS - len(_END))
-        found = next(_END_BEGUN.finditer(text, _tail(text, at)), None)
-        if found is not None:
-            text, self._held = text[: found.start()], text[found.start() :]
+        place = next(_END_BEGUN.finditer(text, _tail(text, at))).start()  # at its very end if nowhere else
+        text, self._held = text[:place], text[place:]
         return text, ""
 
     def _say(self, text: str) -> tuple[str, str]:
