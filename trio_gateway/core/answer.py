@@ -88,6 +88,7 @@ class AnswerReader:
         self._kept = ByteBudget(KEPT)
         self._choices: dict[int, _Choice] = {}
         self._attributes = Attributes(grows=False)
+        self._attributes_wait = False
         self.reasoning_seen = False
         self.output_seen = False
         self.held = 0
@@ -155,6 +156,7 @@ class AnswerReader:
             events.append(Usage(chunk.usage))
         if chunk.attributes is not None:
             self._attributes.add(chunk.attributes)
+            self._attributes_wait = bool(self._attributes)
             self._weigh_held()
         return self._noted(events)
 
@@ -195,7 +197,7 @@ class AnswerReader:
                 self._text_size += event.length
             elif isinstance(event, OutputDelta | OutputExtra):
                 self.output_seen = True
-        if self._attributes:
+        if self._attributes_wait:
             self._give_attributes(events)
         return events
 
@@ -203,6 +205,7 @@ class AnswerReader:
         """Put the attributes that wait before the first event that can bear them."""
         place = next((place for place, event in enumerate(events) if isinstance(event, _BEARERS)), None)
         if place is not None or self.output_seen:
+            self._attributes_wait = False
             events.insert(len(events) if place is None else place, ChunkFields(self._attributes.take()))
 
 
@@ -216,7 +219,7 @@ class _Choice:
     __slots__ = (
         *("_asides", "_call_prefix", "_ended", "_extra", "_flagged", "_index", "_kept", "_logprobs"),
         *("_logprobs_dropped", "_memory", "_thoughts", "reason", "splitter", "spoke", "structured"),
-        "opened",
+        *("_waits", "opened"),
     )
 
     def __init__(
@@ -235,6 +238,7 @@ class _Choice:
         self._memory = memory
         self._extra = Merged()
         self._asides = asides
+        self._waits = False  # there may be some: a flag, as this is asked for each token
         self._logprobs = HeldLogprobs()
         self._logprobs_dropped = False
         self._flagged: FlaggedThoughts | None = None
@@ -290,7 +294,8 @@ class _Choice:
             self._add_aside(delta.aside, events)
         if delta.finish_reason is not None:
             self.reason = delta.finish_reason  # more may follow: some servers send one with every chunk
-        if self._asides and self.opened and self._memory is not None:
+        if self._waits and self.opened and self._memory is not None:
+            self._waits = False
             events += [OutputExtra(self._index, part) for part in self._asides.take()]
         if self._logprobs:
             self._hold_logprobs()
@@ -352,6 +357,7 @@ class _Choice:
             self._add(self.splitter.feed(text), events)
 
     def _add_aside(self, aside: Aside, events: list[Event]) -> None:
+        self._waits = True
         at_once = self._asides.add(aside, opened=self.opened or self.splitter.spoken)
         if at_once:
             events.append(ReasoningExtra(self._index, at_once))

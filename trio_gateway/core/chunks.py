@@ -140,6 +140,8 @@ def _chunk(value: object) -> Chunk | InbandError:
 
 
 def _attributes(value: Json) -> Json | None:
+    if CHUNK_ATTRIBUTES.isdisjoint(value):
+        return None
     return {key: value[key] for key in value if key in CHUNK_ATTRIBUTES and value[key] not in NOTHING} or None
 
 
