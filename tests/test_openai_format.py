@@ -242,13 +242,13 @@ async def test_a_failure_after_the_beginning_is_a_chunk() -> None:
     assert (answer.finish_reasons, answer.done) == (["error"], 1)
 
 
-async def test_the_status_line_waits_for_the_first_event_and_then_for_nothing() -> None:
+async def test_the_status_line_waits_for_the_first_event_that_says_something() -> None:
     go_on = trio.Event()
 
     async def script(stream: trio.SocketStream, _number: int) -> None:
-        await stream.send_all(HEAD)
+        await stream.send_all(HEAD + sse_chunk({"role": "assistant", "content": ""}))
         await go_on.wait()
-        await stream.send_all(sse_chunk({"role": "assistant"}))  # says nothing yet, but is an event
+        await stream.send_all(sse_chunk({"reasoning_content": "Hm"}))
         await stream.receive_some(1)
 
     async with (

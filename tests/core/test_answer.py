@@ -44,7 +44,9 @@ def delta(content: str | None = None, *, index: int = 0, finish: str | None = No
 
 
 def read(answer: AnswerReader, *chunks: Chunk) -> list[Event]:
-    return [event for chunk in chunks for event in answer.read(chunk)]
+    """What *chunks* bring, and the end of the answer if they complete it."""
+    events = [event for chunk in chunks for event in answer.read(chunk)]
+    return events + answer.end() if answer.finished else events
 
 
 def test_text_is_split() -> None:
@@ -103,18 +105,25 @@ def test_choices_are_split_apart() -> None:
         ReasoningDelta(0, "a"),
         OutputDelta(1, "plain"),
         OutputDelta(0, "b"),
-        Finish(0, "stop"),
     ]
     assert not answer.finished
-    assert read(answer, delta(index=1, finish="length")) == [Finish(1, "length")]
+    last = read(answer, delta(index=1, finish="length"))
+    assert last == [Finish(0, "stop"), Finish(1, "length")]
     assert answer.finished
 
 
-def test_after_its_finish_a_choice_says_nothing_more() -> None:
+def test_text_after_a_finish_reason_is_text_and_the_last_reason_counts() -> None:
+    """Some servers write ``stop`` on every chunk."""
     assert read(reader(), delta("4", finish="stop"), delta("5"), delta(finish="length")) == [
         OutputDelta(0, "4"),
-        Finish(0, "stop"),
+        OutputDelta(0, "5"),
+        Finish(0, "length"),
     ]
+
+
+def test_a_finish_reason_on_every_chunk_ends_no_reasoning() -> None:
+    chunks = delta(reasoning="a", finish="stop"), delta("4", finish="stop"), delta(finish="stop")
+    assert read(reader(), *chunks) == [ReasoningDelta(0, "a"), OutputDelta(0, "4"), Finish(0, "stop")]
 
 
 def test_usage_passes() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from trio_gateway.core.sse import SSEEvent
 from trio_gateway.core.upstream_api.chunks import (
@@ -21,6 +22,7 @@ from trio_gateway.core.upstream_api.chunks import (
     parse_chunk,
     read_event,
 )
+from trio_gateway.core.upstream_api.delta_fields import Aside
 
 
 def choice(delta: object, **more: object) -> str:
@@ -87,7 +89,8 @@ def test_a_delta_that_says_nothing(delta: object) -> None:
     ],
 )
 def test_reasoning_is_taken_once(delta: dict[str, object], reasoning: str) -> None:
-    assert only(choice({"role": "assistant", **delta})) == ChoiceDelta(reasoning=reasoning)
+    read = only(choice({"role": "assistant", **delta}))
+    assert replace(read, aside=None) == ChoiceDelta(reasoning=reasoning)
 
 
 def test_content_in_parts() -> None:
@@ -111,13 +114,61 @@ def test_all_else_is_passed_as_it_came() -> None:
         "tool_calls": [{"index": 1, "id": None, "function": {"arguments": '{"a'}}],
         "refusal": "no",
         "audio": {"id": "1"},
-        "n": 0,
-        "flag": False,
     }
+    others = {"n": 0, "flag": False}
     nothing: dict[str, object] = {"function_call": None, "annotations": [], "images": {}, "name": ""}
-    assert only(choice({"role": "assistant", "content": None, **extra, **nothing})) == ChoiceDelta(
-        extra=extra
+    assert only(choice({"role": "assistant", "content": None, **extra, **others, **nothing})) == ChoiceDelta(
+        extra=extra, aside=Aside(others=others)
     )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"code": 0, "message": "success"},
+        {"code": "200", "msg": "ok"},
+        {"code": None, "message": "hello"},
+        {"code": 5},
+        {"message": "hello"},
+        {"errors": []},
+        {"base_resp": {"status_code": 0, "status_msg": ""}},
+        {"base_resp": {}},
+        {"base_resp": "none"},
+        {"choices": [{"delta": {}, "error": None}], "code": 500, "message": "of something else"},
+    ],
+)
+def test_what_is_no_error(data: object) -> None:
+    assert isinstance(parse_chunk(json.dumps(data)), Chunk)
+
+
+@pytest.mark.parametrize("reason", ["", "null", None])
+def test_what_is_no_finish_reason(reason: object) -> None:
+    assert only(choice({"content": "x"}, finish_reason=reason)) == ChoiceDelta(0, "x")
+
+
+def test_attributes_stand_beside_the_choices() -> None:
+    fields = {"citations": ["u"], "service_tier": "default"}
+    data = json.dumps({"choices": [], **fields, "timings": {}, "x_groq": None, "obfuscation": "x"})
+    assert parse_chunk(data) == Chunk([], attributes=fields)
+
+
+@pytest.mark.parametrize(
+    ("delta", "speaks"),
+    [
+        ({"role": "assistant", "content": ""}, False),
+        ({"name": "x", "unknown": 1}, False),
+        ({"content": "x"}, True),
+        ({"reasoning": "x"}, True),
+        ({"tool_calls": [{"id": "x"}]}, True),
+        ({"signature": "x"}, True),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, True),
+    ],
+)
+def test_which_event_says_something(delta: object, speaks: bool) -> None:
+    chunk = parse_chunk(choice(delta))
+    assert isinstance(chunk, Chunk)
+    assert chunk.speaks is speaks
+    assert Chunk([ChoiceDelta(finish_reason="stop")]).speaks
 
 
 def test_several_choices_keep_their_index() -> None:
@@ -227,6 +278,30 @@ def test_what_upstreams_get_away_with() -> None:
             InbandError('{"detail": [{"msg": "x"}]}'),
         ),
         ({"error": {"detail": "x"}}, InbandError("x")),
+        ([{"error": {"message": "bad", "code": 400}}, {"error": "more"}], InbandError("bad", status=400)),
+        ({"code": "InvalidParameter", "message": "bad"}, InbandError("bad", "InvalidParameter")),
+        ({"code": 40301, "message": "bad", "choices": []}, InbandError("bad", status=403)),
+        ({"error_code": 17, "error_msg": "bad", "choices": None}, InbandError("bad")),
+        ({"status": 429, "message": "bad"}, InbandError("bad", status=429)),
+        ({"status": "UNAVAILABLE", "code": "x", "message": "bad"}, InbandError("bad", "x")),
+        ({"error": {"message": "bad", "status": "UNAVAILABLE"}}, InbandError("bad", "UNAVAILABLE")),
+        ({"errors": [{"message": "bad", "code": 7003}], "success": False}, InbandError("bad")),
+        (
+            {"choices": [{"delta": {}, "error": {"code": 503, "message": "bad"}}]},
+            InbandError("bad", status=503),
+        ),
+        ({"choices": [{"delta": {}}, {"error": "bad"}]}, InbandError("bad")),
+        *(
+            ({"choices": None, "base_resp": {"status_code": code, "status_msg": "bad"}}, error)
+            for code, error in [
+                (1002, InbandError("bad", status=429)),
+                (1004, InbandError("bad", status=401)),
+                (1008, InbandError("bad", status=402)),
+                (2013, InbandError("bad", status=400)),
+                (9999, InbandError("bad", status=500)),
+                ("x", InbandError("bad", status=500)),
+            ]
+        ),
         ({"error": {"msg": "x"}}, InbandError("x")),
         ({"error": ["x", 1]}, InbandError('["x", 1]')),
         ({"error": {"reason": "?"}}, InbandError("no reason given")),
@@ -240,7 +315,7 @@ def test_what_upstreams_get_away_with() -> None:
         ),
     ],
 )
-def test_errors_in_the_stream(data: dict[str, object], error: InbandError) -> None:
+def test_errors_in_the_stream(data: object, error: InbandError) -> None:
     assert told(json.dumps(data)) == error
 
 

@@ -558,7 +558,7 @@ ODDITIES: dict[str, Oddity] = {
     "[DONE] twice": Oddity((HEAD, ANSWER, DONE)),
     "[DONE] with a space": Oddity((HEAD, FOUR, STOP, _event(b"[DONE] "))),
     "more after [DONE]": Oddity((HEAD, ANSWER, FOUR, b"junk" * 100, Over.OPEN)),
-    "more after the finish reason": Oddity((HEAD, FOUR, STOP, FOUR, STOP, DONE)),
+    "more after the finish reason": Oddity((HEAD, FOUR, STOP, FOUR, STOP, DONE), "44"),
     "[DONE] and no end": Oddity((HEAD, ANSWER, Over.OPEN)),
     "[DONE] and no finish reason": Oddity((HEAD, FOUR, DONE), finish=None),
     "[DONE] behind the beginning of a thought": Oddity(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "ChunkFields",
     "Done",
     "Event",
     "Failure",
@@ -26,6 +27,7 @@ __all__ = [
     "Ping",
     "PromptSummary",
     "ReasoningDelta",
+    "ReasoningExtra",
     "ReasoningLine",
     "Restart",
     "Retraction",
@@ -48,6 +50,14 @@ class ReasoningDelta(Struct, frozen=True):
 
     index: int
     text: str
+
+
+class ReasoningExtra(Struct, frozen=True):
+    """Fields of choice *index* that hold reasoning, as upstream gave them. Only a client that asked for the
+    reasoning itself sees them."""
+
+    index: int
+    delta: dict[str, Any]
 
 
 class ReasoningLine(Struct, frozen=True):
@@ -89,11 +99,19 @@ class OutputExtra(Struct, frozen=True):
     logprobs: object | None = None
 
 
+class ChunkFields(Struct, frozen=True):
+    """Facts about the answer that stand beside the choices; they pass with the next chunk of the output."""
+
+    fields: dict[str, Any]
+
+
 class Finish(Struct, frozen=True):
-    """Choice *index* is complete, for the reason the upstream gave."""
+    """Choice *index* is complete, for the reason the upstream gave. *delta*: what waited for an output that
+    never came."""
 
     index: int
     reason: str
+    delta: dict[str, Any] = {}
 
 
 class Usage(Struct, frozen=True):
@@ -120,11 +138,13 @@ class Ping(Struct, frozen=True):
 Event: TypeAlias = (
     PromptSummary
     | ReasoningDelta
+    | ReasoningExtra
     | ReasoningLine
     | Restart
     | Retraction
     | OutputDelta
     | OutputExtra
+    | ChunkFields
     | Finish
     | Usage
     | Failure
@@ -154,7 +174,9 @@ def weight(event: Event) -> int:
             return _EVENT + text_weight(text)
         case OutputExtra(_, delta, logprobs):
             return _EVENT + weigh([delta, logprobs], limit=_HEAVY)
-        case Finish(_, reason):
-            return _EVENT + len(reason)
+        case ReasoningExtra(_, fields) | ChunkFields(fields):
+            return _EVENT + weigh(fields, limit=_HEAVY)
+        case Finish(_, reason, fields):
+            return _EVENT + len(reason) + (weigh(fields, limit=_HEAVY) if fields else 0)
         case _:
             return _EVENT

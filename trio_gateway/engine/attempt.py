@@ -43,7 +43,7 @@ __all__ = ["Attempt", "RunawayRule"]
 
 # Seconds an upstream gets to end its body after [DONE], so that its connection can be used again.
 _BODY_GRACE = 0.1
-# Seconds to wait for usage and [DONE] once every choice has its finish reason; nothing else may follow.
+# Seconds to wait for usage, more text and [DONE] once every choice has a finish reason.
 _DONE_GRACE = 5.0
 # Bytes of an event, or of an answer in one object, that is read in slices: 5,000 values take up to 10 ms.
 _SLICED_OVER = 16 * 1024
@@ -63,7 +63,7 @@ class Attempt:
     Its lease is given back when ``run`` returns, and by ``release`` at the latest.
 
     *runaway* is how much the model may think, and what follows when it thinks more. *on_first_event* is
-    called at the first valid event.
+    called at the first event that says something.
     """
 
     _reader: AnswerReader
@@ -87,7 +87,9 @@ class Attempt:
         self._batch: list[Event] = []  # what is emitted next
         self._repeated = RepeatedChunks()
         self._patience = Patience(lease.config, math.inf)
-        self._first_event_at: float | None = None
+        self._answered = False  # a valid event came
+        self._spoken = False  # one that says something did
+        self._held = 0  # what the reader last held beside its text
         self._ended = False
         self._how_empty = "ended its answer before it began"
 
@@ -101,7 +103,11 @@ class Attempt:
         fault: Fault | None = None
         self._lease.scope.deadline = self._next_event_deadline()
         with self._lease.scope:
-            fault = await self._ask(question, body)
+            try:
+                fault = await self._ask(question, body)
+            except trio.Cancelled:
+                self._is_complete()  # the gateway stops, perhaps: an answer that is whole is delivered
+                raise
         return None if self._is_complete() else self._judge(fault)
 
     async def _ask(self, question: Question, body: bytes | Payload) -> Fault | None:
@@ -113,7 +119,7 @@ class Attempt:
             try:
                 await self._converse(question, body)
             except UpstreamFailure as failure:
-                if self._first_event_at is not None or not question.put_otherwise(failure):
+                if self._answered or not question.put_otherwise(failure):
                     return failure.fault
                 body = await question.body()
             else:
@@ -128,6 +134,7 @@ class Attempt:
         """Every choice is complete: whatever happened to the connection after that changes nothing."""
         if self._reader.finished and not self._ended:
             self._metrics.missing_done.labels(self._lease.name).inc()
+            self._delivery.emit(self._reader.end())
             self._finish()
         return self._ended
 
@@ -260,6 +267,9 @@ class Attempt:
         self._batch += self._reader.read(chunk)
         if self._reader.whole:
             self._refuse_if(self._call.memory.answer_refusal(self._reader.size))
+        elif self._reader.held != self._held:
+            self._held = self._reader.held
+            self._refuse_if(self._call.memory.answer_refusal(self._held))
 
     def _emit(self) -> list[Event]:
         """Emit what has been read."""
@@ -269,6 +279,8 @@ class Attempt:
 
     async def _flush(self) -> None:
         """Wait while the client is slow. Meanwhile the upstream is not the one that is silent."""
+        if not self._spoken:
+            return  # there is nothing to take yet, and the client may wait for its status line
         self._lease.scope.deadline = self._call.deadline
         await self._delivery.flush()
 
@@ -276,7 +288,8 @@ class Attempt:
         """Set the clock for the next event. *begun*: one came just now, and not only a comment."""
         now = trio.current_time()
         if begun:
-            self._patience.event(now)
+            if self._spoken:  # until then the time for the first event runs on
+                self._patience.event(now)
         elif self._reader.finished:
             return  # only the end is waited for
         else:
@@ -313,9 +326,11 @@ class Attempt:
             raise UpstreamFailure(self._lease.upstream.fault_in_stream(chunk), chunk)
         with _PROTOCOL_FAULTS:
             self._reader.check(chunk)
-        if self._first_event_at is None:
-            self._first_event_at = trio.current_time()
+        if not self._answered:
+            self._answered = True
             self._lease.confirm()
+        if not self._spoken and chunk.speaks:
+            self._spoken = True
             self._on_first_event()
         return chunk
 
@@ -333,7 +348,7 @@ class Attempt:
 
     def _next_event_deadline(self) -> float:
         by = min(self._patience.deadline, self._call.deadline)
-        if self._first_event_at is None:
+        if not self._answered:
             return min(by, self._lease.deadline)
         if self._reader.finished:
             by = min(by, trio.current_time() + _DONE_GRACE)
@@ -350,12 +365,12 @@ class Attempt:
             return fault_of_transport("deadline", message)
         if (reason := self._limit.exceeded(now)) and not self._reader.output_seen:
             return self._runaway(reason)
-        code = "first_event_timeout" if self._first_event_at is None else "idle_timeout"
+        code = "idle_timeout" if self._spoken else "first_event_timeout"
         if self._patience.was_queued(now):
             # It has answered all the time, so it is not ill; it would only queue the request again.
             message = "The upstream kept the request in its queue for too long."
             return Fault(error_for(code, message), Outcome.NEUTRAL, Replay.NEXT)
-        if self._first_event_at is None:
+        if not self._spoken:
             seconds = self._lease.config.first_event_timeout
             return fault_of_transport(code, f"The upstream sent no event of its answer in {seconds:.12g} s.")
         seconds = self._lease.config.idle_timeout

@@ -15,6 +15,7 @@ from ..core.events import (
     OutputDelta,
     OutputExtra,
     ReasoningDelta,
+    ReasoningExtra,
     Restart,
     Usage,
 )
@@ -87,6 +88,8 @@ class Delivery:
                 case ReasoningDelta():
                     self._summarise(event)
                     thoughts.append(event)
+                case ReasoningExtra():
+                    (output if self.begun or output else thoughts).append(event)
                 case OutputExtra():
                     self._record.count_piece()
                     output.append(event)

@@ -154,7 +154,7 @@ class Failover:
         )
         try:
             body = await question.body()
-            with closing(self._reader(start)) as reader:
+            with closing(self._reader(start, thinks=self._thinking() is not False)) as reader:
                 fault = await attempt.run(reader, question, body)
         finally:
             attempt.release()
@@ -162,11 +162,12 @@ class Failover:
             self._learn(lease, query, reader.evidence)
         return fault
 
-    def _reader(self, start: Start) -> AnswerReader:
+    def _reader(self, start: Start, *, thinks: bool) -> AnswerReader:
         return AnswerReader(
             self._model,
             starts_in_reasoning=start is Start.REASONING,
             presumed=start is Start.PRESUMED,
+            thinks=thinks,
             choices=self._request.n,
             whole=self._call.buffered,
             shows_reasoning=self._request.options.shows_reasoning,
@@ -174,10 +175,12 @@ class Failover:
             call_prefix=f"call_{self._record.request_id}_",
         )
 
+    def _thinking(self) -> bool | None:
+        """What the request says of thinking; None: nothing."""
+        by_effort = self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING
+        return False if by_effort or not self._thinks else self._request.thinking
+
     def _start_query(self, lease: Lease) -> StartQuery:
-        thinking = self._request.thinking if self._thinks else False
-        if self._model.thinking_switch and self._request.body.get("reasoning_effort") in NO_THINKING:
-            thinking = False
         opened = prefilled_start(self._request, self._model)
         # A repeat without thinking is not the request that the client sent, plain as that may be.
         plain = self._request.plain and self._thinks
@@ -185,7 +188,9 @@ class Failover:
             upstream=lease.config.url,
             model=lease.model,
             asked=self._request.model,
-            declared=starts_in_reasoning(self._model, thinking=thinking) if opened is None else opened,
+            declared=starts_in_reasoning(self._model, thinking=self._thinking())
+            if opened is None
+            else opened,
             learnable=may_learn_start(self._request.model, self._model),
             continued=self._request.continued,
             digest=self._request.digest if plain else None,

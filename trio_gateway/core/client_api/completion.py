@@ -9,6 +9,7 @@ from json import loads
 from typing import TYPE_CHECKING, Any, cast
 
 from ..events import (
+    ChunkFields,
     Event,
     Failure,
     Finish,
@@ -49,6 +50,7 @@ class CompletionBuilder:
         self._reasoning: list[str] = []
         self._choices: dict[int, _Gathered] = {}
         self._usage: dict[str, Any] | None = None
+        self._fields: dict[str, Any] = {}
         self.failure: Failure | None = None
 
     def add(self, events: Iterable[Event]) -> None:
@@ -67,6 +69,7 @@ class CompletionBuilder:
                         self._choice(index).reasoning.cut(length)
                 case Restart():
                     self._choices.clear()
+                    self._fields.clear()
                 case OutputDelta(index, text, logprobs):
                     choice = self._choice(index)
                     choice.text.append(text)
@@ -75,6 +78,8 @@ class CompletionBuilder:
                     choice = self._choice(index)
                     choice.fields.add(delta)
                     choice.logprobs.add(logprobs)
+                case ChunkFields(fields):
+                    self._fields |= fields
                 case Finish(index, reason):
                     self._choice(index).finish_reason = reason
                 case Usage(usage):
@@ -106,6 +111,7 @@ class CompletionBuilder:
             "created": self._head.created,
             "model": self._head.model,
             "choices": [self._written(index, choices[index], summaries) for index in sorted(choices)],
+            **self._fields,
         }
         if self._usage is not None:
             completion["usage"] = self._usage

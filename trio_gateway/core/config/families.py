@@ -20,15 +20,19 @@ from . import ModelConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_MODELS", "GENERIC_MARKERS", "family_of"]
+__all__ = ["DEFAULT_MODELS", "GENERIC_MARKERS", "HEAD_MARKERS", "declares_markers", "family_of"]
 
 _THINK: Final = (("<think>", "</think>"),)
 GENERIC_MARKERS: Final = tuple(
     (f"<{name}>", f"</{name}>") for name in ("think", "thinking", "reasoning", "reason", "thought")
 )
-"""What is looked for where nothing is known of the model."""
+"""What a model is prompted to write that goes by no name of its own."""
+HEAD_MARKERS: Final = GENERIC_MARKERS[:2]
+"""What counts at the head of any model's answer. The other tags are elements that people ask for as XML."""
 _TOOL_CALL: Final = ("<tool_call>",)
 
+_PROSE_STARTS: Final = ("Let me think", "Let's analyze")
+_PROSE_ENDS: Final = ("Therefore,", "In conclusion,", "The answer is")
 _GRANITE_STARTS: Final = ("Here is my thought process:", "Here's my thought process:")
 _GRANITE_ENDS: Final = ("Here is my response:", "Here's my response:")
 _COHERE: Final = ModelConfig(
@@ -38,16 +42,24 @@ _COHERE: Final = ModelConfig(
     tool_markers=("<|START_ACTION|>",),
 )
 
-_UNKNOWN: Final = ModelConfig(markers=GENERIC_MARKERS)
+_UNKNOWN: Final = ModelConfig(markers=HEAD_MARKERS)
 
 _FAMILIES: Final = {
     "deepseek-r1": ModelConfig(
         match=r"deepseek[-_ ]?r1|\br1-1776|\bqwq(?!.{0,99}preview)", markers=_THINK, starts_in_reasoning=True
     ),
     "deepseek-v3.1": ModelConfig(
-        match=r"deepseek[-_ ]?(?:chat-)?v(?:3[.p][1-9]|[4-9])|deepseek-reasoner",
+        match=r"deepseek[-_ ]?(?:chat-)?v3[.p][1-9]|deepseek-reasoner",
         markers=_THINK,
         starts_in_reasoning="when_thinking",
+        tool_markers=("<｜tool▁calls▁begin｜>", "<｜DSML｜function_calls>"),
+        thinking_switch="thinking",
+    ),
+    "deepseek-v4": ModelConfig(
+        match=r"deepseek[-_ ]?(?:chat-)?v[4-9]",
+        markers=_THINK,
+        starts_in_reasoning=True,
+        tool_markers=("<｜DSML｜tool_calls>", "<｜DSML｜function_calls>"),
         thinking_switch="thinking",
     ),
     "qwen3.5": ModelConfig(
@@ -75,8 +87,20 @@ _FAMILIES: Final = {
     "kimi-k2-thinking": ModelConfig(
         match=r"kimi-?k2.{0,99}thinking|kimi-?k2[.p][5-9]",
         markers=_THINK,
-        starts_in_reasoning="when_thinking",
+        starts_in_reasoning=True,
         tool_markers=("<|tool_calls_section_begin|>",),
+        thinking_switch="thinking",
+    ),
+    "kimi-k3": ModelConfig(
+        match=r"kimi-?k3",
+        markers=(("<|open|>think<|sep|>", "<|close|>think<|sep|>"),),
+        starts_in_reasoning=True,
+        wrappers=(
+            ("<|open|>response<|sep|>", "<|close|>response<|sep|>"),
+            ("", "<|close|>message<|sep|>"),
+            ("", "<|end_of_msg|>"),
+        ),
+        tool_markers=("<|open|>tools<|sep|>",),
         thinking_switch="thinking",
     ),
     "kimi": ModelConfig(
@@ -86,7 +110,11 @@ _FAMILIES: Final = {
         match=r"magistral|ministral.{0,99}reasoning",
         markers=(("[THINK]", "[/THINK]"), *_THINK),  # the first Magistral wrote tags
     ),
-    "gpt-oss": ModelConfig(match=r"gpt-?oss", dialect="harmony"),
+    "gpt-oss": ModelConfig(
+        match=r"gpt-?oss",
+        markers=(("<reasoning>", "</reasoning>"),),  # as Bedrock writes it
+        dialect="harmony",
+    ),
     "granite-3.2": ModelConfig(
         match=r"granite-?3[.p]2",
         markers=tuple((start, end) for start in _GRANITE_STARTS for end in _GRANITE_ENDS),
@@ -105,7 +133,7 @@ _FAMILIES: Final = {
     ),
     "minimax-m3": ModelConfig(
         match=r"minimax-?m3",
-        markers=(("<mm:think>", "</mm:think>"),),
+        markers=(("<mm:think>", "</mm:think>"), *_THINK),  # the vendor's API writes the latter
         starts_in_reasoning="when_thinking",
         wrappers=(("", "</mm:think>"),),  # without thinking the end may come all the same
     ),
@@ -119,6 +147,28 @@ _FAMILIES: Final = {
     "olmo-3-think": ModelConfig(match=r"olmo-?3.{0,99}think", markers=_THINK, starts_in_reasoning=True),
     "command-a-reasoning": replace(_COHERE, match=r"command-?a-reasoning", starts_in_reasoning=True),
     "command-r7b": replace(_COHERE, match=r"command-?r7b"),
+    "longcat-thinking": ModelConfig(
+        match=r"longcat.{0,99}thinking",
+        markers=(("<longcat_think>", "</longcat_think>"),),
+        starts_in_reasoning=True,
+        tool_markers=("<longcat_tool_call>",),
+        thinking_switch="enable_thinking",
+    ),
+    "solar-open": ModelConfig(
+        match=r"solar-?open",
+        markers=(("<|think|>", "<|end|>"),),
+        wrappers=(
+            ("<|begin|>assistant<|content|>", "<|end|>"),
+            ("<|content|>", "<|end|>"),
+            ("", "<|flush|>"),
+        ),
+        tool_markers=("<|begin|>assistant<|tool_calls|>", "<|tool_calls|>"),
+    ),
+    "hunyuan-3": ModelConfig(
+        match=r"\b(?:hunyuan|hy)-?3(?![\d.])(?!b\b)",
+        markers=(*_THINK, ("<think:opensource>", "</think:opensource>")),
+        tool_markers=("<tool_calls>", "<tool_calls:opensource>"),
+    ),
     "hunyuan": ModelConfig(
         match=r"hunyuan-?(?:a13b|\d+(?:\.\d+)?b)",
         markers=_THINK,
@@ -137,7 +187,7 @@ _FAMILIES: Final = {
     ),
     "gemma-4": ModelConfig(
         match=r"gemma-?4",
-        markers=(("<|channel>", "<channel|>"),),
+        markers=(("<|channel>", "<channel|>"), ("<thought>", "</thought>")),  # hosts write the latter
         label="thought\n",
         thinking_switch="enable_thinking",
     ),
@@ -170,11 +220,15 @@ _FAMILIES: Final = {
         ),  # the third OpenThinker writes tags
         wrappers=(("<|begin_of_solution|>", "<|end_of_solution|>"),),
     ),
+    "mock-implied": ModelConfig(match=r"^mock-implied$", markers=_THINK, starts_in_reasoning=True),
+    "mock-prose": ModelConfig(
+        match=r"^mock-prose$", markers=HEAD_MARKERS, prose_starts=_PROSE_STARTS, prose_ends=_PROSE_ENDS
+    ),
     "default": ModelConfig(
         match=r"^default$",
         markers=GENERIC_MARKERS,
-        prose_starts=("Let me think", "Let's analyze"),
-        prose_ends=("Therefore,", "In conclusion,", "The answer is"),
+        prose_starts=_PROSE_STARTS,
+        prose_ends=_PROSE_ENDS,
     ),
 }
 
@@ -197,3 +251,8 @@ def family_of(model_id: str) -> ModelConfig:
     ('qwen3-thinking', '')
     """
     return next((model for pattern, model in _PATTERNS if pattern.search(model_id)), _UNKNOWN)
+
+
+def declares_markers(model: ModelConfig) -> bool:
+    """Whether the configuration's entry sets its own markers, other than those of its family."""
+    return model.markers != DEFAULT_MODELS.get(model.family, _UNKNOWN).markers

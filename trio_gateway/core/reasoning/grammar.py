@@ -6,14 +6,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..config import ModelConfig
-from .harmony import HARMONY
+from ..config.families import HEAD_MARKERS, declares_markers
+from .harmony import HARMONY, HEADER, STRIPPED, STRIPPED_HEAD
 from .markers import Kind, Marker, MarkerSearch, MarkerSet, is_prose, orphan, phrase, tag
 from .prose import CUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Grammar", "grammar_of"]
+__all__ = ["Grammar", "grammar_after", "grammar_of"]
 
 
 class Grammar:
@@ -41,6 +42,9 @@ class Grammar:
 
     def __init__(self, model: ModelConfig) -> None:
         pairs = [pair for pair in model.markers if all(pair)]
+        own = {_text(start) for start, _ in pairs}
+        more = () if declares_markers(model) else HEAD_MARKERS
+        at_head = [pair for pair in more if pair[0] not in own]
         starts = [tag(Kind.START, text, attributes=True) for text in _unique(start for start, _ in pairs)]
         ends = _unique(end for _, end in pairs)
         tools = [tag(Kind.TOOL, text, attributes=True) for text in _unique(model.tool_markers)]
@@ -52,12 +56,16 @@ class Grammar:
         self._lone_closers = {_text(closer) for opener, closer in model.wrappers if not opener}
         self._outputs: dict[tuple[bool, frozenset[str]], MarkerSearch] = {}
 
-        self.echo = MarkerSet(starts)
-        self.head = MarkerSet([*starts, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
+        heads = [*starts, *(tag(Kind.START, start, attributes=True) for start, _ in at_head)]
+        if pairs or more:  # an entry with no markers has chosen to see everything
+            heads.append(HEADER)
+        self.echo = MarkerSet(heads)
+        self.head = MarkerSet([*heads, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
         self.prose_head = MarkerSet(phrase(Kind.PROSE_START, text) for text in _unique(model.prose_starts))
         self.any_block = _block(ends, tools)
         paired = {start.text: [end for text, end in pairs if _text(text) == start.text] for start in starts}
         self.blocks = {start: _block(ends, tools) for start, ends in paired.items()}
+        self.blocks |= {start: _block([end], tools) for start, end in at_head}
         tags = [*self._orphans, *self._starts]
         prose_ends = [phrase(Kind.PROSE_END, text) for text in _unique(model.prose_ends)]
         cues = [phrase(Kind.CUE, cue) for cue in CUES]
@@ -78,20 +86,58 @@ class Grammar:
 
 
 class _Harmony(Grammar):
-    """The channel format knows no other markers."""
+    """The channel format. Tags count at its head only, where a host has written them in its place."""
 
-    def __init__(self) -> None:
-        super().__init__(ModelConfig())
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__(ModelConfig(family=model.family, markers=model.markers))
+        self.head = MarkerSet([*self.head.markers, *HARMONY.line.markers, STRIPPED_HEAD])
         self.any_block = HARMONY
 
     def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
         return HARMONY
 
 
+class _Stripped(Grammar):
+    """The channel format without its tokens, until the channel ``final``."""
+
+    def __init__(self) -> None:
+        super().__init__(ModelConfig())
+        self.any_block = STRIPPED
+
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
+        return STRIPPED
+
+
+class _Final(Grammar):
+    """Text in which nothing is a marker any more."""
+
+    def __init__(self) -> None:
+        super().__init__(ModelConfig())
+
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
+        return _NOTHING
+
+
+_NOTHING = MarkerSearch()
+
+
 @lru_cache(maxsize=256)
 def grammar_of(model: ModelConfig) -> Grammar:
     """The grammar of *model*; kept, as compiling it takes some milliseconds."""
-    return _Harmony() if model.dialect == "harmony" else Grammar(model)
+    return _Harmony(model) if model.dialect == "harmony" else Grammar(model)
+
+
+@lru_cache(maxsize=1)
+def _harmonies() -> tuple[Grammar, Grammar, Grammar]:
+    return _Harmony(ModelConfig()), _Stripped(), _Final()
+
+
+def grammar_after(header: str) -> Grammar:
+    """The grammar of what follows a harmony *header*, with its tokens or without them."""
+    harmony, stripped, final = _harmonies()
+    if "<|" in header:
+        return harmony
+    return final if header.endswith("final") else stripped
 
 
 def _unique(texts: Iterable[str]) -> list[str]:

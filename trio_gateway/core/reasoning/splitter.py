@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..config import ModelConfig
 from .codespans import CodeTracker
-from .grammar import grammar_of
+from .grammar import grammar_after, grammar_of
 from .harmony import Channel, read_header
 from .markers import BLANKS, Hit, Kind, MarkerSearch
 from .piece_buffer import PieceBuffer
@@ -220,6 +220,11 @@ class ReasoningSplitter:
             self._promote()
         self._account.release()
         return pieces
+
+    @property
+    def spoken(self) -> bool:
+        """Output came that is not only whitespace, even if it is held back."""
+        return self._account.spoken
 
     def close(self) -> None:
         """Nothing more is asked of it: give the room back."""
@@ -413,12 +418,13 @@ class ReasoningSplitter:
 
     def _read_header(self, header: str) -> None:
         channel, name = read_header(header)
+        self._grammar = grammar_after(header)
         match channel:
             case Channel.REASONING:
                 self._open(header, self._grammar.any_block)
             case Channel.TOOL:
                 self._account.open_call(name)
-                self._enter(SplitterState.CALL, self._scan)
+                self._enter(SplitterState.CALL, self._grammar.any_block)
             case _:
                 self._leave()
 

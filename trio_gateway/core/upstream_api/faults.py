@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -74,19 +74,34 @@ _TIMEOUTS = frozenset({408, 425})
 _BUSY = frozenset({503, 529})
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
-# An in-band error without a status: the field's names for errors that have one.
+# An in-band error without a status: the field's names for errors that have one, in small letters and without
+# signs between them.
 _STATUS_OF_NAME = {
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "insufficient_quota": 429,
-    "overloaded": 503,
-    "overloaded_error": 503,
-    "invalid_request_error": 400,
-    "context_length_exceeded": 400,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "model_not_found": 404,
+    **dict.fromkeys(
+        (
+            *("ratelimitexceeded", "ratelimiterror", "ratelimit", "ratelimited", "toomanyrequests"),
+            *("insufficientquota", "resourceexhausted", "throttling", "throttlingratequota"),
+            *("throttlingallocationquota", "throttlingburstrate", "limitrequests"),
+        ),
+        429,
+    ),
+    **dict.fromkeys(("overloaded", "overloadederror", "unavailable", "serviceunavailable"), 503),
+    **dict.fromkeys(
+        (
+            *("invalidrequest", "invalidrequesterror", "invalidargument", "invalidparameter", "badrequest"),
+            *("contextlengthexceeded", "failedprecondition", "outofrange", "contentfilter"),
+            *("datainspectionfailed", "validationerror", "badrequesterror", "invalidparametererror"),
+        ),
+        400,
+    ),
+    **dict.fromkeys(
+        ("authenticationerror", "unauthenticated", "unauthorized", "invalidapikey", "invalidauthentication"),
+        401,
+    ),
+    **dict.fromkeys(("insufficientbalance", "arrearage", "paymentrequired"), 402),
+    **dict.fromkeys(("permissionerror", "permissiondenied", "accessdenied", "forbidden"), 403),
+    **dict.fromkeys(("notfounderror", "notfound", "modelnotfound"), 404),
+    **dict.fromkeys(("timeout", "timeouterror", "requesttimeout", "deadlineexceeded"), 408),
 }
 
 # Codes of faults before any HTTP answer; a connection may also be lost later, so that is said by the caller.
@@ -150,12 +165,16 @@ def fault_of_error(
 
     *own_key*: the key was the gateway's, so a refusal of it is no concern of the client's.
     """
-    status = told.status or _STATUS_OF_NAME.get(told.code or "") or _STATUS_OF_NAME.get(told.type or "")
+    status = told.status or _status_of(told.code) or _status_of(told.type)
     message = clean_text(redact(told.message, secrets))  # before the cut, which could halve a key
     report = _Report(told, status, message, own_key, retry_after)
     fault = _of_request(report) or _of_limit(report) or _of_upstream(report)
     cause = f"status {status}" if status else "an error in the answer"
     return replace(fault, cause=cause).redacted(secrets)
+
+
+def _status_of(name: str | None) -> int | None:
+    return _STATUS_OF_NAME.get(re.sub(r"[^a-z]", "", (name or "").lower()))
 
 
 class _Report(NamedTuple):

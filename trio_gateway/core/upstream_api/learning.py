@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
 
-from ..config.families import GENERIC_MARKERS
+from ..config.families import GENERIC_MARKERS, HEAD_MARKERS
 
 if TYPE_CHECKING:
     from ..config import ModelConfig
@@ -181,9 +181,9 @@ def may_learn_start(model_id: str, model: ModelConfig) -> bool:
     >>> [may_learn_start(name, family_of(name)) for name in ("qwen3:8b", "gpt-4o", "default")]
     [True, False, False]
     """
-    if model_id == "default" or not model.markers:
+    if model_id == "default" or not model.markers or model.dialect == "harmony":
         return False
-    return model.family not in ("", "default") or model.markers != GENERIC_MARKERS
+    return model.family not in ("", "default") or model.markers not in (GENERIC_MARKERS, HEAD_MARKERS)
 
 
 def _keep(entries: OrderedDict[K, V], key: K, value: V) -> None:
