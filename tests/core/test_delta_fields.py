@@ -149,7 +149,7 @@ def test_attributes_are_given_once() -> None:
 
 
 def test_what_came_under_one_name_is_not_joined_in_a_stream() -> None:
-    held = HeldAsides(shows_thoughts=False, whole=False)
+    held = HeldAsides(shows_thoughts=False, shows_others=False, whole=False)
     came: list[dict[str, Any]] = [{"a": [1]}, {"b": "x"}, {"a": [1]}]
     for sealed in came:
         assert held.add(Aside(sealed=sealed), opened=False) == {}
@@ -163,7 +163,7 @@ def test_what_came_under_one_name_is_not_joined_in_a_stream() -> None:
 
 
 def test_pieces_of_one_block_are_one_entry_of_a_message() -> None:
-    held = HeldAsides(shows_thoughts=True, whole=True)
+    held = HeldAsides(shows_thoughts=True, shows_others=True, whole=True)
     blocks = [
         {"type": "thinking", "thinking": "a", "signature": None},
         {"type": "thinking", "thinking": "b"},
@@ -195,6 +195,7 @@ def events_of(
         starts_in_reasoning=False,
         thinks=thinks,
         shows_reasoning=raw,
+        shows_thought_fields=raw,
         whole=whole,
     )
     events: list[Event] = []
@@ -277,7 +278,7 @@ def test_a_whole_answer_has_them_once(raw: bool) -> None:
     [choice] = builder.completion()["choices"]
     message = choice["message"]
     assert message["content"] == "4"
-    assert message["name"] == "n"
+    assert "name" not in message
     assert message["unknown"] == 1
     assert message["reasoning_details"] == ([READABLE, SEALED] if raw else [SEALED])
 
@@ -289,6 +290,7 @@ def test_facts_beside_the_choices_pass_with_the_first_output_and_once() -> None:
     assert reader.held
     assert reader.read(Chunk([ChoiceDelta(text="4")], None, facts)) == [
         ChunkFields(facts),
+        OutputExtra(0, facts),
         OutputDelta(0, "4"),
     ]
     assert reader.read(Chunk([], None, {"timings": 1})) == [ChunkFields({"timings": 1})]

@@ -163,6 +163,7 @@ class Failover:
         return fault
 
     def _reader(self, start: Start, *, thinks: bool) -> AnswerReader:
+        options = self._request.options
         return AnswerReader(
             self._model,
             starts_in_reasoning=start is Start.REASONING,
@@ -170,7 +171,10 @@ class Failover:
             thinks=thinks,
             choices=self._request.n,
             whole=self._call.buffered,
-            shows_reasoning=self._request.options.shows_reasoning,
+            shows_reasoning=options.shows_reasoning,
+            # With "raw" the reasoning leaves in one field. Only a tool loop must have the others whole.
+            shows_thought_fields=options.reasoning == "both"
+            or (options.shows_reasoning and "tools" in self._request.body),
             memory=self._call.memory.stream,
             call_prefix=f"call_{self._record.request_id}_",
         )

@@ -38,7 +38,7 @@ _AT_JAVASCRIPT = re.compile(r"at (?:async )?([\w.$]++) \(")
 _RUST = re.compile(r"thread '[^'\n]*+' panicked at ([^\n]*+)")
 _RUST_FILE = re.compile(r"(?<![\w/.-])[\w/.-]*?\.rs(?![\w/.-])")
 _GO = re.compile(r"^panic: [^\n]*+\n((?:[^\n]*+\n){0,12})", re.MULTILINE)
-_GO_CALL = re.compile(r"(?<![\w./])([\w./]++)\([^\n()]*+\)\n")
+_GO_CALL = re.compile(r"^([\w./]++(?:\(\*\w++\)[\w.]*+)?)\([^\n()]*+\)$", re.MULTILINE)
 
 
 class Trace(NamedTuple):

@@ -36,6 +36,7 @@ from ..reasoning import (
 from ..text.growing import GrowingText
 from .asides import Attributes, HeldAsides
 from .chunks import ChoiceError
+from .delta_fields import SOURCES
 from .learning import StartEvidence
 from .tool_calls import ToolCalls
 
@@ -57,7 +58,8 @@ class AnswerReader:
 
     *choices* is the number of choices the request asked for: the answer is complete when so many have
     finished. *presumed*, *whole*: see :class:`~trio_gateway.core.reasoning.ReasoningSplitter`; of a whole
-    answer all but its text waits for the end. *shows_reasoning*: the client asked for the reasoning itself.
+    answer all but its text waits for the end. *shows_reasoning*: the client asked for the reasoning itself;
+    *shows_thought_fields*: also for the fields that hold it once more, as a tool loop must send them back.
     *thinks*: False where the request switched thinking off, so that reasoning with no answer after it is one.
     *call_prefix* starts the ids of tool calls that had none. *memory*: what log probabilities
     of a streamed answer may take while their text is held back; beyond it they are dropped.
@@ -73,11 +75,13 @@ class AnswerReader:
         choices: int = 1,
         whole: bool = False,
         shows_reasoning: bool = True,
+        shows_thought_fields: bool = True,
         call_prefix: str = "call_",
         memory: ByteBudget | None = None,
     ) -> None:
         self._model = model
         self._shows_reasoning = shows_reasoning
+        self._shows_thought_fields = shows_thought_fields
         self._memory = memory or ByteBudget(LOGPROBS_HELD)
         self._text_size = 0
         self._starts_in_reasoning = starts_in_reasoning
@@ -182,7 +186,11 @@ class AnswerReader:
         return _Choice(
             index,
             splitter,
-            asides=HeldAsides(shows_thoughts=self._shows_reasoning, whole=self.whole),
+            asides=HeldAsides(
+                shows_thoughts=self._shows_thought_fields,
+                shows_others=self._shows_reasoning,
+                whole=self.whole,
+            ),
             kept=None if self._thinks else self._kept.hold(),
             call_prefix=f"{self._call_prefix}{index}_",
             memory=None if self.whole else self._memory.hold(),
@@ -207,7 +215,12 @@ class AnswerReader:
         place = next((place for place, event in enumerate(events) if isinstance(event, _BEARERS)), None)
         if place is not None or self.output_seen:
             self._attributes_wait = False
-            events.insert(len(events) if place is None else place, ChunkFields(self._attributes.take()))
+            fields = self._attributes.take()
+            given: list[Event] = [ChunkFields(fields)]
+            if sources := {key: fields[key] for key in SOURCES if key in fields}:
+                given.append(OutputExtra(0, sources))  # clients that gather deltas drop a chunk's own fields
+            place = len(events) if place is None else place
+            events[place:place] = given
 
 
 class _Choice:

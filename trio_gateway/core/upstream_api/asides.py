@@ -16,6 +16,8 @@ __all__ = ["Attributes", "HeldAsides"]
 Json = dict[str, Any]
 
 _NOTHING: Final = object()
+_OF_A_STREAM: Final = frozenset({"name"})
+"""Attributes of a delta that no message has: the name of the service that writes it (MiniMax)."""
 _TEXTS: Final = ("text", "thinking", "summary")
 """Keys of an entry whose strings go on in the next entry of the same block."""
 
@@ -61,13 +63,17 @@ class Attributes:
 
 
 class HeldAsides:
-    """The asides of one choice. *shows_thoughts*: the client asked for the reasoning itself. *whole*: it gets
-    its answer in one piece."""
+    """The asides of one choice.
 
-    __slots__ = ("_attributes", "_parts", "_shows_thoughts", "_size", "_whole")
+    *shows_thoughts*: the client gets the fields that hold the reasoning. *shows_others*: it gets unknown
+    fields before any output. *whole*: it gets its answer in one piece.
+    """
 
-    def __init__(self, *, shows_thoughts: bool, whole: bool) -> None:
+    __slots__ = ("_attributes", "_parts", "_shows_others", "_shows_thoughts", "_size", "_whole")
+
+    def __init__(self, *, shows_thoughts: bool, shows_others: bool, whole: bool) -> None:
         self._shows_thoughts = shows_thoughts
+        self._shows_others = shows_others
         self._whole = whole
         self._attributes = Attributes(grows=True)
         self._parts: list[Json] = []
@@ -84,7 +90,8 @@ class HeldAsides:
     def add(self, aside: Aside, *, opened: bool) -> Json:
         """Take what may reach this client; what of it need not wait is given. *opened*: output has come."""
         if aside.attributes:
-            self._attributes.add(aside.attributes)
+            dropped = _OF_A_STREAM if self._whole else frozenset()
+            self._attributes.add({key: aside.attributes[key] for key in aside.attributes.keys() - dropped})
         at_once: Json = {}
         parts = [aside.sealed]
         if not self._shows_thoughts:
@@ -93,7 +100,7 @@ class HeldAsides:
             parts.append(aside.thoughts)
         else:
             at_once = aside.thoughts
-        if opened or self._shows_thoughts:
+        if opened or self._shows_others:
             parts.append(aside.others)
         for part in filter(None, parts):
             self._parts.append(part)

@@ -15,7 +15,7 @@ from .thought_parts import PartsError, read_parts, sealed_of, text_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CHUNK_ATTRIBUTES", "NOTHING", "Aside", "DeltaFields", "PartsError", "read_delta"]
+__all__ = ["CHUNK_ATTRIBUTES", "NOTHING", "SOURCES", "Aside", "DeltaFields", "PartsError", "read_delta"]
 
 Json = dict[str, Any]
 
@@ -29,6 +29,9 @@ CHUNK_ATTRIBUTES: Final = frozenset(
     }
 )
 """Fields of a chunk, beside its choices, that pass with the final output."""
+
+SOURCES: Final[tuple[str, ...]] = ("citations", "search_results")
+"""Those of them that a text refers to."""
 
 _REASONING: Final = (
     *("reasoning_content", "reasoning", "reasoning_text", "reasoning_details", "thinking"),
