@@ -15,6 +15,7 @@ from ..core.config import ConfigError
 from .app import GatewayApp, create_app
 from .logs import configure_logging
 from .settings import load_settings
+from .transport.private_names import PrivateNameError, check_private_names
 
 if TYPE_CHECKING:
     from ..core.config.settings import Settings
@@ -25,10 +26,15 @@ log = structlog.get_logger("trio_gateway.server")
 
 
 def settings_or_exit(config_path: str | None = None) -> Settings:
-    """The settings of the environment and the file; a mistake is told in one line and ends the process."""
+    """Read the settings of the environment and the file.
+
+    A mistake in them, or a library on which the transport cannot stand, ends the process with exit code 2 and
+    one line.
+    """
     try:
+        check_private_names()
         return _load(config_path)
-    except ConfigError as error:
+    except (ConfigError, PrivateNameError) as error:
         print(error, file=sys.stderr, flush=True)
         # Not sys.exit: a worker of hypercorn's would bury the line under a traceback. Nothing runs yet.
         os._exit(2)
