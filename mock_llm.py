@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from trio_gateway.mock.command_line import main
+from trio_gateway.mock.options_parser import main
 
 if __name__ == "__main__":
     sys.exit(main())

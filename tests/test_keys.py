@@ -19,7 +19,7 @@ from trio_gateway.__main__ import main
 from trio_gateway.core.access.shown_key import find_key
 from trio_gateway.core.config.keyfile import ClientKey, parse_keys
 from trio_gateway.core.config.settings import load_settings
-from trio_gateway.server.settings import read_text
+from trio_gateway.server.load_settings import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

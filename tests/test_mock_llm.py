@@ -31,7 +31,7 @@ from trio_gateway.mock import (
     serve_mock,
     tokenize,
 )
-from trio_gateway.mock.command_line import main
+from trio_gateway.mock.options_parser import main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

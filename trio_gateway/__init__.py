@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .core.config.families import DEFAULT_MODELS
     from .core.config.settings import Settings
     from .server.app import create_app
-    from .server.settings import load_settings
+    from .server.load_settings import load_settings
 
 __all__ = [
     "DEFAULT_MODELS",
@@ -34,7 +34,7 @@ _HOMES = {
     "ModelConfig": ".core.config",
     "Settings": ".core.config.settings",
     "create_app": ".server.app",
-    "load_settings": ".server.settings",
+    "load_settings": ".server.load_settings",
 }
 
 

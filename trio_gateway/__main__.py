@@ -46,7 +46,7 @@ def _run_program(name: str, words: Sequence[str]) -> int:
 
             return chat(list(words), prog=prog)
         case "mock":
-            from .mock.command_line import main as mock
+            from .mock.options_parser import main as mock
 
             return mock(words, prog=prog)
         case _:

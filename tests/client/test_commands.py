@@ -16,7 +16,7 @@ from tests.client.test_conversation import user
 from trio_gateway.terminal.attachments import MAX_FILE, AttachmentError, attach, read_attachment
 from trio_gateway.terminal.commands import candidates
 from trio_gateway.terminal.received import AnswerFormError
-from trio_gateway.terminal.state import MAX_LINES, State
+from trio_gateway.terminal.session_files import MAX_LINES, SessionFiles
 from trio_gateway.terminal.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def test_the_last_conversation_goes_on(
 
 
 def test_history_is_kept_and_bounded(state: Path) -> None:
-    kept = State(enabled=True)
+    kept = SessionFiles(enabled=True)
     assert kept.lines() == []
     for line in "one", "two\nlines \x1b[2J\u202e", " ":
         kept.add_line(line)
@@ -208,20 +208,20 @@ def test_history_is_kept_and_bounded(state: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with path.open("ab") as file:
         file.write(b'"half a li\n\xff\n')
-    assert State(enabled=True).lines() == ["one", "two\nlines \x1b[2J\u202e"]
+    assert SessionFiles(enabled=True).lines() == ["one", "two\nlines \x1b[2J\u202e"]
     path.write_text("".join(f'"{number}"\n' for number in range(3 * MAX_LINES)), encoding="utf-8")
-    assert State(enabled=True).lines()[-1] == f"{3 * MAX_LINES - 1}"
+    assert SessionFiles(enabled=True).lines()[-1] == f"{3 * MAX_LINES - 1}"
     assert len(path.read_bytes().splitlines()) == MAX_LINES
 
 
 def test_nothing_is_kept_without_history_or_where_it_cannot_be(tmp_path: Path, state: Path) -> None:
-    none = State(enabled=False)
+    none = SessionFiles(enabled=False)
     none.add_line("x")
     none.keep({})
     assert not state.exists()
     assert none.lines() == []
     state.parent.write_text("no folder")
-    blocked = State(enabled=True)
+    blocked = SessionFiles(enabled=True)
     blocked.add_line("x")
     blocked.keep({})
     assert blocked.lines() == []
@@ -230,10 +230,10 @@ def test_nothing_is_kept_without_history_or_where_it_cannot_be(tmp_path: Path, s
 def test_a_relative_state_folder_counts_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert State(enabled=True).last == tmp_path / ".local/state/trio-gateway/last.json"
+    assert SessionFiles(enabled=True).last == tmp_path / ".local/state/trio-gateway/last.json"
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    State(enabled=True)
+    SessionFiles(enabled=True)
 
 
 @pytest.mark.parametrize("saved", [b"", b"[]", b'{"messages": [{"role": 1}]}', b'{"messages": 1}'])

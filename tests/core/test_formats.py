@@ -8,7 +8,7 @@ import pytest
 
 from trio_gateway.core.client_api import FORMATS, OPEN_PATHS, format_of_path
 from trio_gateway.server.app import GatewayApp
-from trio_gateway.server.settings import load_settings
+from trio_gateway.server.load_settings import load_settings
 
 if TYPE_CHECKING:
     from trio_gateway.core.client_api.request import FormatName

@@ -53,8 +53,10 @@ class ReasoningDelta(Struct, frozen=True):
 
 
 class ReasoningExtra(Struct, frozen=True):
-    """Fields of choice *index* that hold reasoning, as upstream gave them. Only a client that asked for the
-    reasoning itself sees them."""
+    """Fields of choice *index* that hold reasoning, as the upstream sent them.
+
+    Only a client that asked for the reasoning itself sees them.
+    """
 
     index: int
     delta: dict[str, Any]
@@ -100,14 +102,16 @@ class OutputExtra(Struct, frozen=True):
 
 
 class ChunkFields(Struct, frozen=True):
-    """Facts about the answer that stand beside the choices; they pass with the next chunk of the output."""
+    """Facts beside the choices; they pass with the output's next chunk."""
 
     fields: dict[str, Any]
 
 
 class Finish(Struct, frozen=True):
-    """Choice *index* is complete, for the reason the upstream gave. *delta*: what waited for an output that
-    never came."""
+    """Choice *index* is complete, for the reason the upstream gave.
+
+    *delta*: what waited for an output that never came.
+    """
 
     index: int
     reason: str

@@ -51,7 +51,7 @@ _SLICED_OVER = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RunawayRule:
-    """How much a model may think, and where a request is tried again that exceeds it."""
+    """Limit of a model's thinking, and where a request is repeated then."""
 
     limit: ReasoningLimit
     replay: Replay

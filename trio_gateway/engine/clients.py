@@ -80,7 +80,7 @@ class Clients:
         """Who shows that key; None: no key.
 
         Raises:
-            RequestError: nobody who may come in.
+            RequestError: the key is not known, or has ended.
         """
         key: ClientKey | None = None
         if _ANYONE.id in self._clients:

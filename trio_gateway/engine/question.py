@@ -1,4 +1,4 @@
-"""Question: what one attempt sends its upstream, and how it is put once more where that was refused."""
+"""Question: makes one attempt's request, and again without what was refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Question"]
 
 
 class Question:
-    """The request of *call* for the upstream of *lease*; not *thinks*: the model is asked not to think."""
+    """The request of *call* for the upstream of *lease*."""
 
     def __init__(self, call: Call, lease: Lease, *, thinks: bool) -> None:
         self._call = call
@@ -42,9 +42,9 @@ class Question:
     def put_otherwise(self, failure: UpstreamFailure) -> bool:
         """Whether another body may help, which :meth:`body` gives from now on: the upstream refused something
         that the gateway has added."""
-        if failure.told is None:
+        if failure.report is None:
             return False
-        otherwise = asking_otherwise(self._asking, self._added(), failure.told)
+        otherwise = asking_otherwise(self._asking, self._added(), failure.report)
         if otherwise is None or otherwise in self._tried:
             return False
         self._tried.add(otherwise)

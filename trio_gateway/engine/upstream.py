@@ -29,7 +29,7 @@ from ..version import __version__
 from .bodies import Payload
 from .transport import Http1Client, Origin, Response, TransportFaultError, make_ssl_context
 from .transport.proxied import ProxiedClient, ProxiedResponse
-from .wording import fault_of
+from .transport_wording import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -52,13 +52,13 @@ _MAX_MEDIA_TYPE: Final = 80
 class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstream, not an error of ours)
     """An attempt failed; ``fault`` is what that means.
 
-    ``told`` is the upstream's own report, if there is one. It may hold a key and is never shown.
+    ``report`` is the upstream's own, if there is one. It may hold a key and is never shown.
     """
 
-    def __init__(self, fault: Fault, told: InbandError | None = None) -> None:
+    def __init__(self, fault: Fault, report: InbandError | None = None) -> None:
         super().__init__(fault.error.message)
         self.fault = fault
-        self.told = told
+        self.report = report
 
     @classmethod
     def of(cls, code: str, message: str, *, cause: str = "") -> UpstreamFailure:
@@ -67,7 +67,7 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
 
     def redacted(self, secrets: Sequence[str]) -> UpstreamFailure:
         """The same failure, its error without *secrets*."""
-        return UpstreamFailure(self.fault.redacted(secrets), self.told)
+        return UpstreamFailure(self.fault.redacted(secrets), self.report)
 
 
 class UpstreamAnswer:

@@ -21,11 +21,11 @@ from .allocator import return_large_blocks
 from .auth_and_cors import METRICS, admit_client, answer_preflight, share
 from .chat_http import answer_chat
 from .error_responses import http_error, internal_error, request_error
+from .load_settings import load_settings
 from .pages import add_pages
 from .paths import settled_path
+from .rendering.endpoint import answer_render
 from .rendering.renderer import Renderer
-from .rendering.view import answer_render
-from .settings import load_settings
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
 from .websocket.view import WebSocketConnection, talk
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ..core.config import ModelConfig, ServerConfig
     from ..core.config.settings import Settings
     from ..engine.clients import Client
-    from .settings import Config
+    from .load_settings import Config
 
 __all__ = ["GatewayApp", "create_app"]
 

@@ -42,7 +42,7 @@ _SHOWN_HOST: Final = 100
 
 
 def admit_client(gateway: Gateway, request: Request | Websocket) -> Client | None:
-    """Who sends *request*; None: somebody, as the path is public.
+    """Who sends *request*; None: any client, as the path is public.
 
     Raises:
         RequestError: 401 (no key, not a good one, or more than one), or 403 (a name that is not ours, or a

@@ -1,4 +1,4 @@
-"""Banner: what somebody at a terminal wants to know once the gateway listens."""
+"""Banner: what a person at a terminal needs to know once the gateway listens."""
 
 from __future__ import annotations
 

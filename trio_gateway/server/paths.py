@@ -1,4 +1,4 @@
-"""Paths of requests: spelled in one way before they are routed, and the nearest route to a wrong one."""
+"""Paths: spell a request's path in one way, and name the nearest route."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ import trio
 
 from ..core.config import ConfigError
 from .app import GatewayApp, create_app
+from .load_settings import load_settings
 from .logs import configure_logging
-from .settings import load_settings
 from .transport.private_names import PrivateNameError, check_private_names
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Files that go with a question: images as parts of the message, text files within its text."""
+"""Attachments: add images and text files to a question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Markdown cut into blocks as it streams: what no later text can change, and the rest.
+"""Markdown blocks: separate what no later text can change from the rest.
 
 Text in, blocks out; pure. A fenced block of code is given line by line: nothing that follows changes a line.
 Everything else is final once the next block has begun. Decided is by complete lines alone, since half a line
@@ -33,7 +33,10 @@ class Prose:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A line of a fenced block of code. *opens*: the block's fence, with an empty text."""
+    """Block reader: returns blocks that are final, each once and in order.
+
+    *opens*: the block's fence, with an empty text.
+    """
 
     language: str
     text: str
@@ -57,7 +60,7 @@ class _Fence:
 
 
 class BlockReader:
-    """Feed it text as it comes; it gives back the blocks that are final, each once and in order."""
+    """Reader of text as it comes: returns the blocks that are final, each once."""
 
     def __init__(self, parser: MarkdownIt) -> None:
         self._parser = parser

@@ -22,7 +22,7 @@ from .reading import piped_text
 from .received import FAILED, INTERRUPTED, USAGE, AnswerFormError
 from .repl import chat, turn
 from .screen import Screen
-from .state import State
+from .session_files import SessionFiles
 from .transcript import Transcript
 
 __all__ = ["command_line", "main"]
@@ -110,7 +110,7 @@ def run(argv: list[str] | None, prog: str) -> int:
     interactive = options.interactive or (options.prompt is None and sys.stdin.isatty())
     if interactive and (options.raw or options.json):
         parser.error("--raw and --json go with a single prompt: give PROMPT, or pipe it in")
-    state = State(enabled=not options.no_history)
+    state = SessionFiles(enabled=not options.no_history)
     conversation = begin(options, screen, state)
     if interactive:
         return chat(options, conversation, screen, state)
@@ -123,7 +123,7 @@ def run(argv: list[str] | None, prog: str) -> int:
     return turn(options, conversation, attach(prompt, options.attach), screen, kept)
 
 
-def begin(options: Namespace, screen: Screen, state: State) -> Transcript:
+def begin(options: Namespace, screen: Screen, state: SessionFiles) -> Transcript:
     """A new conversation, or with ``-c`` the last one; what else the command line sets comes first."""
     conversation = Transcript(options.model or DEFAULT, options.system)
     if options.go_on:

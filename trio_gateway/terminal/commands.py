@@ -1,4 +1,4 @@
-"""The commands of a conversation that ask nothing: what they are called, and what they change.
+"""Commands: change a conversation without asking the model.
 
 A line in, a line to show out. They know the conversation and its files, and no network.
 """

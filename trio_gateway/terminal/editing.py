@@ -1,4 +1,4 @@
-"""Line editing at the prompt: recalled lines, completion by Tab, pasted text as one line, an editor.
+"""Line editing: recalls lines, completes by Tab, and takes pasted text.
 
 It stands on readline where Python has it, and knows neither the network nor what the lines mean.
 """

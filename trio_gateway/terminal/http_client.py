@@ -1,6 +1,6 @@
 """HTTP client: shares limits, headers, failures and Ctrl-C among exchanges.
 
-It knows httpx, whose exceptions tell of both transports' failures; not what is asked, nor what is shown.
+It knows httpx, whose exceptions report both transports' failures; not what is asked, nor what is shown.
 """
 
 from __future__ import annotations

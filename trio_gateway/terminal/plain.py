@@ -1,4 +1,4 @@
-"""The parts of an answer as plain text: in a pipe, and on a terminal that is not to be styled."""
+"""Plain output: writes an answer's parts to a pipe or bare terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live region: the rows at a terminal's end that are redrawn in place until they are final.
+"""Live region: redraws the last rows of a terminal until they are final.
 
 It writes its own control sequences and the rows that it is given, and knows nothing of what they mean. What
 was made final is never touched again. The live rows always fit the window, so that none of them scrolls
@@ -26,8 +26,7 @@ _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 class Region:
-    """Rows below all that is final. The cursor stands behind the last live row or, where there is none, at
-    the start of an empty row."""
+    """Rows below all that is final."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .attachments import Attachment
     from .screen import Screen
-    from .state import State
+    from .session_files import SessionFiles
     from .transcript import Content
 
 __all__ = ["COMMANDS", "chat", "turn"]
@@ -35,13 +35,13 @@ __all__ = ["COMMANDS", "chat", "turn"]
 MAX_CLIPBOARD = 74_000
 
 
-def chat(options: Namespace, conversation: Transcript, screen: Screen, state: State) -> int:
+def chat(options: Namespace, conversation: Transcript, screen: Screen, state: SessionFiles) -> int:
     """Hold *conversation* until Ctrl-D or ``/bye``."""
     return Chat(options, conversation, screen, state).hold()
 
 
 def turn(
-    options: Namespace, conversation: Transcript, prompt: Content, screen: Screen, state: State | None
+    options: Namespace, conversation: Transcript, prompt: Content, screen: Screen, state: SessionFiles | None
 ) -> int:
     """Ask once; the exit code. What came of an answer is kept even when it was stopped: it may be asked to
     go on."""
@@ -54,9 +54,9 @@ def turn(
 
 
 class Chat:
-    """The loop, and what it holds beside the conversation: files for the first question, known models."""
+    """The loop, and what it holds beside the conversation."""
 
-    def __init__(self, options: Namespace, talk: Transcript, screen: Screen, state: State) -> None:
+    def __init__(self, options: Namespace, talk: Transcript, screen: Screen, state: SessionFiles) -> None:
         self._options, self._talk, self._screen = options, talk, screen
         self._state = state if sys.stdin.isatty() else None
         self._attached: list[Attachment] = options.attach

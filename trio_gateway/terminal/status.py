@@ -1,4 +1,4 @@
-"""The status line: what is waited for, for how long, and afterwards how long the model thought.
+"""Status line: shows what is waited for, and how long the model thought.
 
 Moments in, text out; it knows no clock and no stream.
 """

@@ -1,4 +1,4 @@
-"""The parts of an answer as they are set on a terminal: summaries as wrapped lines, output as Markdown.
+"""Styled output: sets summaries as wrapped lines, output as Markdown.
 
 Each writer turns text into rows for a region at the terminal's end. Control characters must have been dropped
 from the text before.

@@ -1,4 +1,4 @@
-"""Text of the server made fit for a terminal: put on one line, broken into rows, typeset.
+"""Terminal text: breaks and typesets text of the server safely.
 
 Text in, rows or Markdown for rich out. It knows no stream, and not what is shown where.
 """
@@ -40,7 +40,7 @@ def error_line(error: dict[str, Any]) -> str:
 
 
 class _LeftHeading(Heading):
-    """A heading at the left, in a line of its own: rich centres some, and older versions draw frames."""
+    """A heading at the left, in a line of its own."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         text = self.text.copy()

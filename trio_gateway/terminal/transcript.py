@@ -1,4 +1,4 @@
-"""What was said so far, and the request that says it.
+"""The conversation so far, and the request made of it.
 
 It knows JSON, but no file and no network.
 """
@@ -35,7 +35,7 @@ def text_of(content: Content) -> str:
 
 @dataclass(slots=True)
 class Transcript:
-    """What the model is sent: the system message and the turns so far, final outputs only."""
+    """Transcript: the system message and the turns so far, final outputs only."""
 
     model: str
     system: str | None
@@ -89,7 +89,7 @@ class Transcript:
         self._unanswered = None
 
     def load(self, saved: bytes) -> None:
-        """Put what was saved in the place of what was said so far.
+        """Put what was saved in the place of the conversation so far.
 
         Raises:
             AnswerFormError: it is no conversation.

@@ -12,9 +12,9 @@ from .calls import ANONYMOUS, SUCCESS, Outcome, PauseCause, Permit, Refusal, Ver
 from .growth import Growth
 from .judge import Judge
 from .probes import Probes
+from .refusal_wording import FORCED
 from .retry_after import clamp_retry_after
 from .state import TABLE, Reason, Snapshot, State, Transition
-from .wording import FORCED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, assert_never
 from .calls import Outcome
 from .evidence import Evidence, RunningCalls
 from .pauses import Pauses
+from .refusal_wording import why_opened
 from .retry_after import clamp_retry_after
 from .state import Reason
-from .wording import why_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

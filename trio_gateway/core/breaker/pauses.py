@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from .calls import PauseCause, Refusal
 from .growth import Growth
+from .refusal_wording import why_limited
 from .retry_after import clamp_retry_after
-from .wording import why_limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
 """Configuration schema: defines meaning, unit, range and default of each key.
 
 The TOML file and the environment are read into these structs by :mod:`trio_gateway.core.config.settings`;
-nothing here touches a file or a variable. Durations are seconds, sizes are bytes unless said otherwise.
+nothing here touches a file or a variable. Durations are seconds, sizes are bytes unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec.structs import fields, force_setattr
 
 from ..client_api.request import FormatName  # noqa: TC001 -- msgspec resolves it
 from .instructions import PROMPT, REASONING
-from .wording import blame, dotted
+from .mistake_wording import blame, dotted
 
 __all__ = [
     "BreakerConfig",
@@ -77,7 +77,7 @@ Wrapper = tuple[MarkerOrNone, Marker]
 
 
 class ConfigError(Exception):
-    """A mistake in the configuration, told in one line: what to correct, and where.
+    """A mistake in the configuration, reported in one line: what to correct, and where.
 
     ``<file or variable>: <key>: expected <what>, found <what>``, without the key where there is none; where
     *found* is empty, *expected* is a text of its own. Whatever the parts hold, the text is one printable
@@ -200,7 +200,7 @@ class UpstreamConfig(_Section, frozen=True, kw_only=True):
 
 
 class ModelConfig(_Section, frozen=True, kw_only=True):
-    """``[models.ID]``: how a model is reached and how its reasoning is told from its answer.
+    """``[models.ID]``: how a model is reached and how its reasoning is separated from its answer.
 
     A family in ``DEFAULT_MODELS`` is one of these too, with ``match`` set. An entry of the
     configuration file starts from its family's values and overrides them key by key.

@@ -4,8 +4,8 @@ The file is parsed into plain tables. Variables are laid over them (environment 
 which value came from which variable is noted, so that a mistake is blamed on the right place. The tables are
 then checked against the structs of :mod:`trio_gateway.core.config.schema`, across sections, and completed:
 full URLs, the upstreams' keys, the reasoning rules of each model's family. Every mistake is a
-:class:`ConfigError`; the first one found is told. No message holds a key, nor a value that could be one put
-in the wrong place.
+:class:`ConfigError`; the first one found is reported. No message holds a key, nor a value that could be one
+put in the wrong place.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from msgspec import inspect
 
+from .mistake_wording import KeyPath, blame, dotted, expected_of, found_as, quote, shorten
 from .schema import ConfigError
-from .wording import KeyPath, blame, dotted, expected_of, found_as, quote, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,7 +2,7 @@
 
 Python's own parser takes duplicate keys, ``NaN`` and numbers that overflow, lets lone surrogates
 through until they are written again, and overflows its stack on deep input. Here all of that is an
-error with its place, or is mended where the caller says so.
+error with its place, or is mended where the caller asks for it.
 
 How: the usual document goes once through the C scanner with hooks that raise. Only after one of them
 has raised is it read again with hooks that leave a :class:`_Flaw` in the value instead, and the value is
@@ -66,7 +66,7 @@ class _FlawFoundError(Exception):
 
 
 def no_pause() -> None:
-    """Let nobody else run: the pause of a caller that may take the time."""
+    """Make no pause: the pause of a caller that may take the time."""
 
 
 def parse(
@@ -339,7 +339,7 @@ class _Mender(Struct, frozen=True):
 
 
 def _spelled(path: list[str | int]) -> str:
-    """``("messages", 2, "content")`` as ``messages[2].content``, long keys cut, as the client is told it."""
+    """``("messages", 2, "content")`` as ``messages[2].content``, long keys cut, as the client gets it."""
     spelled = ""
     for step in path:
         if isinstance(step, int):

@@ -1,4 +1,4 @@
-"""Flagged thoughts: text that the upstream itself calls a thought, with or without tags around it.
+"""Flagged thoughts: text that the upstream itself marks as a thought.
 
 Google's endpoint marks each delta of a thought, and writes ``<thought>`` before the first and ``</thought>``
 behind the last of them, or before the text of the next delta. The flag decides; the tags are dropped.

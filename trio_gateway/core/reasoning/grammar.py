@@ -86,7 +86,7 @@ class Grammar:
 
 
 class _Harmony(Grammar):
-    """The channel format. Tags count at its head only, where a host has written them in its place."""
+    """Grammar of the channel format; tags count at its head only."""
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__(ModelConfig(family=model.family, markers=model.markers))

@@ -1,4 +1,4 @@
-"""Words that may have ended reasoning told in prose ("Therefore,"), and whether they did.
+"""Words that may have ended reasoning in prose ("Therefore,"), and whether they did.
 
 Prose markers are weak: of 500 real reasoning traces 134 have such words in their midst. So the words, and
 what follows them for a while (the hold), are in doubt until the model takes them back ("Wait, …") or the hold

@@ -11,7 +11,7 @@ GAP        after a marker, back in the answer; whitespace is dropped; awaited: a
 BLOCK      after a start marker; whitespace and the label are dropped; awaited: text
 REASONING  in a block; awaited: an end paired with its start, or a tool call
 PRESUMED   text that other answers make likely to be reasoning; awaited: as in OUTPUT
-PROSE      reasoning told in prose, a guess; awaited: words that end it, or a tag, which beats the guess
+PROSE      reasoning in prose, a guess; awaited: words that end it, or a tag, which beats the guess
 CANDIDATE  after such words; awaited: words that take them back, or the end of the hold
 CALL       the arguments of a harmony tool call; awaited: the next token of the format
 
@@ -95,7 +95,7 @@ _STEADY: Final = (
 def starts_in_reasoning(model: ModelConfig, *, thinking: bool | None) -> bool:
     """Whether the answer to a request begins inside reasoning.
 
-    *thinking* is what the request said by ``enable_thinking``, ``thinking`` or ``reasoning_effort: none``;
+    *thinking* is what the request wants by ``enable_thinking``, ``thinking`` or ``reasoning_effort: none``;
     ``None``: nothing. Where it was switched off no block is open; a model with ``"when_thinking"`` opens one
     only where it was switched on.
     """

@@ -40,7 +40,7 @@ _NAME = re.compile(r"[^\W\d]{3}")
 
 @dataclass(frozen=True, slots=True)
 class Digested:
-    """A sentence in plain words with terms and clauses; no clauses, if it gives the result away."""
+    """A sentence in plain words with its terms and clauses."""
 
     text: str
     terms: list[str]

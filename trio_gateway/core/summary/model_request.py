@@ -47,7 +47,7 @@ def _body(kind: str, text: str, model: str, instruction: str) -> bytes:
 
 
 def summary_line(text: str, width: int) -> str | None:
-    """What a summarising model said, as one line of at most *width* characters; None if there is nothing."""
+    """A summarising model's answer as one line of at most *width* characters; None if it has none."""
     first = next((line for line in text[:MAX_TEXT].splitlines() if line.strip()), "")
     line = cut(plain(first).strip(" \"'"), width)
     return line if any(character.isalpha() for character in line) else None

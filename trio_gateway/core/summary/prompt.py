@@ -1,7 +1,7 @@
 """Prompt summary: puts the user's request into one line.
 
 A short prompt is quoted. A longer one is mostly material (a report, code, a log) with an instruction before
-or after it: the instruction is told as the deed it asks for, and the material by its kind and size.
+or after it: the instruction is shown as the deed it asks for, and the material by its kind and size.
 """
 
 from __future__ import annotations

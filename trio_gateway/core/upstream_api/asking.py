@@ -1,4 +1,4 @@
-"""How an upstream can be asked: what the gateway adds to requests, and takes back where it is refused.
+"""Asking memory: remembers which additions of the gateway an upstream refuses.
 
 Clients do not know of these additions, so a refusal of one must not become theirs: the upstream is asked once
 more without it, and what was learned is kept once an answer has come.

@@ -1,4 +1,4 @@
-"""Fields of a delta: tables of what is text, reasoning, output, thoughts, or a mere attribute.
+"""Delta fields: tables of text, reasoning, output, thoughts and attributes.
 
 Servers add fields of their own, and some of these hold the reasoning once more. So only fields known to be
 output open the final output, and what may hold thoughts is kept apart from what certainly holds none.
@@ -50,7 +50,10 @@ _EXTRA_CONTENT: Final = "extra_content"
 
 
 class Aside(Struct, frozen=True):
-    """What stands in a delta beside its text and its output. Nothing of it opens the output."""
+    """What stands in a delta beside its text and its output.
+
+    Nothing of it opens the output.
+    """
 
     attributes: Json = {}
     """Facts about the answer; they pass with its output, once."""

@@ -1,4 +1,4 @@
-"""Error page: the body of an error status that shows a wrong path or scheme, not an API's refusal."""
+"""Error pages: recognise a wrong path or scheme in an error's body."""
 
 from __future__ import annotations
 

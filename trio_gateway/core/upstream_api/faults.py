@@ -137,7 +137,7 @@ def fault_of_transport(
 ) -> Fault:
     """A fault of the connection or of the stream's form, under one of the contract's codes.
 
-    *cause*: what happened in a few words, where that can be said more precisely than by the code. *hint*: as
+    *cause*: what happened in a few words, where that is more precise than the code. *hint*: as
     of :class:`Fault`.
     *unanswered*: the connection was lost before the first byte of an answer.
     """
@@ -159,15 +159,15 @@ def fault_of_page(status: int, kind: str, request: str) -> Fault:
 
 
 def fault_of_error(
-    told: InbandError, *, own_key: bool, retry_after: float | None = None, secrets: Sequence[str] = ()
+    described: InbandError, *, own_key: bool, retry_after: float | None = None, secrets: Sequence[str] = ()
 ) -> Fault:
-    """An error the upstream reported, as an HTTP status or inside the stream (*told.status* may be absent).
+    """An error the upstream reported, as an HTTP status or inside the stream (its status may be absent).
 
     *own_key*: the key was the gateway's, so a refusal of it is no concern of the client's.
     """
-    status = told.status or _status_of(told.code) or _status_of(told.type)
-    message = clean_text(redact(told.message, secrets))  # before the cut, which could halve a key
-    report = _Report(told, status, message, own_key, retry_after)
+    status = described.status or _status_of(described.code) or _status_of(described.type)
+    message = clean_text(redact(described.message, secrets))  # before the cut, which could halve a key
+    report = _Report(described, status, message, own_key, retry_after)
     fault = _of_request(report) or _of_limit(report) or _of_upstream(report)
     cause = f"status {status}" if status else "an error in the answer"
     return replace(fault, cause=cause).redacted(secrets)

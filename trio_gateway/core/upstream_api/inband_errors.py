@@ -58,7 +58,7 @@ Json = dict[str, Any]
 
 
 class InbandError(Struct, frozen=True):
-    """An error as the upstream told it."""
+    """An error as the upstream reported it."""
 
     message: str
     """On one line, without control characters; it may be long and may hold a key: clean it again with the
@@ -98,9 +98,9 @@ def error_in(value: object) -> InbandError | None:
 
 
 def describe_http_error(status: int, body: bytes) -> InbandError:
-    """The error in a refusal's *body*: an object, or a line of text. Of a page nothing is told on."""
-    told = _described(body.decode(errors="replace"), f"status {status}")
-    return InbandError(told.message, told.code, told.type, told.param, status)
+    """The error in a refusal's *body*: an object, or a line of text. Of a page nothing is passed on."""
+    report = _described(body.decode(errors="replace"), f"status {status}")
+    return InbandError(report.message, report.code, report.type, report.param, status)
 
 
 def describe_error_event(data: str) -> InbandError:
@@ -122,9 +122,9 @@ def _of_minimax(base: object) -> InbandError | None:
     if type(base) is not dict or not base.get("status_code"):
         return None
     code = base["status_code"]
-    told = _told({"message": base.get("status_msg")}, "no reason given")
+    report = _told({"message": base.get("status_msg")}, "no reason given")
     status = _MINIMAX.get(code, 500) if type(code) is int else 500
-    return InbandError(told.message, status=status)
+    return InbandError(report.message, status=status)
 
 
 def _described(text: str, unsaid: str) -> InbandError:
@@ -141,18 +141,20 @@ def _described(text: str, unsaid: str) -> InbandError:
 def _told(value: Json, unsaid: str) -> InbandError:
     """The error in one of the shapes ``{"error": {…}}``, ``{"error": "…"}`` and ``{"message": …}``."""
     error = value.get("error")
-    told = {**value, **error} if type(error) is dict else {**value, "message": error or value.get("message")}
-    message = next((told[key] for key in _MESSAGES if told.get(key)), unsaid)
+    report = (
+        {**value, **error} if type(error) is dict else {**value, "message": error or value.get("message")}
+    )
+    message = next((report[key] for key in _MESSAGES if report.get(key)), unsaid)
     if type(message) is not str:
         is_shown = type(message) is not bool and weigh(message, limit=MAX_ERROR) <= MAX_ERROR
         message = dumps(message) if is_shown else unsaid
-    status = next(filter(None, (_status(told.get(key)) for key in _STATUS_FIELDS)), None)
+    status = next(filter(None, (_status(report.get(key)) for key in _STATUS_FIELDS)), None)
     names = _CODES if status else (*_CODES, "status")
     return InbandError(
         clean_text(message[:MAX_ERROR], _MAX_MESSAGE) or unsaid,
-        next(filter(None, (_name(told.get(key)) for key in names)), None),
-        _name(told.get("type") or told.get("error_type")),
-        _name(told.get("param")),
+        next(filter(None, (_name(report.get(key)) for key in names)), None),
+        _name(report.get("type") or report.get("error_type")),
+        _name(report.get("param")),
         status,
     )
 

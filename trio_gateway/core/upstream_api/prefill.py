@@ -1,4 +1,4 @@
-"""Prefill: the last message is the beginning of the answer, which may decide where its reasoning ends.
+"""Prefill: decides whether a last message begins the answer, and in reasoning.
 
 Many servers open a new turn after a last message of the assistant, so it decides nothing unless the request
 says that the message is continued. What it leaves undecided is taken as declared: the answer may then come

@@ -19,7 +19,7 @@ _OURS: Final = frozenset({"circuit_open", "deadline", "answer_too_large", "shutt
 class Standing:
     """What is known of one upstream. Every *now* is monotonic seconds.
 
-    A trouble is what whoever runs the gateway can mend: a fault with a hint, before the first event of an
+    A trouble is what the operator can mend: a fault with a hint, before the first event of an
     answer. It ends with a first event; one that kept every request from an answer also ends with a list of
     models.
     """

@@ -26,7 +26,7 @@ _NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
 
 
 class PartsError(ValueError):
-    """A content of no known shape, or a list with more parts than are looked at."""
+    """A content of unknown shape, or with too many parts."""
 
 
 def text_of(value: object) -> str:
@@ -59,7 +59,7 @@ def text_of(value: object) -> str:
 
 
 def read_parts(content: list[Any]) -> tuple[str, str, list[dict[str, Any]]]:
-    """Text and thoughts of a content list, and its parts that hold thoughts nobody can read.
+    """Text and thoughts of a content list, and its parts that hold unreadable thoughts.
 
     Raises:
         PartsError: as ``text_of``.

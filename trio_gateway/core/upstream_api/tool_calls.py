@@ -1,4 +1,4 @@
-"""Tool calls of a streamed answer: made valid fragment by fragment, whatever the upstream leaves out.
+"""Tool calls: makes each fragment of a streamed call valid.
 
 A call is valid if all its fragments bear one index, its arguments are text, and its id, type and name stand
 once, in its first fragment if they are known by then. Upstreams leave out the index, give it to several
@@ -43,7 +43,7 @@ class _Call:
 
 
 class ToolCalls:
-    """The tool calls of one choice. *id_prefix* begins the ids of calls that come without one."""
+    """Tool calls of one choice; *id_prefix* begins ids that are missing."""
 
     __slots__ = ("_by_id", "_by_index", "_id_prefix", "_last", "_next", "_taken")
 

@@ -10,7 +10,7 @@ from ...core.events import PromptSummary
 from ...core.phases import Phase
 from ...core.summary.prompt import LONGEST, QUOTED_WHOLE, prompt_steps, prompt_text
 from ..sliced_work import in_slices
-from .summary_model import Question
+from .summary_model import SummaryQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class PromptSummarizer:
         self._messages = messages
         self._outbox = outbox
         self._model = model
-        self._question = Question()
+        self._question = SummaryQuestion()
 
     def stop_waiting(self) -> None:
         """The answer is here: a model that has not answered is not waited for."""

@@ -24,7 +24,7 @@ from ...core.summary import SIZES, ReasoningSummary
 from ...core.summary.model_request import MAX_REQUEST
 from ...core.text.recent import RecentText
 from ..sliced_work import in_slices
-from .summary_model import Question
+from .summary_model import SummaryQuestion
 
 if TYPE_CHECKING:
     from ...core.summary import Detail
@@ -65,7 +65,7 @@ class ReasoningSummarizer:
         self._width = SIZES[detail].width
         self._model = model
         self._recent = RecentText(MAX_REQUEST)
-        self._question = Question()
+        self._question = SummaryQuestion()
         self._silent = silent
         self._interval = interval
         self._slows_down = detail == "concise"

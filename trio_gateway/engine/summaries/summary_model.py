@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..metrics import Metrics
     from ..upstream import UpstreamAnswer
 
-__all__ = ["Question", "SummaryModel", "cancel_soon"]
+__all__ = ["SummaryModel", "SummaryQuestion", "cancel_soon"]
 
 log = structlog.get_logger("trio_gateway.summary")
 
@@ -42,7 +42,7 @@ log = structlog.get_logger("trio_gateway.summary")
 _CANCEL_AFTER = 0.05
 
 
-class Question:
+class SummaryQuestion:
     """Something the model was asked."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ def cancel_soon(nursery: trio.Nursery) -> None:
 
 
 class SummaryModel:
-    """Asks the model of ``[summary]``. *backend* is its own, whoever else uses the same upstream."""
+    """Client of the model of ``[summary]``; *backend* is its own."""
 
     def __init__(self, config: SummaryConfig, backend: Backend, metrics: Metrics) -> None:
         self._config = config
@@ -79,14 +79,14 @@ class SummaryModel:
 
     def ask(
         self, nursery: trio.Nursery, kind: Literal["prompt", "reasoning"], text: str, width: int
-    ) -> Question:
+    ) -> SummaryQuestion:
         """Have :meth:`line` asked for in *nursery*."""
-        question = Question()
+        question = SummaryQuestion()
         nursery.start_soon(self._settle, question, kind, text, width)
         return question
 
     async def _settle(
-        self, question: Question, kind: Literal["prompt", "reasoning"], text: str, width: int
+        self, question: SummaryQuestion, kind: Literal["prompt", "reasoning"], text: str, width: int
     ) -> None:
         try:
             question.line = await self.line(kind, text, width=width)
@@ -115,7 +115,7 @@ class SummaryModel:
     async def _attempt(
         self, lease: Lease, kind: Literal["prompt", "reasoning"], text: str
     ) -> tuple[str, str]:
-        """What the model said, and what it is that it may be of no use."""
+        """The model's answer, which may be of no use."""
         said, fault = "", None
         patience = min(self._config.timeout, self._config.interval)
         lease.scope.deadline = trio.current_time() + patience

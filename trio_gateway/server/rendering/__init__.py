@@ -1,1 +1,1 @@
-"""Rendering of answers for the page: Markdown, code and formulas become a tree of plain nodes."""
+"""Rendering for the page: turns Markdown, code and formulas into nodes."""

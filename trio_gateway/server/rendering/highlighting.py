@@ -1,4 +1,4 @@
-"""Highlighting: code with a class for each kind of token, few enough to be told apart by eye."""
+"""Highlighting: gives code a class for each kind of token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Markdown: turns an answer into blocks of nodes, each with the line that it begins in."""
+"""Markdown: turns an answer into blocks of nodes with their lines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markdown_it import MarkdownIt
 
-from .formulas import add_formulas, to_math
 from .highlighting import highlight
+from .mathml import add_formulas, to_math
 from .tree import Element, Node, element, is_web_address
 
 if TYPE_CHECKING:

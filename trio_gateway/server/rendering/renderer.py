@@ -1,4 +1,4 @@
-"""Renderer: hands texts to its worker process one by one, and ends it when one takes too long."""
+"""Renderer: passes texts to its worker process, and ends a slow one."""
 
 from __future__ import annotations
 

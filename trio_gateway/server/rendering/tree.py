@@ -1,4 +1,4 @@
-"""Tree of nodes: what a rendered text is made of, and the only tags and attributes it may hold.
+"""Node tree: allows only listed tags and attributes.
 
 A node is a string, or a list of tag, attributes and children. The page makes elements of it by name, so a
 model's text never passes through a parser of HTML.

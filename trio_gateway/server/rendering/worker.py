@@ -1,4 +1,4 @@
-"""Worker process of the renderer: reads texts, one JSON string a line, and writes their blocks.
+"""Worker process of the renderer: reads texts, and writes their blocks.
 
 A process, not a thread: the regular expressions of highlighters and of Markdown hold the interpreter's lock
 while they match, some for seconds, and a thread cannot be ended. Its parent ends this one at a deadline. It

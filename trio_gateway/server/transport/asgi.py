@@ -60,7 +60,7 @@ class ResponseWriter(Protocol):
 class HTTPConnection(TrioASGIHTTPConnection):
     """One request and its answer: set it as the application's ``asgi_http_class``.
 
-    What must happen at the end of a request whatever becomes of it, even when the client leaves after the
+    What must happen at the end of each request, even when the client leaves after the
     view has returned and before the body has begun, goes as a callable without arguments into the list
     ``request.scope.setdefault(CLEANUP, [])``. Each is called once, the last one first, in the request's
     own task, after its handler has ended; one that raises does not keep the others from their turn.

@@ -6,9 +6,9 @@ What :class:`ClientConnection` does otherwise than its base:
   whole process, and several openings of a few bytes raise one.
 * A write has a deadline. The base writes inside a shield (so that an event goes out whole or not at all, even
   when its handler is cancelled) for as long as it takes: a client that stops reading holds its handler, and
-  the end of the process, for ever. Here it is cut off by force, and the handler is told as if it had left.
+  the end of the process, for ever. Here it is cut off by force, and the handler gets a disconnect.
 * The socket is read on while the protocol is busy or paused (by a second request behind the first, by a body
-  that nobody reads), so that a client's leaving is seen at once. What is read so far is bounded by 64 KiB.
+  that no task reads), so that a client's leaving is seen at once. What is read so far is bounded by 64 KiB.
 * A WebSocket's bytes are not taken while a write to it waits: a client that sends and does not read would
   have its messages answered into memory.
 * The end waits for a write that is under way, and no write begins behind it: trio allows one at a time.

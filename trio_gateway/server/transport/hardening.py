@@ -1,4 +1,4 @@
-"""Puts a safer server under the application, whoever starts it.
+"""Puts a safer server under the application, by any command.
 
 Hypercorn looks up the class that serves a connection, and its own defaults, after the application has
 started. So an application can change them while it starts, under its own ``hypercorn.trio.serve`` and under
@@ -77,7 +77,7 @@ class Hardening:
             _put(*_ORIGINAL)
 
     def is_draining(self) -> bool:
-        """Whether the worker has been told to stop: no new connections, and running requests may finish.
+        """Whether the worker has been ordered to stop: no new connections, and running requests may finish.
 
         Known from the first connection on; before it there is nothing to drain.
         """

@@ -11,7 +11,7 @@ bytes that come before their time. So:
 * a request is framed by Content-Length or by chunks, never by both, and never by chunks in HTTP/1.0;
 * an upgrade to WebSocket is complete and right, and nothing stands behind it until it is answered;
 * a client that waits for ``100 Continue`` gets it when the application wants the body, not before: a request
-  that is refused by its head alone costs nobody its body. (Hypercorn says it before the application has seen
+  that is refused by its head alone never sends its body. (Hypercorn sends it before the application has seen
   the request.) An answer that does not wait for the body ends the connection, and says so;
 * HTTP/2 is not spoken: an offer of h2c is passed over, the preface of HTTP/2 is answered with 505.
 
@@ -117,7 +117,7 @@ class StrictHTTP1(H11Protocol):
             await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Stay with HTTP/1.1, whatever the client would rather speak."""
+        """Stay with HTTP/1.1, whatever the client prefers."""
 
     async def _create_stream(self, request: h11.Request) -> None:
         status = self._refusal(request)

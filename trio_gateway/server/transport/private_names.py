@@ -29,7 +29,7 @@ TRIED: Final = {
 
 
 class PrivateNameError(Exception):
-    """A library no longer has, or no longer uses, a name that the transport relies on; one line."""
+    """A name that the transport relies on is gone, or not used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 What :class:`StrictWebSocket` does otherwise than its base:
 
-* A client whose frames are wrong is told so, in a close frame: 1002, or 1007 for text that is not UTF-8. The
+* A client whose frames are wrong gets a close frame: 1002, or 1007 for text that is not UTF-8. The
   base hangs up without a word.
 * A message over the limit ends the socket, with 1009, and the application hears of it at once. The base says
   1009 and gathers on, without bound, for an application that knows nothing. The limit is in bytes; the base

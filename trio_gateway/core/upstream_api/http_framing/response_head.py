@@ -1,7 +1,7 @@
 """Heads of responses: a strict, incremental parser that also skips informational responses.
 
 Theory of operation. A head ends at the first empty line. Until that has come, the bytes are held, up to a
-limit, and refused as soon as they cannot become a head any more: a server that does not speak HTTP, or that
+limit, and refused as soon as they cannot become a head any more: a server of another protocol, or that
 ends its lines with a bare LF, must not have to run into a timeout. The whole head is then parsed by two
 regular expressions: one for the status line, one that finds every field. The number of fields found must be
 the number of lines there are; a line that is no field (folded, without a colon, with a blank in its name)

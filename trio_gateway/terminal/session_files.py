@@ -1,4 +1,4 @@
-"""What is kept from one session to the next: the lines that were typed, and the last conversation.
+"""Session state: keeps typed lines and the last conversation.
 
 Both are files in the state folder of the XDG base directories, readable by their owner alone.
 """
@@ -12,15 +12,17 @@ from pathlib import Path
 
 from .received import to_json
 
-__all__ = ["State"]
+__all__ = ["SessionFiles"]
 
 # Lines that are recalled; a file that holds twice as many is shortened. Bytes of it that are read.
 MAX_LINES, MAX_HISTORY = 1000, 4 * 2**20
 
 
-class State:
-    """The files, or none of them where nothing is to be kept (*enabled*). A file that cannot be read or
-    written is as none: no conversation ends for that."""
+class SessionFiles:
+    """The files of the state, or none where *enabled* is false.
+
+    A file that cannot be read or written is as none: no conversation ends for that.
+    """
 
     def __init__(self, *, enabled: bool) -> None:
         home = os.environ.get("XDG_STATE_HOME", "")

@@ -1,4 +1,4 @@
-"""Wording of the transport's faults: their code, what the upstream did, the cause and what to do next."""
+"""Wording of transport faults: code, cause and what to do next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wording of mistakes in the configuration: what was expected of a value, and what was found.
+"""Wording of configuration mistakes: says what was expected, and what was found.
 
 No text holds a value that could be a key.
 """
