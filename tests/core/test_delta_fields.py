@@ -248,8 +248,9 @@ UNKNOWN = {"unknown": 1}
             [
                 ReasoningDelta(0, "a"),
                 ReasoningExtra(0, DETAILS),
+                ReasoningExtra(0, UNKNOWN),
                 OutputDelta(0, "4"),
-                OutputExtra(0, {"name": "n", "unknown": 1}),
+                OutputExtra(0, {"name": "n"}),
                 OutputExtra(0, UNKNOWN),
                 Finish(0, "stop"),
             ],

@@ -76,7 +76,7 @@ HISTORIES: dict[str, tuple[str, list[str], list[str | None]]] = {
     "thousands of blocks in 2,000 messages": (THINK, ["<think>a</think>" * 8] * 2000, [""] * 2000),
     "unclosed blocks in 2,000 messages": (THINK, ["<think>" * 20] * 2000, [None]),
     "summaries of ours": (THINK, ["[Prompt Summary] a\n\n" * 5000], [None]),
-    "summaries without an end": (THINK, ["[Reasoning Summary] a\n \t" * 5000], [""]),
+    "summaries without an end": (THINK, ["[Reasoning Summary] a\n \t" * 5000], [None]),
     "blanks": (THINK, [" \n" * 100_000], [None]),
 }
 

@@ -90,6 +90,11 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
 
 
+def _whole_call(index: int) -> bytes:
+    function = {"name": "look_up", "arguments": "abcdefgh" * 8}
+    return event(choice({"tool_calls": [{"index": index, "id": f"call_{index}", "function": function}]}))
+
+
 def _call(index: int) -> bytes:
     return sse_chunk({"tool_calls": [{"index": index, "function": {"arguments": "abcdefgh"}}]})
 
@@ -129,7 +134,7 @@ def endless() -> Iterator[tuple[str, bytes]]:
     yield "reasoning in the text", sse_chunk({"content": "<think>" + "four " * 200_000})
     yield "a refusal", sse_chunk({"refusal": "four " * 50}) * 4_000
     yield "arguments", _call(0).replace(b"abcdefgh", b"four " * 50) * 4_000
-    yield "tool calls", b"".join(_call(10**5 * number) for number in range(2_000))
+    yield "tool calls", b"".join(_whole_call(10**5 * number) for number in range(2_000))
     yield (
         "log probabilities",
         event(choice({"content": "x"}, logprobs={"content": [{"token": "x" * 250}]})) * 4_000,

@@ -9,7 +9,7 @@ import structlog
 from quart import Response, current_app, g, has_request_context, request, websocket
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from ..core.client_api import FORMATS
+from ..core.client_api import FORMATS, OPEN_PATHS
 from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, clean_text, error_for
 from ..core.json.strict import dumps
 from .paths import nearest_route
@@ -67,15 +67,11 @@ async def http_error(error: HTTPException) -> Response:
 
 def _no_route() -> str:
     """What to ask instead of the path that was asked for."""
-    path = request.path if has_request_context() else websocket.path
-    return f"No route {clean_text(path, _SHOWN_PATH)}. The nearest is {_nearest()}; see /docs."
-
-
-def _nearest() -> str:
-    rules = current_app.url_map.iter_rules()
-    if has_request_context():
-        return nearest_route(request.path, request.method, rules)
-    return nearest_route(websocket.path, None, rules)
+    http = has_request_context()
+    path = request.path if http else websocket.path
+    nearest = nearest_route(path, request.method if http else None, current_app.url_map.iter_rules())
+    where = f"The nearest is {nearest}" if nearest else f"Chat is at POST {OPEN_PATHS[0]}"
+    return f"No route {clean_text(path, _SHOWN_PATH)}. {where}; see /docs."
 
 
 async def internal_error(error: Exception) -> Response:

@@ -22,6 +22,8 @@ _UNVERSIONED: Final = {
 }
 _LOOKED_AT: Final = 100
 """Characters of a wrong path that are compared with the routes: more than any of these has."""
+_LIKE: Final = 0.6
+"""Likeness from which on a route may be meant; 1 is equal."""
 
 
 def settled_path(path: str) -> str:
@@ -42,20 +44,21 @@ def settled_path(path: str) -> str:
     return _UNVERSIONED.get(path, path)
 
 
-def nearest_route(path: str, method: str | None, rules: Iterable[Rule]) -> str:
-    """Method and path of the route that is spelled most like *path*, of those that take *method*, if any do.
+def nearest_route(path: str, method: str | None, rules: Iterable[Rule]) -> str | None:
+    """Method and path of the route that is spelled most like *path*; None where none is like it.
 
-    *method* is None for the upgrade to a WebSocket.
+    *method* is None for the upgrade to a WebSocket. Of two that are nearly as like, the one that takes
+    *method* is meant.
     """
-    named = [rule for rule in rules if not rule.arguments]
-    fitting = [rule for rule in named if _takes(rule, method)] or named
     matcher = SequenceMatcher(None, "", path[:_LOOKED_AT], autojunk=False)
 
     def likeness(rule: Rule) -> float:
         matcher.set_seq1(rule.rule)
-        return matcher.ratio()
+        return matcher.ratio() + _takes(rule, method) / 10
 
-    rule = max(fitting, key=likeness)
+    rule = max((rule for rule in rules if not rule.arguments and rule.rule != "/"), key=likeness)
+    if likeness(rule) < _LIKE:
+        return None
     shown = method if method and _takes(rule, method) else min(rule.methods or {"GET"})
     return f"{shown} {rule.rule}"
 

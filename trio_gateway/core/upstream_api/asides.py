@@ -100,7 +100,9 @@ class HeldAsides:
             parts.append(aside.thoughts)
         else:
             at_once = aside.thoughts
-        if opened or self._shows_others:
+        if self._shows_others and not (opened or self._whole):
+            at_once = {**at_once, **aside.others}
+        elif opened or self._shows_others:
             parts.append(aside.others)
         for part in filter(None, parts):
             self._parts.append(part)
