@@ -1,116 +1,15 @@
-"""The terminal client: ask the gateway, and watch the three phases of the answer arrive.
+"""The terminal client, as a script: ``python client.py "What is 2+2?"``.
 
-The final output goes to stdout and everything else to stderr, so ``client.py --prompt … > answer.txt``
-keeps the answer alone. Here is its command line; the client itself lives in ``trio_gateway/terminal``.
+It lives in ``trio_gateway/terminal``.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import io
-import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
 
-import httpx
-import trio
+from trio_gateway.terminal.command_line import command_line, main
 
-from trio_gateway.terminal.answer import FAILED, INTERRUPTED, USAGE
-from trio_gateway.terminal.chat import chat
-from trio_gateway.terminal.conversation import Conversation
-from trio_gateway.terminal.exchange import ask
-from trio_gateway.terminal.health import check_health
-from trio_gateway.terminal.reading import piped_text
-from trio_gateway.terminal.screen import Screen
-
-__all__ = ["main"]
-
-# How long a prompt waits for piped text to begin or end: an idle stdin must not hang the client.
-STDIN_TIMEOUT = 0.5
-
-ABOUT = """Ask the gateway and watch the answer come: its summaries on stderr, the final output on stdout.
-Piped text is added to the prompt after a blank line. No prompt on a terminal: a conversation begins."""
-
-
-def gateway_url(text: str) -> str:
-    """The gateway's base URL; ``http://``, a last slash and ``/v1`` may be there or not."""
-    text = text if "://" in text else f"http://{text}"
-    try:
-        url = httpx.URL(text.rstrip("/").removesuffix("/v1").removesuffix("/openai"))
-    except httpx.InvalidURL as exc:
-        raise ArgumentTypeError(str(exc)) from exc
-    if url.scheme not in {"http", "https"} or not url.host or (url.port or 80) > 65535:
-        raise ArgumentTypeError("expected a URL like http://127.0.0.1:8080")
-    return str(url)
-
-
-def api_key(text: str) -> str:
-    if not (text.strip().isascii() and text.strip().isprintable()):
-        # The HTTP library would refuse it too, and quote it.
-        raise ArgumentTypeError("the key holds characters that a header cannot carry")
-    return text.strip()
-
-
-def command_line() -> ArgumentParser:
-    url = os.environ.get("GATEWAY_URL") or f"127.0.0.1:{os.environ.get('PORT') or 8080}"
-    key = os.environ.get("GATEWAY_API_KEY", "")
-    ends = "exit codes: 0 answered, 1 error or incomplete answer, 2 usage, 130 interrupted"
-    parser = ArgumentParser("client.py", description=ABOUT, epilog=ends, allow_abbrev=False)
-    add, flag = parser.add_argument, functools.partial(parser.add_argument, action="store_true")
-    add("--url", type=gateway_url, default=url, help="default: $GATEWAY_URL, or port $PORT (8080) here")
-    add("--prompt", metavar="TEXT", help="what to ask")
-    flag("--interactive", help="hold a conversation; --prompt, if given, is its first turn")
-    flag("--health", help="show the state of the gateway and its upstreams; exit code 1 if unavailable")
-    flag("-v", "--verbose", help="tell when each phase began, in seconds since sending, and how fast it went")
-    add("--model", default="default", metavar="NAME", help="default: %(default)s")
-    add("--system", metavar="TEXT", help="system message")
-    add("--key", type=api_key, default=key, help="default: $GATEWAY_API_KEY, which no process list shows")
-    way = parser.add_mutually_exclusive_group()
-    way.add_argument("--ws", action="store_true", help="ask over WebSocket (needs trio-websocket)")
-    way.add_argument("--no-stream", action="store_true", help="ask for the answer in one piece")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--raw", action="store_true", help="print exactly what is received")
-    form.add_argument("--json", action="store_true", help="print one JSON object at the end")
-    flag("-R", "--hide-reasoning", help="do not show the reasoning summary")
-    return parser
-
-
-def run(argv: list[str] | None) -> int:
-    parser = command_line()
-    options = parser.parse_args(argv)
-    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  (for the life of the process; None: was closed)
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # one odd character, in or out, must not end all
-    screen = Screen(options)
-    if options.ws and importlib.util.find_spec("trio_websocket") is None:
-        screen.note("error: --ws needs trio-websocket: python -m pip install trio-websocket", "red")
-        return USAGE
-    if options.health:
-        return trio.run(check_health, options, screen)
-    if options.interactive or (options.prompt is None and sys.stdin.isatty()):
-        if options.raw or options.json:
-            parser.error("--raw and --json go with a single prompt: give --prompt TEXT, or pipe it in")
-        return chat(options, screen)
-    piped = piped_text(None if options.prompt is None else STDIN_TIMEOUT)
-    prompt = "\n\n".join(text for text in (options.prompt, piped) if text and text.strip())
-    if not prompt:
-        parser.error("nothing to ask: give --prompt TEXT, or pipe it in")
-    request = Conversation(options.model, options.system).request(prompt, stream=not options.no_stream)
-    return trio.run(ask, options, request, screen).exit_code
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return its exit code. Usage errors end in argparse's ``SystemExit(2)``."""
-    try:
-        return run(argv)
-    except KeyboardInterrupt:  # from reading stdin: an answer takes Ctrl-C itself
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever read stdout has left, as in `client.py … | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        return FAILED
-
+__all__ = ["command_line", "main"]
 
 if __name__ == "__main__":
     sys.exit(main())

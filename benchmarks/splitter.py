@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from trio_gateway.core.families import DEFAULT_MODELS
+from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import ReasoningSplitter
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import hypercorn.trio
 import trio
 from hypercorn.config import Config
 
-from mock_llm import Options, serve_mock
 from trio_gateway import create_app
 from trio_gateway.core.config.settings import Settings, load_settings
 from trio_gateway.core.sse import SSEDecoder, SSEEvent
+from trio_gateway.mock import Options, serve_mock
 
 if TYPE_CHECKING:
     from trio_gateway.server.app import GatewayApp

@@ -14,12 +14,7 @@ import trio
 from structlog.testing import capture_logs
 from werkzeug.datastructures import Headers
 
-from mock_llm import Options
-from trio_gateway.core.config import ServerConfig
-from trio_gateway.core.errors import RequestError
-from trio_gateway.server.access import PUBLIC, admit_client
-
-from .support import (
+from tests.support import (
     Client,
     ask,
     bearer,
@@ -33,7 +28,12 @@ from .support import (
     text_answer,
     until,
 )
-from .websocket.talking import PATH, open_socket
+from tests.websocket.talking import PATH, open_socket
+from trio_gateway.core.config import ServerConfig
+from trio_gateway.core.errors import RequestError
+from trio_gateway.mock import Options
+from trio_gateway.server.auth_and_cors import PUBLIC, admit_client
+from trio_gateway.server.paths import settled_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,11 +62,13 @@ def routes(client: Client) -> Iterator[tuple[str, str]]:
 
 async def test_every_route_is_public_or_asks_for_a_key() -> None:
     async with open_pair(keys=KEYS) as client:
-        served = {*routes(client), ("GET", "/nowhere"), ("DELETE", PATH), ("GET", "/health/")}
+        served = {*routes(client), ("GET", "/nowhere"), ("DELETE", PATH), ("GET", "/healthy")}
         assert {path for _, path in served} > PUBLIC
+        # A path is settled before it is looked at: another spelling opens no more, and no less.
+        served |= {(method, f"/{path}/") for method, path in served}
         for method, path in served:
-            response = await client.request(method, path)
-            assert response.status_code == (200 if path in PUBLIC else 401), (method, path)
+            response = await client.request(method, str(client.base_url).rstrip("/") + path)
+            assert response.status_code == (200 if settled_path(path) in PUBLIC else 401), (method, path)
 
 
 WRONG: dict[str, list[tuple[str, str]]] = {

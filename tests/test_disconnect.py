@@ -7,17 +7,7 @@ import json
 import pytest
 import trio
 
-from .support import (
-    HEAD,
-    Client,
-    Script,
-    chat,
-    open_gateway,
-    open_upstream,
-    settings,
-    sse_chunk,
-    until,
-)
+from tests.support import HEAD, Client, Script, chat, open_gateway, open_upstream, settings, sse_chunk, until
 
 THINK = sse_chunk({"content": "<think>First I add two and two. Then I check it again.\n"})
 SPEAK = sse_chunk({"content": "</think>The answer"})

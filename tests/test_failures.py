@@ -9,9 +9,7 @@ import re
 
 import trio
 
-from mock_llm import Options
-
-from .support import (
+from tests.support import (
     DONE,
     HEAD,
     Answer,
@@ -27,6 +25,7 @@ from .support import (
     until,
     upstream_toml,
 )
+from trio_gateway.mock import Options
 
 THINKS = HEAD + sse_chunk({"content": "<think>First I add two and two.\n"})
 SPEAKS = THINKS + sse_chunk({"content": "</think>The answer"})

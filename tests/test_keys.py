@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from trio_gateway.__main__ import main
-from trio_gateway.core.access import find_key
+from trio_gateway.core.access.shown_key import find_key
 from trio_gateway.core.config.keyfile import ClientKey, parse_keys
 from trio_gateway.core.config.settings import load_settings
-from trio_gateway.server.app import read_text
+from trio_gateway.server.load_settings import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

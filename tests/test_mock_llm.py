@@ -20,8 +20,18 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mock_llm
-from mock_llm import CANNED, GENERIC, MARKER, Options, create_mock, load_traces, serve_mock, tokenize
+from trio_gateway.mock import (
+    CANNED,
+    GENERIC,
+    MARKER,
+    Options,
+    Thought,
+    create_mock,
+    load_traces,
+    serve_mock,
+    tokenize,
+)
+from trio_gateway.mock.options_parser import main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +40,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-ROOT = Path(mock_llm.__file__).parent
+ROOT = Path(__file__).parent.parent
 TRACES = load_traces(Path(__file__).parent / "data" / "reasoning_traces.jsonl")
 REASONING, ANSWER = next((thought.reasoning, thought.answer) for thought in CANNED.values())
 FAST = Options(port=0, tokens_per_second=0)
@@ -197,7 +207,7 @@ async def test_an_unknown_question_is_quoted_without_marker_signs() -> None:
 
 
 @pytest.mark.parametrize("thought", [*CANNED.values(), GENERIC])
-def test_canned_reasoning_is_long_enough_and_never_ends_itself(thought: mock_llm.Thought) -> None:
+def test_canned_reasoning_is_long_enough_and_never_ends_itself(thought: Thought) -> None:
     assert 60 <= len(thought.reasoning.split()) <= 200
     assert not re.search(r"(?:^|[.!?:\n]\s*)(?:Therefore|In conclusion|The answer is)", thought.reasoning)
 
@@ -474,7 +484,7 @@ async def test_models_and_unknown_routes() -> None:
         (["--tokens-per-second", "inf"], {}, "finite"),
         (["--tokens-per-second", "0", "--think-seconds", "3"], {}, "--think-seconds needs"),
         (["--traces", "no-such-file"], {}, "no-such-file"),
-        (["--traces", mock_llm.__file__], {}, "--traces"),
+        (["--traces", __file__], {}, "--traces"),
         (["extra"], {}, "unrecognized"),
     ],
 )
@@ -488,7 +498,7 @@ def test_usage_errors(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as exit_:
-        mock_llm.main(argv)
+        main(argv)
     assert exit_.value.code == 2
     assert complaint in capsys.readouterr().err
 
@@ -499,7 +509,7 @@ def test_a_busy_port_is_told_in_one_line(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setenv("MOCK_PORT", str(port))
-        assert mock_llm.main([]) == 1
+        assert main([]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert f"127.0.0.1:{port}" in err

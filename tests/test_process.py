@@ -17,9 +17,8 @@ import httpx
 import pytest
 import trio
 
-from mock_llm import Options
-
-from .support import HEAD, chat, open_mock, open_upstream, plays, sse_chunk
+from tests.support import HEAD, chat, open_mock, open_upstream, plays, sse_chunk
+from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -170,7 +169,7 @@ def test_a_bad_configuration_is_one_line_and_exit_2(command: list[str], tmp_path
     config = tmp_path / "gateway.toml"
     config.write_text("[server]\nprot = 8080\n")
     done = run(command, GATEWAY_CONFIG=str(config))
-    assert done.stderr.startswith(f"{config}: server.prot: ")
+    assert done.stderr.startswith(f"{config}: unknown key server.prot; ")
     assert done.stderr.count("\n") == 1
     if command == OWN:  # hypercorn's own command ends with 0 whatever its worker ended with
         assert done.returncode == 2

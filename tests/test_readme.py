@@ -14,11 +14,10 @@ import httpx
 import pytest
 import trio
 
-from mock_llm import Options
-
-from .support import chat, open_mock, open_pair
-from .test_process import running
-from .websocket.talking import PATH
+from tests.support import chat, open_mock, open_pair
+from tests.test_process import running
+from tests.websocket.talking import PATH
+from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
     import subprocess
@@ -80,8 +79,7 @@ async def test_the_second_curl_line_gives_one_object() -> None:
 
 async def test_a_key_that_is_made_as_shown_opens_the_gateway(tmp_path: Path) -> None:
     (block,) = [text for text in COMMANDS if "keys add" in text]
-    assert block.count("./run serve") == 2
-    add, serve = block.replace("./run serve", f"{sys.executable} -m trio_gateway").splitlines()
+    add, serve = re.sub(r"\./run (?=keys|serve)", f"{sys.executable} -m trio_gateway ", block).splitlines()
     serve = "exec env " + serve.replace("0.0.0.0", "127.0.0.1")
     key = (await run(f"cd {tmp_path} && {add}", PYTHONPATH=str(ROOT))).stdout.decode().strip()
     async with (
@@ -102,7 +100,24 @@ async def test_the_demo_shows_the_three_phases() -> None:
     told = done.stderr.decode()
     assert done.returncode == 0, told
     assert re.search(r"\[Prompt Summary\] .*\n(.*\n)*\[Reasoning Summary\] ", told)
-    assert done.stdout.decode().endswith("\\boxed{19}\n")
+    answer = done.stdout.decode()
+    assert answer.count("\n") <= 8
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("[Prompt Summary]")]
+    assert shown.endswith(answer)
+    assert "./run serve" in told.rpartition("Next:")[2]
+
+
+@pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="./run would make an environment: run ./run test")
+async def test_run_works_in_the_folder_it_is_called_from(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text("server.prot = 1")
+    done = await run(f"cd {tmp_path} && {ROOT}/run serve --check-config --config gateway.toml")
+    assert done.stderr.decode() == 'gateway.toml: unknown key server.prot; did you mean "port"?\n'
+
+
+async def test_run_names_a_wrong_word() -> None:
+    done = await run("./run sevre")
+    assert done.returncode == 2
+    assert 'no job "sevre"' in done.stderr.decode()
 
 
 async def test_every_job_the_readme_names_exists() -> None:

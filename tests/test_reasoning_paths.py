@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trio_gateway.core.families import DEFAULT_MODELS
-
-from .support import (
+from tests.support import (
     DONE,
     HEAD,
     Answer,
@@ -25,6 +23,7 @@ from .support import (
     text_answer,
     upstream_toml,
 )
+from trio_gateway.core.config.families import DEFAULT_MODELS
 
 if TYPE_CHECKING:
     from trio_gateway.core.config import ModelConfig

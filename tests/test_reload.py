@@ -9,9 +9,7 @@ import httpx
 import pytest
 import trio
 
-from mock_llm import Options
-
-from .support import (
+from tests.support import (
     HEAD,
     Answer,
     ask,
@@ -29,13 +27,14 @@ from .support import (
     until,
     upstream_toml,
 )
-from .test_process import HYPERCORN, OWN, running
-from .websocket.talking import CANCEL, PATH, open_socket
+from tests.test_process import HYPERCORN, OWN, running
+from tests.websocket.talking import CANCEL, PATH, open_socket
+from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .support import Client, Script
+    from tests.support import Client, Script
 
 BEGUN = HEAD + sse_chunk({"content": "<think>So.</think>One, "})
 REST = text_answer("two.").removeprefix(HEAD)

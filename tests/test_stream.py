@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mock_llm import Options, load_traces
-
-from .support import (
+from tests.support import (
     DONE,
     HEAD,
     Answer,
@@ -27,7 +25,9 @@ from .support import (
     sse_chunk,
     text_answer,
     until,
+    upstream_toml,
 )
+from trio_gateway.mock import Options, load_traces
 
 TRACES = load_traces(Path(__file__).parent / "data" / "reasoning_traces.jsonl")
 PHASES = ["prompt_summary", "reasoning_summary", "final_output"]
@@ -268,9 +268,27 @@ async def test_what_reaches_the_upstream() -> None:
     (headers,) = upstream.headers
     assert headers["authorization"] == "Bearer sk-own"
     assert set(headers) == {
-        *("host", "accept", "accept-encoding", "authorization", "connection"),
+        *("host", "accept", "accept-encoding", "authorization"),
         *("content-length", "content-type", "user-agent"),
     }
+
+
+@pytest.mark.parametrize("header", ["api-key", "x-goog-api-key"])
+async def test_another_header_bears_the_bare_key(header: str) -> None:
+    async with (
+        open_upstream(plays(text_answer("hi"))) as upstream,
+        open_gateway(
+            settings(
+                upstream_toml(
+                    upstream.url, upstream=f'api_key_env = "KEY"\napi_key_header = "{header.title()}"'
+                ),
+                KEY="sk-own",
+            )
+        ) as client,
+    ):
+        await client.post("/v1/chat/completions", json=chat(stream=False))
+    (headers,) = upstream.headers
+    assert (headers[header], headers.get("authorization")) == ("sk-own", None)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])

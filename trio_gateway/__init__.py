@@ -11,16 +11,30 @@ from .lazy import app
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .core.config import ModelConfig
-    from .core.families import DEFAULT_MODELS
+    from .core.config import ConfigError, ModelConfig
+    from .core.config.families import DEFAULT_MODELS
+    from .core.config.settings import Settings
     from .server.app import create_app
+    from .server.load_settings import load_settings
 
-__all__ = ["DEFAULT_MODELS", "ModelConfig", "__version__", "app", "create_app"]
+__all__ = [
+    "DEFAULT_MODELS",
+    "ConfigError",
+    "ModelConfig",
+    "Settings",
+    "__version__",
+    "app",
+    "create_app",
+    "load_settings",
+]
 
 _HOMES = {
-    "DEFAULT_MODELS": ".core.families",
+    "ConfigError": ".core.config",
+    "DEFAULT_MODELS": ".core.config.families",
     "ModelConfig": ".core.config",
+    "Settings": ".core.config.settings",
     "create_app": ".server.app",
+    "load_settings": ".server.load_settings",
 }
 
 

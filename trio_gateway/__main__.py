@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .keys import add_options, run_keys
 from .version import __version__
@@ -14,14 +14,45 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_PROG: Final = "trio-gateway"
+
+# Commands with a command line of their own, each with what it does.
+_PROGRAMS: Final = {
+    "chat": "talk to the gateway in the terminal",
+    "mock": "run the mock model, to try the gateway without one",
+    "demo": "run both, ask one question and end",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the gateway, or edit its key file (:func:`run_keys` tells how that ends).
+    """Run one of the commands; without a word, the gateway.
 
-    Exit code 0: a clean stop; 1: it cannot listen; 2: a mistake in the configuration.
+    Exit code of the gateway: 0 after a clean stop, 1 where it cannot listen, 2 for a mistake in the
+    configuration. The other commands end as their own main functions say.
     """
-    options = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in _PROGRAMS:
+        return _run_program(words[0], words[1:])
+    options = _parser().parse_args(words)
     return run_keys(options) if options.command == "keys" else _serve(options)
+
+
+def _run_program(name: str, words: Sequence[str]) -> int:
+    prog = f"{_PROG} {name}"
+    # Each is imported where it is run: none needs what the others do.
+    match name:
+        case "chat":
+            from .terminal.command_line import main as chat
+
+            return chat(list(words), prog=prog)
+        case "mock":
+            from .mock.options_parser import main as mock
+
+            return mock(words, prog=prog)
+        case _:
+            from .demo import main as demo
+
+            return demo(words, prog=prog)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -47,15 +78,29 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="trio-gateway", description="A streaming gateway in front of a reasoning model's API."
+        prog=_PROG, description="A streaming gateway in front of a reasoning model's API."
     )
-    parser.add_argument("--config", metavar="FILE", help="TOML file to read (default: GATEWAY_CONFIG)")
-    parser.add_argument("--check-config", action="store_true", help="check the configuration and end")
-    parser.add_argument("--version", action="version", version=f"trio-gateway {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="instead of serving")
+    _add_options(parser, None, check=False)
+    parser.add_argument("--version", action="version", version=f"{_PROG} {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    about = "run the gateway (as without a command)"
+    serve = commands.add_parser("serve", help=about, description=f"{about.capitalize()}.")
+    # Without defaults, which would take the place of what stands before the command.
+    _add_options(serve, argparse.SUPPRESS, check=argparse.SUPPRESS)
+    for name, about in _PROGRAMS.items():
+        commands.add_parser(name, help=about)
     about = "make, list and revoke the keys of its clients"
     add_options(commands.add_parser("keys", help=about, description=f"{about.capitalize()}."))
     return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, config: str | None, *, check: bool | str) -> None:
+    parser.add_argument(
+        "--config", metavar="FILE", default=config, help="TOML file to read (default: GATEWAY_CONFIG)"
+    )
+    parser.add_argument(
+        "--check-config", action="store_true", default=check, help="check the configuration and end"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The application that ``hypercorn -k trio trio_gateway:app`` names: made when the worker starts.
 
-Importing the package must not read the environment, nor fail over a mistake in a file nobody asked for.
+Importing the package must not read the environment, nor fail over a mistake in a file that is not used.
 """
 
 from __future__ import annotations

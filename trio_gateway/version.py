@@ -1,3 +1,3 @@
-"""The version, in the one place that the package, the log and ``/health`` take it from."""
+"""Version: read by the package, the log and ``/health``."""
 
 __version__ = "0.1.0"

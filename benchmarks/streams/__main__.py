@@ -6,17 +6,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from .docs import write_docs
-from .figures import FIGURES
-from .gateway import ROOT
-from .machine import describe, load_average
-from .peers import FOLDER_VARIABLE, PEERS, executable
-from .processes import Cores, raise_file_limit
-from .programs import MissingProgramError, build
-from .results import Results
-from .rounds import measure
-from .stage import Stage
-from .table import details, noise, table
+from benchmarks.streams.docs import write_docs
+from benchmarks.streams.figures import FIGURES
+from benchmarks.streams.gateway import ROOT
+from benchmarks.streams.machine import describe, load_average
+from benchmarks.streams.peers import FOLDER_VARIABLE, PEERS, executable
+from benchmarks.streams.processes import Cores, raise_file_limit
+from benchmarks.streams.programs import MissingProgramError, build
+from benchmarks.streams.results import Results
+from benchmarks.streams.rounds import measure
+from benchmarks.streams.stage import Stage
+from benchmarks.streams.table import details, noise, table
 
 _EPILOG = f"""
 figures:

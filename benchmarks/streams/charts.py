@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
-from .table import number
+from benchmarks.streams.table import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

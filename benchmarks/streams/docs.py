@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .charts import bars, curves
-from .figures.growth import STREAMS, key
-from .stage import DIRECT, GATEWAY
-from .table import details, noise, table
+from benchmarks.streams.charts import bars, curves
+from benchmarks.streams.figures.growth import STREAMS, key
+from benchmarks.streams.stage import DIRECT, GATEWAY
+from benchmarks.streams.table import details, noise, table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .results import Results
+    from benchmarks.streams.results import Results
 
 __all__ = ["write_docs"]
 

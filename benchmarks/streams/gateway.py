@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .servers import Launch, NotStartedError, free_port
+from benchmarks.streams.servers import Launch, NotStartedError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

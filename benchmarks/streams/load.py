@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from .processes import Usage, start, stop, usage
+from benchmarks.streams.processes import Usage, start, stop, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from .servers import Server
+    from benchmarks.streams.servers import Server
 
 __all__ = ["Load", "Loader", "Measurement", "RunFailedError", "Tick"]
 

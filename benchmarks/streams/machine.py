@@ -10,12 +10,12 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .gateway import revision
-from .peers import PEERS, executable, version
-from .programs import compiler
+from benchmarks.streams.gateway import revision
+from benchmarks.streams.peers import PEERS, executable, version
+from benchmarks.streams.programs import compiler
 
 if TYPE_CHECKING:
-    from .stage import Stage
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["describe", "load_average"]
 

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .servers import Launch, free_port
+from benchmarks.streams.servers import Launch, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,14 +7,14 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from .figures import FIGURES
-from .stage import GATEWAY
+from benchmarks.streams.figures import FIGURES
+from benchmarks.streams.stage import GATEWAY
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from .figures import Quantity
+    from benchmarks.streams.figures import Quantity
 
 __all__ = ["Results", "Summary", "verdict"]
 

@@ -9,16 +9,16 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from .figures import FIGURES
-from .load import RunFailedError
-from .servers import NotStartedError
+from benchmarks.streams.figures import FIGURES
+from benchmarks.streams.load import RunFailedError
+from benchmarks.streams.servers import NotStartedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .figures import Figure
-    from .results import Results
-    from .stage import Stage
+    from benchmarks.streams.figures import Figure
+    from benchmarks.streams.results import Results
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["measure"]
 

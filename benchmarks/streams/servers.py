@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .processes import start, stop
+from benchmarks.streams.processes import start, stop
 
 if TYPE_CHECKING:
     import subprocess

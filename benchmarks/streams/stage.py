@@ -5,18 +5,18 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
-from .gateway import gateway
-from .load import Load, Loader
-from .peers import PEERS, executable, launch
-from .programs import build
-from .servers import Launch, Server, free_port, launched
+from benchmarks.streams.gateway import gateway
+from benchmarks.streams.load import Load, Loader
+from benchmarks.streams.peers import PEERS, executable, launch
+from benchmarks.streams.programs import build
+from benchmarks.streams.servers import Launch, Server, free_port, launched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Self
 
-    from .processes import Cores
+    from benchmarks.streams.processes import Cores
 
 __all__ = ["DIRECT", "GATEWAY", "Stage"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .figures import FIGURES
-from .results import verdict
-from .stage import GATEWAY
+from benchmarks.streams.figures import FIGURES
+from benchmarks.streams.results import verdict
+from benchmarks.streams.stage import GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .figures import Bar, Figure, Quantity
-    from .results import Results, Summary
+    from benchmarks.streams.figures import Bar, Figure, Quantity
+    from benchmarks.streams.results import Results, Summary
 
 __all__ = ["details", "noise", "number", "table"]
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..support import (
+from tests.browser.beside import beside
+from tests.browser.test_playground import (
+    OUTPUT,
+    choose,
+    comes_to,
+    copied,
+    facts,
+    run_js,
+    send,
+    shown,
+    wait_for,
+)
+from tests.support import (
     Client,
     Upstream,
     key_line,
@@ -18,8 +30,6 @@ from ..support import (
     settings,
     text_answer,
 )
-from .beside import beside
-from .test_playground import comes_to, copied, facts, run_js, send, shown, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,7 +91,7 @@ def test_it_says_that_it_asks_for_a_key_and_no_more(page: Page) -> None:
         assert page.get_by_label("API key").is_visible()
         assert run_js(page, "document.activeElement.id") == "prompt"
         assert shown(page, "#status") == "Needs a key"
-        assert page.is_hidden("#error")
+        assert page.locator(".error:visible").count() == 0
         assert models(page) == ["default"]
         # The answer is known: asking on would only fill the gateway's log.
         run_js(page, "document.dispatchEvent(new Event('visibilitychange'))")
@@ -128,15 +138,15 @@ def test_a_pasted_key_is_whole(page: Page) -> None:
 def test_a_key_opens_the_gateway_and_goes_no_further(page: Page, transport: str) -> None:
     with beside(open_site()) as (client, upstream):
         visit(page, client)
-        page.get_by_text(transport, exact=True).click()
+        choose(page, transport)
         enter(page, "gw-anna")
         send(page)
         comes_to(page, "done")
-        assert shown(page, "#final_output .text") == "Hi."
+        assert shown(page, OUTPUT) == "Hi."
         assert len(upstream.requests) == 1
         assert "gw-anna" not in f"{upstream.headers} {upstream.requests}"
         assert "gw-anna" not in page.url + page.content()
-        assert run_js(page, "JSON.stringify(localStorage) + document.cookie") == "{}"
+        assert "gw-anna" not in run_js(page, "JSON.stringify(localStorage) + document.cookie")
         assert run_js(page, "JSON.stringify(sessionStorage)") == '{"gateway-key":"gw-anna"}'
 
 
@@ -144,18 +154,18 @@ def test_a_key_opens_the_gateway_and_goes_no_further(page: Page, transport: str)
 @pytest.mark.parametrize(
     ("key", "message", "hint"),
     [
-        ("", "This gateway asks for a key. Enter it under “API key”, then send again.", ASKS),
+        ("", "This gateway asks for a key. Enter it above the message, then try again.", ASKS),
         ("gw-carl", REFUSED, "This key is not accepted."),
     ],
 )
 def test_a_refused_run_says_why(page: Page, transport: str, key: str, message: str, hint: str) -> None:
     with beside(open_site()) as (client, upstream):
         visit(page, client)
-        page.get_by_text(transport, exact=True).click()
+        choose(page, transport)
         enter(page, key)
         send(page)
         comes_to(page, "error")
-        assert shown(page, "#error-message") == message
+        assert shown(page, ".turn:last-child .error > p") == message
         assert {**facts(page), "request": ""} == {"code": "invalid_api_key", "status": "401", "request": ""}
         assert page.get_by_role("alert").is_visible()
         wait_for(page, "document.activeElement.id == 'key'")
@@ -164,23 +174,26 @@ def test_a_refused_run_says_why(page: Page, transport: str, key: str, message: s
         page.keyboard.type("gw-anna")  # in place of what was there
         page.keyboard.press("Enter")
         comes_to(page, "done")
-        assert page.is_hidden("#error")
+        assert page.locator(".error:visible").count() == 0
         wait_for(page, f"$('key-hint').textContent == '{KEPT}'")
 
 
 def test_a_socket_that_does_not_open_for_another_reason(page: Page) -> None:
     with beside(open_pair(keys=KEYS)) as client:
         visit(page, client)
-        page.get_by_text("WebSocket", exact=True).click()
+        choose(page, "WebSocket")
         page.route("**/v1/models", lambda route: route.fulfill(status=200, json={"data": []}))
         send(page)
         comes_to(page, "error")
-        assert shown(page, "#error-message").startswith(
+        assert shown(page, ".turn:last-child .error > p").startswith(
             "No WebSocket could be opened, though the gateway answers"
         )
         page.route("**/v1/models", lambda route: route.abort())
         send(page)
-        wait_for(page, "$('error-message').textContent == 'The gateway cannot be reached. Is it running?'")
+        wait_for(
+            page,
+            "document.querySelector('.turn:last-child .error p')?.textContent == 'The gateway cannot be reached. Is it running?'",
+        )
 
 
 def test_what_is_copied_holds_no_key(page: Page) -> None:
@@ -205,7 +218,9 @@ def test_a_tab_keeps_its_key_and_no_other_has_it(page: Page) -> None:
         has_models(page)
         assert page.get_by_label("API key").is_visible()
         assert page.input_value("#key") == "gw-anna"
-        for context in (page.context, other := page.context.browser.new_context()):
+        browser = page.context.browser
+        assert browser
+        for context in (page.context, other := browser.new_context()):
             another = context.new_page()
             another.goto(str(client.base_url))
             another.get_by_text(ASKS).wait_for()
@@ -236,8 +251,8 @@ def test_a_key_that_none_can_be(page: Page) -> None:
         visit(page, client)
         enter(page, "clé à moi")
         assert shown(page, "#key-hint") == "ASCII letters, digits and signs; no spaces."
-        page.click("#key-box summary")
-        send(page)  # folded away it could not be pointed at
+        run_js(page, "$('key-box').hidden = true")
+        send(page)  # hidden it could not be pointed at
         assert page.get_by_label("API key").is_visible()
         assert run_js(page, "document.activeElement.id") == "key"
         assert len(asked) == 1
@@ -266,10 +281,9 @@ def test_where_no_key_is_asked_for_its_field_is_folded_away(page: Page) -> None:
         python = copied(page, "Python")
         assert python.startswith("from openai import OpenAI\n")
         assert 'api_key="none")' in python
-        page.focus("#raw")
-        page.keyboard.press("Tab")
+        page.click("#settings")
+        page.focus("#show-key")
         page.keyboard.press("Enter")  # an upstream of its own may want one
-        page.keyboard.press("Tab")
         page.keyboard.type("sk-1")
         assert page.input_value("#key") == "sk-1"
         page.reload()

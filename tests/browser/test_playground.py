@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mock_llm import Options
-
-from ..support import (
+from tests.browser.beside import beside, eventually
+from tests.support import (
     HEAD,
     Client,
     Json,
@@ -25,10 +25,10 @@ from ..support import (
     sse_chunk,
     text_answer,
 )
-from .beside import beside, eventually
+from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from playwright.sync_api import Page, Request, Route, WebSocketRoute
 
@@ -41,6 +41,10 @@ ANSWER = (
     "The sky is blue because air scatters short wavelengths of sunlight much more than long ones. "
     "That scattered blue light reaches us from every direction."
 )
+OUTPUT = ".turn:last-child .output"
+UNDERSTOOD = ".turn:last-child .understood"
+LINE = ".turn:last-child .lines li"
+FOOTER = ".turn:last-child footer"
 LINES = "[summary]\ninterval = 0.3\n"
 HALF = STREAMING + sse_chunk({"content": "Half an"})
 
@@ -63,7 +67,30 @@ def visit(page: Page, client: Client, *, model: str = "default") -> None:
 
 def choose(page: Page, transport: str) -> None:
     """Choose SSE or WebSocket."""
-    page.get_by_text(transport, exact=True).click()
+    with drawer(page):
+        page.get_by_text(transport, exact=True).click()
+
+
+@contextmanager
+def drawer(page: Page) -> Iterator[None]:
+    """The settings, open while in here."""
+    page.click("#settings")
+    yield
+    page.click("#close")
+
+
+def use_key(page: Page, key: str) -> None:
+    """Type a key where none is asked for."""
+    with drawer(page):
+        page.get_by_role("button", name="Enter an API key").click()
+        page.get_by_label("API key").press_sequentially(key)
+        page.click("#settings")
+
+
+def settled(page: Page) -> None:
+    """Wait until the answer is done, and all of it is drawn."""
+    comes_to(page, "done")
+    wait_for(page, "turns.at(-1).answers.every(each => !each.rendered.running)")
 
 
 def send(page: Page, prompt: str = PROMPT) -> None:
@@ -98,45 +125,42 @@ def test_the_phases_come_in_order_while_the_model_works(page: Page, transport: s
         choose(page, transport)
         assert shown(page, "#status") == "Ready"
         send(page)
-        page.wait_for_selector("#reasoning_summary li")
+        page.wait_for_selector(LINE)
         # The mock still thinks.
         assert run_js(page, "document.body.dataset.state") == "thinking"
-        assert shown(page, "#prompt_summary .text") == f'Processing: "{PROMPT}"...'
-        assert shown(page, "#final_output .text") == ""
+        assert shown(page, UNDERSTOOD) == f'Processing: "{PROMPT}"...'
+        assert shown(page, OUTPUT) == ""
         comes_to(page, "answering")
-        lines = page.locator("#reasoning_summary li").count()
+        lines = page.locator(LINE).count()
         assert lines >= 2
-        wait_for(page, "document.querySelector('#final_output .text').textContent.length > 10")
-        assert len(shown(page, "#final_output .text")) < len(ANSWER)
+        wait_for(page, "document.querySelector('.turn:last-child .output').textContent.length > 10")
+        assert len(shown(page, OUTPUT)) < len(ANSWER)
         comes_to(page, "done")
-    assert shown(page, "#final_output .text") == ANSWER
-    assert page.locator("#reasoning_summary li").count() == lines
+    assert shown(page, OUTPUT) == ANSWER
+    assert page.locator(LINE).count() == lines
     assert shown(page, "#status") == "Done"
-    assert shown(page, "#clock").startswith("114 tokens, 89 reasoning · ")
-    steps = [page.get_attribute(f"#{phase}", "data-step") for phase in phases()]
-    assert steps == ["done", "done", "done"]
-    times = [shown(page, f"#{phase} .time") for phase in phases()]
-    assert all(time.endswith(" s") for time in times)
-    said_at = [float(text.split()[0]) for text in page.locator("#reasoning_summary time").all_inner_texts()]
+    facts = re.fullmatch(
+        r"first token (\S+ m?s)\s+thought (\S+ s)\s+114 tokens \(89 thinking\)\s+(\d+) tokens/s\s+Copy",
+        shown(page, FOOTER),
+    )
+    assert facts
+    assert shown(page, ".thought > summary") == f"Thought for {facts[2]}"
+    assert page.is_hidden(LINE)  # they fold when the answer begins
+    page.click(".thought > summary")
+    assert page.is_visible(LINE)
+    said_at = run_js(page, "turns[0].answers[0].kept.lines.map(([time]) => time)")
     assert said_at == sorted(said_at)
 
 
-def phases() -> list[str]:
-    return ["prompt_summary", "reasoning_summary", "final_output"]
-
-
-def test_a_second_answer_takes_the_place_of_the_first(page: Page) -> None:
-    with beside(open_pair()) as client:
+def test_nothing_moves_while_text_streams(page: Page) -> None:
+    with beside(open_pair(LINES, options=BRISK)) as client:
         visit(page, client)
         send(page)
-        comes_to(page, "done")
-        page.select_option("#model", "mock-plain")
-        send(page, "What is 2+2?")
-        wait_for(page, "document.querySelector('#final_output .text').textContent == 'The answer is 4.'")
-        comes_to(page, "done")
-    assert shown(page, "#prompt_summary .text") == 'Processing: "What is 2+2?"...'
-    assert shown(page, "#reasoning_summary .none") == "The model showed no reasoning."
-    assert page.locator("#reasoning_summary li").count() == 0
+        comes_to(page, "thinking")
+        message, composer = page.locator(".message"), page.locator(".composer")
+        before = message.bounding_box(), composer.bounding_box()
+        settled(page)
+        assert (message.bounding_box(), composer.bounding_box()) == before
 
 
 @pytest.mark.parametrize("transport", ["SSE", "WebSocket"])
@@ -147,7 +171,7 @@ def test_stop_closes_the_upstreams_connection(page: Page, how: str, transport: s
         choose(page, transport)
         send(page)
         comes_to(page, "answering")
-        wait_for(page, "document.querySelector('#final_output .text').textContent == 'Half an'")
+        wait_for(page, "document.querySelector('.turn:last-child .output').textContent == 'Half an'")
         assert upstream.open_connections == 1
         if how == "button":
             page.get_by_role("button", name="Stop").click()
@@ -156,10 +180,10 @@ def test_stop_closes_the_upstreams_connection(page: Page, how: str, transport: s
         comes_to(page, "stopped")
         eventually(lambda: upstream.open_connections == 0)
         assert shown(page, "#status") == "Stopped"
-        assert shown(page, "#final_output .text") == "Half an"
-        assert page.get_attribute("#final_output", "data-step") == "stopped"
+        assert shown(page, OUTPUT) == "Half an"
+        assert shown(page, FOOTER).startswith("Stopped")
         assert page.is_hidden("#stop")
-        assert page.is_hidden("#error")
+        assert page.is_hidden(".turn:last-child .error")
         eventually(lambda: client.app.gateway.active == 0)
         send(page)  # and on it goes
         comes_to(page, "answering")
@@ -181,16 +205,15 @@ def test_a_fault_is_told(page: Page, model: str, code: str, status: str, phase: 
         send(page)
         comes_to(page, "error")
     assert shown(page, "#status") == "Failed"
-    assert len(shown(page, "#error-message")) > 10
+    assert len(shown(page, ".turn:last-child .error > p")) > 10
     told = facts(page)
     assert {**told, "request": ""} == {"code": code, "phase": phase, "status": status, "request": ""}
-    assert page.get_attribute("#reasoning_summary", "data-step") == "failed"
     assert page.get_by_role("alert").is_visible()
 
 
 def facts(page: Page) -> dict[str, str]:
-    names = page.locator("#error dt").all_inner_texts()
-    return dict(zip(names, page.locator("#error dd").all_inner_texts(), strict=True))
+    names = page.locator(".turn:last-child .error dt").all_inner_texts()
+    return dict(zip(names, page.locator(".turn:last-child .error dd").all_inner_texts(), strict=True))
 
 
 def test_what_came_before_the_fault_stays(page: Page) -> None:
@@ -198,8 +221,7 @@ def test_what_came_before_the_fault_stays(page: Page) -> None:
         visit(page, client)
         send(page)
         comes_to(page, "error")
-    assert shown(page, "#final_output .text") == "Half an"
-    assert page.get_attribute("#final_output", "data-step") == "failed"
+    assert shown(page, OUTPUT) == "Half an"
     assert facts(page)["phase"] == "final output"
 
 
@@ -208,7 +230,7 @@ def test_a_refused_request_is_told(page: Page) -> None:
         visit(page, client)
         send(page, "x" * 3000)
         comes_to(page, "error")
-    assert shown(page, "#error-message") == "The request body is too large."
+    assert shown(page, ".turn:last-child .error > p") == "The request body is too large."
     assert facts(page)["status"] == "413"
     assert facts(page)["code"] == "request_too_large"
 
@@ -228,7 +250,7 @@ def test_a_network_that_fails_is_told(page: Page) -> None:
             page.route("**/v1/chat/completions", answer)
             send(page)
             comes_to(page, "error")
-            messages.append(shown(page, "#error-message"))
+            messages.append(shown(page, ".turn:last-child .error > p"))
     assert messages == [
         "The gateway cannot be reached. Is it running?",
         "The stream broke off before its end.",
@@ -244,13 +266,14 @@ def test_markup_stays_text(page: Page) -> None:
     answer = text_answer(f"<think>{MARKUP} is what I look at. It goes on so.</think>", MARKUP)
     with beside(open_site(plays(answer))) as (client, _):
         visit(page, client)
-        page.check("#raw")
         send(page, MARKUP)
-        comes_to(page, "done")
-    assert run_js(page, "document.querySelector('#final_output .text').textContent") == MARKUP
-    assert MARKUP in run_js(page, "document.querySelector('#reasoning_summary .raw').textContent")
-    assert MARKUP in run_js(page, "document.querySelector('#prompt_summary .text').textContent")
-    assert page.locator("#answer :is(img, b, script)").count() == 0
+        settled(page)
+    assert run_js(page, "document.querySelector('.turn:last-child .output').textContent") == MARKUP.replace(
+        "&amp;", "&"
+    )
+    assert MARKUP in run_js(page, "document.querySelector('.raw').textContent")
+    assert MARKUP in run_js(page, "document.querySelector('.understood').textContent")
+    assert page.locator("main :is(img, b, script)").count() == 0
     assert page.title() == "Reasoning Gateway"
 
 
@@ -258,16 +281,20 @@ def test_raw_reasoning_on_demand(page: Page) -> None:
     with beside(open_pair()) as client:
         visit(page, client)
         send(page, "What is 2+2?")
-        comes_to(page, "done")
-        assert page.is_hidden("#raw-box")
-        page.check("#raw")
+        settled(page)
+        assert page.is_hidden(".raw-box")
+        page.click(".thought > summary")
+        assert page.is_hidden(".raw")
+        page.click(".raw-box > summary")
+        raw = shown(page, ".raw")
+        with drawer(page):
+            page.uncheck("#raw")
         send(page, "What is 2+2?")
-        page.wait_for_selector("#raw-box")
-        comes_to(page, "done")
-    raw = shown(page, "#reasoning_summary .raw")
+        settled(page)
+        assert run_js(page, "turns.at(-1).answers[0].rawBox.hidden")
     assert raw.startswith("The user asks for the sum of 2 and 2. Adding")
     assert raw.endswith("so a short reply is best.")
-    assert page.locator("#reasoning_summary li").count() >= 1
+    assert page.locator(LINE).count() >= 1
 
 
 FOCUSED = "document.activeElement.id || document.activeElement.textContent || document.activeElement.value"
@@ -278,31 +305,32 @@ def test_the_keyboard_is_enough(page: Page) -> None:
         visit(page, client)
         page.reload()
         order = []
-        for _ in range(11):
+        for _ in range(3):
             order.append(run_js(page, FOCUSED))
             page.keyboard.press("Tab")
         assert order == [
             "prompt",
-            "send",
-            "What is 2+2?",
-            "Why is the sky blue?",
             "model",
-            "sse",
-            "raw",
-            "API key",
-            "copy-curl",
-            "copy-python",
-            "reasoning-lines",
+            "send",
         ]
         page.focus("#prompt")
         page.keyboard.press("Control+Enter")  # with nothing to send
         assert run_js(page, "document.body.dataset.state") == "idle"
-        page.keyboard.type("What is 2+2?\nQuickly.")
+        page.keyboard.type("What is 2+2?")
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.type("Quickly.")
         assert run_js(page, "document.body.dataset.state") == "idle"
         page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
         page.keyboard.press("Space")
-        comes_to(page, "done")
-        assert run_js(page, "document.activeElement.id") == "send"
+        settled(page)
+        assert shown(page, ".message") == "What is 2+2?\nQuickly."
+        assert run_js(page, "document.activeElement.id") == "prompt"
+        page.focus("#settings")
+        page.keyboard.press("Enter")
+        assert run_js(page, "document.activeElement.closest('dialog').id") == "drawer"
+        page.keyboard.press("Escape")
+        assert run_js(page, "document.activeElement.id") == "settings"
 
 
 def test_everything_has_a_name_and_the_news_are_told(page: Page) -> None:
@@ -314,11 +342,9 @@ def test_everything_has_a_name_and_the_news_are_told(page: Page) -> None:
              each => !(each.labels?.length || each.ariaLabel || each.textContent.trim())).length""",
     )
     assert nameless == 0
-    for heading in ("Prompt summary", "Reasoning summary", "Final output", "Upstreams"):
-        assert page.get_by_role("region", name=heading, exact=True).count() == 1
-    live = run_js(page, "[...document.querySelectorAll('[aria-live]')].map(each => each.ariaLive)")
-    assert live == ["polite", "polite", "polite"]
+    assert page.get_by_role("log", name="Conversation").count() == 1
     assert page.get_attribute("#status", "role") == "status"
+    assert page.get_attribute("#news", "aria-live") == "polite"
 
 
 def test_the_key_stays_in_this_tab_and_travels_in_the_header(page: Page) -> None:
@@ -326,18 +352,17 @@ def test_the_key_stays_in_this_tab_and_travels_in_the_header(page: Page) -> None
     page.on("request", lambda request: sent.append(request))
     with beside(open_pair()) as client:
         visit(page, client)
-        page.click("#key-box summary")
-        page.focus("#key")
-        page.keyboard.type("sk-test-1")
+        use_key(page, "sk-test-1")
         send(page)
         comes_to(page, "done")
-        stored = run_js(page, "[JSON.stringify(sessionStorage), localStorage.length, document.cookie]")
-        assert stored == ['{"gateway-key":"sk-test-1"}', 0, ""]
+        stored = run_js(page, "[JSON.stringify(sessionStorage), document.cookie]")
+        assert stored == ['{"gateway-key":"sk-test-1"}', ""]
+        assert "sk-test-1" not in run_js(page, "JSON.stringify(localStorage)")
         page.reload()
         assert page.input_value("#key") == "sk-test-1"
-        page.wait_for_selector("#upstreams li")
+        page.wait_for_selector("#upstreams li", state="attached")
     with_key = {each.url.rpartition("/")[2] for each in sent if has_key(each)}
-    assert with_key == {"models", "completions"}
+    assert with_key == {"models", "completions", "render"}
     assert has_key([each for each in sent if each.url.endswith("/v1/models")][-1])
 
 
@@ -354,7 +379,7 @@ def test_a_gateway_that_wants_a_key_says_so(page: Page) -> None:
         page.get_by_text("This gateway asks for a key.").wait_for()
         send(page)
         comes_to(page, "error")
-    assert shown(page, "#error-message").startswith("This gateway asks for a key. Enter it")
+    assert shown(page, ".turn:last-child .error > p").startswith("This gateway asks for a key. Enter it")
     assert facts(page) == {"code": "invalid_api_key", "status": "401"}
     assert run_js(page, "document.activeElement.id") == "key"
 
@@ -365,12 +390,11 @@ def test_copy_as(page: Page) -> None:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         visit(page, client)
         page.fill("#prompt", prompt)
-        page.click("#key-box summary")
-        page.fill("#key", "sk-secret")
-        page.check("#raw")
+        use_key(page, "sk-secret")
         curl, python = copied(page, "curl"), copied(page, "Python")
         run_js(page, "delete Navigator.prototype.clipboard")  # as where the page came by plain HTTP
         run_js(page, "$('copied').textContent = ''")
+        page.click("#settings")
         page.get_by_role("button", name="curl").click()
         wait_for(page, "$('copied').textContent == 'copied'")
         assert run_js(page, "document.activeElement.id") == "copy-curl"
@@ -391,23 +415,23 @@ def test_copy_as(page: Page) -> None:
 
 
 def copied(page: Page, name: str) -> str:
-    page.get_by_role("button", name=name).click()
-    wait_for(page, "document.querySelector('#copied').textContent == 'copied'")
+    with drawer(page):
+        page.get_by_role("button", name=name).click()
+        wait_for(page, "document.querySelector('#copied').textContent == 'copied'")
     text: str = run_js(page, "navigator.clipboard.readText()")
     return text
 
 
 def test_health_and_breakers_are_shown(page: Page) -> None:
-    refuses = b"HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n"
-    with beside(open_site(plays(refuses))) as (client, _):
-        visit(page, client)
+    with beside(open_pair("[upstreams.main.breaker]\nconsecutive = 1\n")) as client:
+        visit(page, client, model="fault-500")
         page.wait_for_selector('#health[data-tone="good"]')
-        assert shown(page, "#upstreams") == "main\nbreaker closed"
+        assert page.text_content("#upstreams") == "main takes requests"
         send(page)
         comes_to(page, "error")
         page.wait_for_selector('#health[data-tone="bad"]')
         assert shown(page, "#health").startswith("unavailable · v")
-        assert shown(page, "#upstreams").startswith("main\nbreaker open · tries again in ")
+        assert (page.text_content("#upstreams") or "").startswith("main pausedtries again in ")
         page.route("**/health", lambda route: route.abort())
         run_js(page, "document.dispatchEvent(new Event('visibilitychange'))")  # else in five seconds
         wait_for(page, "document.querySelector('#health').textContent == 'unreachable'")
@@ -437,18 +461,18 @@ def test_a_narrow_screen(page: Page) -> None:
         visit(page, client)
         send(page)
         comes_to(page, "answering")
-        wait_for(page, "document.querySelector('#final_output .text').textContent.length > 1500")
+        wait_for(page, "document.querySelector('.turn:last-child .output').textContent.length > 1500")
         page.wait_for_timeout(100)
         assert run_js(page, "document.documentElement.scrollWidth") == 340
-        boxes = [page.locator(each).bounding_box() for each in ("#request", "#answer", "#upstreams")]
-        tops = [box["y"] for box in boxes if box]
-        assert tops == sorted(tops)
         # However long the answer, its end and Stop are in view.
-        stop = page.locator("#stop").bounding_box()
-        assert stop
-        assert 0 <= stop["y"] < 100
-        end = run_js(page, "document.querySelector('#final_output .text').getBoundingClientRect().bottom")
-        assert 500 < end <= 640
+        composer = page.locator(".composer").bounding_box()
+        assert composer
+        assert composer["y"] + composer["height"] <= 640
+        assert page.is_visible("#stop")
+        end = run_js(
+            page, "document.querySelector('.turn:last-child .output').getBoundingClientRect().bottom"
+        )
+        assert 300 < end <= composer["y"]
         page.keyboard.press("Escape")
 
 
@@ -507,28 +531,27 @@ class Socket:
 
 def choose_websocket(page: Page, client: Client) -> None:
     visit(page, client)
-    page.get_by_text("WebSocket", exact=True).click()
+    choose(page, "WebSocket")
 
 
 def test_websocket(page: Page) -> None:
     socket = Socket(page, answers="whole")
     with beside(open_pair()) as client:
         choose_websocket(page, client)
-        page.click("#key-box summary")
-        page.fill("#key", "sk-test-1")
+        use_key(page, "sk-test-1")
         send(page)
         comes_to(page, "done")
         socket.closes(page)
-    assert shown(page, "#prompt_summary .text") == "Sky"
-    assert page.locator("#reasoning_summary li").all_inner_texts()[0].endswith("One")
-    assert page.locator("#reasoning_summary li").count() == 2
-    assert shown(page, "#final_output .text") == "Blue"
+    assert page.text_content(UNDERSTOOD) == "Sky"
+    assert page.locator(LINE).all_text_contents()[0].endswith("One")
+    assert page.locator(LINE).count() == 2
+    assert shown(page, OUTPUT) == "Blue"
     assert shown(page, "#status") == "Cut at the token limit"
     assert socket.protocols == ["key.sk-test-1"]
     assert socket.closed == [1000]
     (body,) = socket.received
     assert body["messages"] == [{"role": "user", "content": PROMPT}]
-    assert body["gateway"] == {"format": "phases", "reasoning": "summary"}
+    assert body["gateway"] == {"format": "phases", "reasoning": "both"}
 
 
 def test_websocket_stop(page: Page) -> None:
@@ -541,7 +564,7 @@ def test_websocket_stop(page: Page) -> None:
         comes_to(page, "stopped")
         socket.closes(page)
     assert socket.received[1:] == [{"type": "cancel"}]
-    assert page.is_hidden("#error")
+    assert page.is_hidden(".turn:last-child .error")
 
 
 def test_websocket_that_is_closed(page: Page) -> None:
@@ -550,15 +573,14 @@ def test_websocket_that_is_closed(page: Page) -> None:
         choose_websocket(page, client)
         send(page)
         comes_to(page, "error")
-    assert shown(page, "#error-message") == "The gateway is restarting. Try again in a moment."
+    assert shown(page, ".turn:last-child .error > p") == "The gateway is restarting. Try again in a moment."
     assert facts(page) == {"code": "restart", "status": "1012"}
 
 
 def test_a_key_that_no_websocket_carries(page: Page) -> None:
     with beside(open_pair()) as client:
         choose_websocket(page, client)
-        page.click("#key-box summary")
-        page.fill("#key", "c2VjcmV0/+=")
+        use_key(page, "c2VjcmV0/+=")
         send(page)
         comes_to(page, "error")
-    assert shown(page, "#error-message").startswith("This key holds characters")
+    assert shown(page, ".turn:last-child .error > p").startswith("This key holds characters")

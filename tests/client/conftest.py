@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .scripted import CLEARED
+from tests.client.scripted import CLEARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ from typing import IO, Any, Self, TypeAlias
 import trio
 
 import client
-from trio_gateway.core.encoder import ChunkHead, PhasesEncoder, sse
+from trio_gateway.core.client_api import ChunkHead, PhasesEncoder, sse
 from trio_gateway.core.events import Done, Event, Finish, OutputDelta, PromptSummary, ReasoningLine, Usage
 from trio_gateway.core.phases import Phase
 from trio_gateway.core.sse import SSEEvent

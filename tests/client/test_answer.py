@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.client.scripted import FINAL, GOOD, PROMPT, REASONING, answer_bytes, chunk
 from trio_gateway.core.phases import Phase
 from trio_gateway.core.sse import SSEDecoder, SSEEvent
-from trio_gateway.terminal.answer import Answer, Piece, ProtocolError
-
-from .scripted import FINAL, GOOD, PROMPT, REASONING, answer_bytes, chunk
+from trio_gateway.terminal.received import Answer, AnswerFormError, Piece
 
 
 def feed(answer: Answer, data: bytes) -> list[Piece]:
@@ -76,7 +75,7 @@ def test_what_the_format_does_not_allow(events: list[SSEEvent], complaint: str) 
     answer = Answer()
     for event in events[:-1]:
         answer.feed(event)
-    with pytest.raises(ProtocolError, match=complaint):
+    with pytest.raises(AnswerFormError, match=complaint):
         answer.feed(events[-1])
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from client import main
-
-from .scripted import GOOD, OK_HEAD, cut_after, interrupt, serving, streaming, until_shown
+from tests.client.scripted import GOOD, OK_HEAD, cut_after, interrupt, serving, streaming, until_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from client import main
-from trio_gateway.terminal import connection, exchange, health
-
-from .scripted import GOOD, OK_HEAD, Part, cut_after, error_frame, http, serving, streaming
+from tests.client.scripted import GOOD, OK_HEAD, Part, cut_after, error_frame, http, serving, streaming
+from trio_gateway.terminal import ask as exchange
+from trio_gateway.terminal import health
+from trio_gateway.terminal import http_client as connection
 
 SLOW = {
     "message": "Slow\n\x1b[2Jdown",
@@ -36,7 +37,7 @@ WRONG: dict[str, tuple[list[Part], str, str]] = {
     "no [DONE]": ([OK_HEAD, cut_after(GOOD, '"stop"')], "The answer is 4.", "without [DONE]"),
     "empty": ([OK_HEAD], "", "without [DONE]"),
     "phases out of order": ([OK_HEAD, TWICE], "", "prompt_summary came twice"),
-    "endless line": ([OK_HEAD, b"data: " + b"x" * 1_100_000], "", "longer than"),
+    "endless line": ([OK_HEAD, b"data: " + b"x" * 17_000_000], "", "longer than"),
     "cut body": ([CHUNKED, b"5\r\n: pin"], "", "the connection broke"),
     "refused": (
         [http("429 Too Many Requests", RATE_LIMITED, "Retry-After: 7")],

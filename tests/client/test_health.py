@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from client import main
-
-from .scripted import http, interrupt, serving
+from tests.client.scripted import http, interrupt, serving
 
 CLOSED: dict[str, Any] = {
     "state": "closed",

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from .scripted import (
+from tests.client.scripted import (
     CLIENT,
     GOOD,
     OK_HEAD,

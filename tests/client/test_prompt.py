@@ -8,10 +8,9 @@ import re
 import pytest
 
 from client import main
-from trio_gateway.core.encoder import sse
+from tests.client.scripted import GOOD, answer_bytes, chunk, encoded, http, serving, streaming
+from trio_gateway.core.client_api import sse
 from trio_gateway.core.events import Done, Finish, OutputDelta, PromptSummary, Usage
-
-from .scripted import GOOD, answer_bytes, chunk, encoded, http, serving, streaming
 
 
 def test_json_is_all_there_is_on_stdout(typed: object, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,10 +17,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
 from client import main
-from trio_gateway.core.sse import DONE, SSEDecoder
-from trio_gateway.terminal import websocket
-
-from .scripted import (
+from tests.client.scripted import (
     GOOD,
     InThread,
     cut_after,
@@ -31,6 +28,8 @@ from .scripted import (
     serving,
     until_shown,
 )
+from trio_gateway.core.sse import DONE, SSEDecoder
+from trio_gateway.terminal import websocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

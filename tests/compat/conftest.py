@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .matrix import Matrix
+from tests.compat.matrix import Matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .sdks import Drive
+    from tests.compat.sdks import Drive
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def node_clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder where Node finds its clients."""
-    from .sdks import install_node_clients
+    from tests.compat.sdks import install_node_clients
 
     folder = tmp_path_factory.mktemp("node")
     install_node_clients(folder)
@@ -33,7 +33,7 @@ def node_clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["python", "python-async", "node"])
 def drive(request: pytest.FixtureRequest) -> Drive:
     """One of OpenAI's own clients."""
-    from .sdks import drive_python, drive_python_async, node_driver
+    from tests.compat.sdks import drive_python, drive_python_async, node_driver
 
     if request.param == "node":
         return node_driver(request.getfixturevalue("node_clients"))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from .drivers import PROMPT, TOOL, Json, Seen, look_up
+from tests.compat.drivers import PROMPT, TOOL, Json, Seen, look_up
 
 if TYPE_CHECKING:
-    from .sdks import Drive
+    from tests.compat.sdks import Drive
 
 __all__ = ["README", "ROOT", "ROWS", "Matrix", "Row", "ask_sdk", "cells", "run_driver"]
 

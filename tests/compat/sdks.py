@@ -16,7 +16,7 @@ import pytest
 import trio
 
 if TYPE_CHECKING:
-    from ..support import Json
+    from tests.support import Json
 
 HERE = Path(__file__).parent
 

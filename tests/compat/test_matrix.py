@@ -18,18 +18,17 @@ from quart import request as quart_request
 
 pytest.importorskip("openai", reason="the extra `compat` is not installed")
 
-from mock_llm import ChatRequest, Message, compose, create_mock
-
-from ..support import FAST, Json, open_gateway, settings, upstream_toml
-from .drivers import PROMPT, TOOL_RESULT, Seen
-from .matrix import HERE, ROOT, ROWS, Matrix, Row, ask_sdk, cells, run_driver
-from .sdks import Drive, drive_python, drive_python_async, node_driver
+from tests.compat.drivers import PROMPT, TOOL_RESULT, Seen
+from tests.compat.matrix import HERE, ROOT, ROWS, Matrix, Row, ask_sdk, cells, run_driver
+from tests.compat.sdks import Drive, drive_python, drive_python_async, node_driver
+from tests.support import FAST, Json, open_gateway, settings, upstream_toml
+from trio_gateway.mock import MockMessage, MockRequest, compose, create_mock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from mock_llm import Reply
+    from trio_gateway.mock import Reply
 
 pytestmark = pytest.mark.compat
 
@@ -56,7 +55,7 @@ async def open_recording_mock() -> AsyncIterator[tuple[str, list[Json]]]:
 
 def reply() -> Reply:
     """What the mock answers."""
-    return compose(ChatRequest([Message("user", PROMPT)]), FAST, 0)
+    return compose(MockRequest([MockMessage("user", PROMPT)]), FAST, 0)
 
 
 def cut_models() -> list[str]:

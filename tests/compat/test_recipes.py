@@ -14,8 +14,8 @@ import trio
 
 pytest.importorskip("openai", reason="the extra `compat` is not installed")
 
-from ..support import open_pair
-from .matrix import ROOT
+from tests.compat.matrix import ROOT
+from tests.support import open_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,8 @@ import trio
 
 pytest.importorskip("openai", reason="the extra `compat` is not installed")
 
-from ..support import (
+from tests.compat.sdks import Drive, Outcome, drive_python, drive_python_async
+from tests.support import (
     DONE,
     HEAD,
     Client,
@@ -26,7 +27,6 @@ from ..support import (
     text_answer,
     upstream_toml,
 )
-from .sdks import Drive, Outcome, drive_python, drive_python_async
 
 if TYPE_CHECKING:
     from trio_gateway.core.config.settings import Settings

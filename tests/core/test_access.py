@@ -5,7 +5,13 @@ from hashlib import sha256
 
 import pytest
 
-from trio_gateway.core.access import body_owner, find_key, is_loopback, secrets_of, shown_key
+from trio_gateway.core.access.shown_key import (
+    body_owner,
+    find_key,
+    secrets_of,
+    shown_key,
+)
+from trio_gateway.core.config.addresses import is_loopback
 from trio_gateway.core.config.keyfile import ClientKey
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.allowance import Allowance, Claim, Stage
+from trio_gateway.core.access.allowance import Allowance, Claim, Stage
 from trio_gateway.core.config.keyfile import ClientKey
 
 if TYPE_CHECKING:

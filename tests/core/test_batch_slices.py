@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.batch_slices import slices
+from trio_gateway.core.client_api.batch_slices import slices
 from trio_gateway.core.events import Done, OutputDelta, OutputExtra, PromptSummary, ReasoningDelta
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from trio_gateway.core.body_budget import SMALL, BodyBudget, BodyHold
+from trio_gateway.core.budgets.body_ledger import SMALL, BodyBudget, BodyHold
 
 MIB = 1024 * 1024
 

@@ -8,11 +8,10 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
+from tests.core.breaking import DEFAULT, FAILED, LOST, NEUTRAL, SUCCESS, end, make, permit, state, tripped
 from trio_gateway.core.breaker import CircuitBreaker, Outcome, Reason, Refusal, State, Transition, Verdict
 from trio_gateway.core.breaker.state import TABLE
 from trio_gateway.core.config import BreakerConfig
-
-from .breaking import DEFAULT, FAILED, LOST, NEUTRAL, SUCCESS, end, make, permit, state, tripped
 
 WHY = "after 5 failures in a row; the last: connection refused"
 

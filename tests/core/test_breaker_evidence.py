@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from tests.core.breaking import DEFAULT, FAILED, LOST, NEUTRAL, SUCCESS, call, end, make, permit, state
 from trio_gateway.core.breaker import CallIdentity, Outcome, PauseCause, Reason, Refusal, State, Verdict
-from trio_gateway.core.breaker.bodies import MAX_BODIES, KnownBodies
+from trio_gateway.core.breaker.known_bodies import MAX_BODIES, KnownBodies
 from trio_gateway.core.breaker.tally import MAX_MODELS, MAX_SOURCES, Tally
 from trio_gateway.core.config import BreakerConfig
-
-from .breaking import DEFAULT, FAILED, LOST, NEUTRAL, SUCCESS, call, end, make, permit, state
 
 if TYPE_CHECKING:
     from trio_gateway.core.breaker import CircuitBreaker

@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.core.breaking import FAILED, LIMITED, NEUTRAL, NO_KEY, NO_QUOTA, SUCCESS, call, make, permit
 from trio_gateway.core.breaker import CircuitBreaker, Permit, State
 from trio_gateway.core.config import BreakerConfig
-
-from .breaking import FAILED, LIMITED, NEUTRAL, NO_KEY, NO_QUOTA, SUCCESS, call, make, permit
 
 if TYPE_CHECKING:
     from trio_gateway.core.breaker import Verdict

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.core import breaking
+from tests.core.breaking import FAILED, LIMITED, NEUTRAL, SUCCESS, end, make, permit, state
 from trio_gateway.core.breaker import Permit, Reason, Refusal, State, Transition, Verdict
 from trio_gateway.core.config import BreakerConfig
-
-from . import breaking
-from .breaking import FAILED, LIMITED, NEUTRAL, SUCCESS, end, make, permit, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable

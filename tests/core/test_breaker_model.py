@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
+from tests.core.breaker_model import FORCED, Call, Model
 from trio_gateway.core.breaker import (
     CallIdentity,
     CircuitBreaker,
@@ -22,8 +23,6 @@ from trio_gateway.core.breaker import (
     Verdict,
 )
 from trio_gateway.core.config import BreakerConfig
-
-from .breaker_model import FORCED, Call, Model
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject

@@ -5,20 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from trio_gateway.core.breaker import (
-    CircuitBreaker,
-    PauseCause,
-    Permit,
-    Reason,
-    Refusal,
-    State,
-    Transition,
-    Verdict,
-)
-from trio_gateway.core.breaker.pauses import MAX_PAUSES
-from trio_gateway.core.config import BreakerConfig
-
-from .breaking import (
+from tests.core.breaking import (
     FAILED,
     LIMITED,
     LOST,
@@ -33,6 +20,18 @@ from .breaking import (
     state,
     tripped,
 )
+from trio_gateway.core.breaker import (
+    CircuitBreaker,
+    PauseCause,
+    Permit,
+    Reason,
+    Refusal,
+    State,
+    Transition,
+    Verdict,
+)
+from trio_gateway.core.breaker.pauses import MAX_PAUSES
+from trio_gateway.core.config import BreakerConfig
 
 RATE = "by its rate limit (status 429)"
 KEY = "because it refuses the gateway's key (status 401)"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from tests.core.breaking import FAILED, LIMITED, LOST, NO_KEY
 from trio_gateway.core.breaker import (
     NEUTRAL,
     SUCCESS,
@@ -19,11 +20,9 @@ from trio_gateway.core.breaker import (
     Transition,
     Verdict,
 )
-from trio_gateway.core.breaker.bodies import MAX_BODIES
+from trio_gateway.core.breaker.known_bodies import MAX_BODIES
 from trio_gateway.core.breaker.tally import MAX_SOURCES
 from trio_gateway.core.config import BreakerConfig
-
-from .breaking import FAILED, LIMITED, LOST, NO_KEY
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.byte_budget import ByteBudget
+from trio_gateway.core.budgets.held_bytes import ByteBudget
 
 
 def test_what_does_not_fit_changes_nothing() -> None:

@@ -9,14 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from trio_gateway.core.body_budget import BodyBudget
-from trio_gateway.core.chat import (
-    REFUSED_FIELDS,
-    ChatRequest,
-    GatewayOptions,
-    parse_chat_request,
-    upstream_body,
-)
+from trio_gateway.core.budgets.body_ledger import BodyBudget
+from trio_gateway.core.client_api.chat_request import REFUSED_FIELDS, parse_chat_request, upstream_body
+from trio_gateway.core.client_api.request import ChatRequest, GatewayOptions
 from trio_gateway.core.errors import ApiError, RequestError
 
 if TYPE_CHECKING:
@@ -213,6 +208,32 @@ def test_no_field_redirects(name: str, value: object) -> None:
     assert refused(json.dumps({"messages": HELLO, name: value}).encode()).param == name
 
 
+@pytest.mark.parametrize("name", [*REFUSED_FIELDS, "aws_region"])
+@pytest.mark.parametrize("depth", [1, 2, 20])
+def test_no_field_redirects_from_within_extra_body(name: str, depth: int) -> None:
+    body: dict[str, object] = {name: None, "google": {}}
+    for _ in range(depth):
+        body = {"x": 1, "extra_body": body}
+    path = "extra_body." * depth + name
+    assert refused(json.dumps({"messages": HELLO, **body}).encode()).param == path
+
+
+@pytest.mark.parametrize(
+    "extra_body",
+    [
+        {"google": {"thinking_config": {"include_thoughts": True}}},
+        {"google": {"api_key": "x"}, "metadata": {"headers": {}}},  # nothing spreads these
+        {"extra_body": [{"api_key": "x"}]},
+        {},
+        None,
+        [{"api_key": "x"}],
+        "api_key",
+    ],
+)
+def test_what_else_is_in_extra_body_passes(extra_body: object) -> None:
+    assert forwarded({"extra_body": extra_body})["extra_body"] == extra_body
+
+
 def test_the_known_redirecting_fields_are_refused() -> None:
     assert {"api_base", "base_url", "api_key", "extra_headers", "user_config"} <= set(REFUSED_FIELDS)
 
@@ -280,6 +301,12 @@ def test_usage(given: dict[str, object] | None, ask: bool, sent: dict[str, objec
     assert forwarded({"stream_options": given}, ask_usage=ask)["stream_options"] == sent
     if given is None:
         assert forwarded({}, ask_usage=ask).get("stream_options") == sent
+
+
+@pytest.mark.parametrize("options", [None, {"include_usage": True}])
+def test_an_upstream_that_does_not_stream(options: dict[str, object] | None) -> None:
+    sent = forwarded({"stream_options": options, "stream": True}, ask_usage=True, stream=False)
+    assert sent == {"messages": HELLO, "model": "up", "stream": False}
 
 
 @pytest.mark.parametrize("effort", ["none", "minimal"])
@@ -363,5 +390,5 @@ def test_a_request_that_is_released_keeps_nothing_of_its_body() -> None:
 
 def test_a_text_of_megabytes_in_an_error_is_looked_at_no_further_than_needed() -> None:
     words = "a " * 1_000_000
-    error = refused(json.dumps({"messages": [{"role": words}]}).encode())
+    error = refused(json.dumps({"messages": HELLO, "stream": words}).encode())
     assert error.message.endswith('got string "' + "a " * 20 + '"')

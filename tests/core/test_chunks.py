@@ -6,18 +6,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from trio_gateway.core.chunks import (
+from trio_gateway.core.sse import SSEEvent
+from trio_gateway.core.upstream_api.chunks import (
     ChoiceDelta,
+    ChoiceError,
     Chunk,
     InbandError,
+    LargeEvent,
     ProtocolError,
+    cut_chunk,
     describe_error_event,
     describe_http_error,
     parse_chunk,
     read_event,
 )
-from trio_gateway.core.sse import SSEEvent
+from trio_gateway.core.upstream_api.delta_fields import Aside
 
 
 def choice(delta: object, **more: object) -> str:
@@ -84,7 +89,8 @@ def test_a_delta_that_says_nothing(delta: object) -> None:
     ],
 )
 def test_reasoning_is_taken_once(delta: dict[str, object], reasoning: str) -> None:
-    assert only(choice({"role": "assistant", **delta})) == ChoiceDelta(reasoning=reasoning)
+    read = only(choice({"role": "assistant", **delta}))
+    assert replace(read, aside=None) == ChoiceDelta(reasoning=reasoning)
 
 
 def test_content_in_parts() -> None:
@@ -108,13 +114,61 @@ def test_all_else_is_passed_as_it_came() -> None:
         "tool_calls": [{"index": 1, "id": None, "function": {"arguments": '{"a'}}],
         "refusal": "no",
         "audio": {"id": "1"},
-        "n": 0,
-        "flag": False,
     }
+    others = {"n": 0, "flag": False}
     nothing: dict[str, object] = {"function_call": None, "annotations": [], "images": {}, "name": ""}
-    assert only(choice({"role": "assistant", "content": None, **extra, **nothing})) == ChoiceDelta(
-        extra=extra
+    assert only(choice({"role": "assistant", "content": None, **extra, **others, **nothing})) == ChoiceDelta(
+        extra=extra, aside=Aside(others=others)
     )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"code": 0, "message": "success"},
+        {"code": "200", "msg": "ok"},
+        {"code": None, "message": "hello"},
+        {"code": 5},
+        {"message": "hello"},
+        {"errors": []},
+        {"base_resp": {"status_code": 0, "status_msg": ""}},
+        {"base_resp": {}},
+        {"base_resp": "none"},
+        {"choices": [{"delta": {}, "error": None}], "code": 500, "message": "of something else"},
+    ],
+)
+def test_what_is_no_error(data: object) -> None:
+    assert isinstance(parse_chunk(json.dumps(data)), Chunk)
+
+
+@pytest.mark.parametrize("reason", ["", "null", None])
+def test_what_is_no_finish_reason(reason: object) -> None:
+    assert only(choice({"content": "x"}, finish_reason=reason)) == ChoiceDelta(0, "x")
+
+
+def test_attributes_stand_beside_the_choices() -> None:
+    fields = {"citations": ["u"], "service_tier": "default"}
+    data = json.dumps({"choices": [], **fields, "timings": {}, "x_groq": None, "obfuscation": "x"})
+    assert parse_chunk(data) == Chunk([], attributes=fields)
+
+
+@pytest.mark.parametrize(
+    ("delta", "speaks"),
+    [
+        ({"role": "assistant", "content": ""}, False),
+        ({"name": "x", "unknown": 1}, False),
+        ({"content": "x"}, True),
+        ({"reasoning": "x"}, True),
+        ({"tool_calls": [{"id": "x"}]}, True),
+        ({"signature": "x"}, True),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, True),
+    ],
+)
+def test_which_event_says_something(delta: object, speaks: bool) -> None:
+    chunk = parse_chunk(choice(delta))
+    assert isinstance(chunk, Chunk)
+    assert chunk.speaks is speaks
+    assert Chunk([ChoiceDelta(finish_reason="stop")]).speaks
 
 
 def test_several_choices_keep_their_index() -> None:
@@ -139,7 +193,7 @@ def test_a_whole_completion() -> None:
     }
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
     whole = {"object": "chat.completion", "choices": choices, "usage": {}}
-    numbered = [{"index": 0, "id": "1", "type": "function"}, {"index": 7, "id": "2"}, "odd"]
+    numbered = [{"index": 0, "id": "1", "type": "function"}, {"index": 1, "id": "2"}, "odd"]
     assert parse_chunk(json.dumps(whole)) == Chunk(
         [ChoiceDelta(0, "x", "y", {"tool_calls": numbered}, None, "stop")], {}
     )
@@ -224,6 +278,30 @@ def test_what_upstreams_get_away_with() -> None:
             InbandError('{"detail": [{"msg": "x"}]}'),
         ),
         ({"error": {"detail": "x"}}, InbandError("x")),
+        ([{"error": {"message": "bad", "code": 400}}, {"error": "more"}], InbandError("bad", status=400)),
+        ({"code": "InvalidParameter", "message": "bad"}, InbandError("bad", "InvalidParameter")),
+        ({"code": 40301, "message": "bad", "choices": []}, InbandError("bad", status=403)),
+        ({"error_code": 17, "error_msg": "bad", "choices": None}, InbandError("bad")),
+        ({"status": 429, "message": "bad"}, InbandError("bad", status=429)),
+        ({"status": "UNAVAILABLE", "code": "x", "message": "bad"}, InbandError("bad", "x")),
+        ({"error": {"message": "bad", "status": "UNAVAILABLE"}}, InbandError("bad", "UNAVAILABLE")),
+        ({"errors": [{"message": "bad", "code": 7003}], "success": False}, InbandError("bad")),
+        (
+            {"choices": [{"delta": {}, "error": {"code": 503, "message": "bad"}}]},
+            InbandError("bad", status=503),
+        ),
+        ({"choices": [{"delta": {}}, {"error": "bad"}]}, InbandError("bad")),
+        *(
+            ({"choices": None, "base_resp": {"status_code": code, "status_msg": "bad"}}, error)
+            for code, error in [
+                (1002, InbandError("bad", status=429)),
+                (1004, InbandError("bad", status=401)),
+                (1008, InbandError("bad", status=402)),
+                (2013, InbandError("bad", status=400)),
+                (9999, InbandError("bad", status=500)),
+                ("x", InbandError("bad", status=500)),
+            ]
+        ),
         ({"error": {"msg": "x"}}, InbandError("x")),
         ({"error": ["x", 1]}, InbandError('["x", 1]')),
         ({"error": {"reason": "?"}}, InbandError("no reason given")),
@@ -237,7 +315,7 @@ def test_what_upstreams_get_away_with() -> None:
         ),
     ],
 )
-def test_errors_in_the_stream(data: dict[str, object], error: InbandError) -> None:
+def test_errors_in_the_stream(data: object, error: InbandError) -> None:
     assert told(json.dumps(data)) == error
 
 
@@ -336,3 +414,118 @@ def test_a_count_that_is_no_number_spoils_nothing_around_it(number: str) -> None
     assert chunk == Chunk([ChoiceDelta(text="hi")], {"total_tokens": None, "a": [None]})
     with pytest.raises(ProtocolError, match="choices"):
         parse_chunk('{"usage": {"total_tokens": NaN}, "choices": [NaN]}')
+
+
+def test_more_choices_than_any_request_asks_for() -> None:
+    with pytest.raises(ChoiceError, match="more than 128"):
+        parse_chunk('{"choices": [' + "{}," * 128 + "{}]}")
+    assert isinstance(parse_chunk('{"choices": [' + "{}," * 127 + "{}]}"), Chunk)
+
+
+def test_parts_of_parts_are_joined_in_their_order_and_bounded() -> None:
+    details = [{"text": [{"summary": "a"}, "b"]}, {"summary": "c"}, 5, {"text": [{"text": ["d"]}]}]
+    assert only(choice({"reasoning_details": details})).reasoning == "abcd"
+    parts = [{"type": "text", "text": "x"}] * 10_000
+    assert only(choice({"content": parts})).text == "x" * 10_000
+    with pytest.raises(ProtocolError, match="10000 parts"):
+        parse_chunk(choice({"content": [*parts, parts[0]]}))
+
+
+def test_an_error_is_looked_at_within_bounds() -> None:
+    assert told(json.dumps({"error": {"message": "x " * 1_000_000, "code": "c" * 100_000}})) == InbandError(
+        "x " * 2048, "c" * 128
+    )
+    assert told(json.dumps({"error": {"message": [0] * 9, "code": 500}})).message == json.dumps([0] * 9)
+    assert told(json.dumps({"error": {"message": [0] * 9_000}})).message == "no reason given"
+    assert told(json.dumps({"error": {"message": "x", "status": [0] * 100_000}})).status is None
+
+
+def read_large(data: str | bytes, event: str = "message") -> LargeEvent:
+    large = LargeEvent(SSEEvent(event, raw=data.encode() if isinstance(data, str) else data))
+    for _ in large.slices():
+        pass
+    return large
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_a_large_event_is_read_as_any_other(value: object) -> None:
+    for data in (choice({"content": "x", "more": value}), json.dumps(value), json.dumps({"error": value})):
+        try:
+            wanted = parse_chunk(data)
+        except ProtocolError:
+            with pytest.raises(ProtocolError):
+                read_large(data)
+        else:
+            assert read_large(data).chunk == wanted
+
+
+def test_large_events_of_other_kinds() -> None:
+    assert read_large("boom", "error").chunk == InbandError("boom")
+    assert read_large("{" + "x" * 100_000, "error").chunk == InbandError("{" + "x" * 4095)
+    assert read_large("{oops", "ping").chunk is None
+
+
+def test_a_large_event_counts_what_is_no_utf_8() -> None:
+    large = read_large(b'{"choices": [{"delta": {"content": "\xff4"}}]}')
+    assert (large.chunk, large.replaced) == (Chunk([ChoiceDelta(0, "\ufffd4")]), 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"choices": [], "x": [' + "0," * 100_000 + "0]}",
+        '{"choices": [], "x": ' + "[" * 200 + "]" * 200 + "}",
+        '{"choices": [], "x": ' + "0" * 20 + "}",
+        '{"choices": 5}',
+    ],
+)
+def test_a_large_event_that_is_refused(data: str) -> None:
+    with pytest.raises(ProtocolError):
+        read_large(data)
+
+
+def test_a_large_event_is_read_in_slices() -> None:
+    large = LargeEvent(SSEEvent(raw=choice({"content": "x" * 1_000_000}).encode()))
+    assert len([*large.slices()]) >= 60
+
+
+TEXT = st.text(st.sampled_from("ab"), max_size=30)
+
+
+@given(
+    TEXT,
+    TEXT,
+    st.none() | st.just("lp"),
+    st.sampled_from([{}, {"refusal": "no"}]),
+    st.none() | st.just("stop"),
+)
+def test_pieces_of_a_chunk_amount_to_the_same(
+    text: str, reasoning: str, logprobs: str | None, extra: dict[str, str], finish: str | None
+) -> None:
+    chunk = Chunk(
+        [ChoiceDelta(1, text, reasoning, extra, logprobs, finish), ChoiceDelta(0, "x" * 40)],
+        {"total_tokens": 1},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trio_gateway.core.upstream_api.chunks._PIECE", 7)
+        pieces = [*cut_chunk(chunk)]
+    deltas = [delta for piece in pieces for delta in piece.choices if delta.index == 1]
+    assert all(len(delta.text) + len(delta.reasoning) <= 7 for delta in deltas)
+    assert "".join(delta.text for delta in deltas) == text
+    assert "".join(delta.reasoning for delta in deltas) == reasoning
+    assert [delta.extra for delta in deltas if delta.extra] == ([extra] if extra else [])
+    assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ([finish] if finish else [])
+    assert [piece.usage for piece in pieces if piece.usage] == [{"total_tokens": 1}]
+    # Log probabilities come with the beginning of their text, or are those of the reasoning.
+    marked = [bool(delta.text) for delta in deltas if delta.logprobs]
+    assert marked == ([] if logprobs is None or (reasoning and not text) else [bool(text)])
+
+
+def test_a_chunk_of_little_text_is_one_piece() -> None:
+    chunk = Chunk([ChoiceDelta(0, "x" * 8192)])
+    assert [*cut_chunk(chunk)] == [chunk]

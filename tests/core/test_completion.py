@@ -1,9 +1,11 @@
 """One object instead of a stream: the same content, put together as OpenAI's clients would."""
 
+import json
+import tracemalloc
 from typing import Any
 
-from trio_gateway.core.completion import CompletionBuilder
-from trio_gateway.core.encoder import ChunkHead
+from trio_gateway.core.client_api import ChunkHead
+from trio_gateway.core.client_api.completion import CompletionBuilder
 from trio_gateway.core.errors import error_for
 from trio_gateway.core.events import (
     Done,
@@ -159,3 +161,37 @@ def test_a_failure_is_kept_for_the_status() -> None:
     failure = Failure(error_for("truncated", "Cut."), Phase.FINAL_OUTPUT)
     builder.add([OutputDelta(0, "The"), failure, Done()])
     assert builder.failure is failure
+
+
+def test_it_is_written_in_parts() -> None:
+    builder = CompletionBuilder(HEAD)
+    builder.add([OutputDelta(0, "x" * 100_000), OutputDelta(0, '"' * 100_000), Finish(0, "stop")])
+    parts = [*builder.parts()]
+    assert json.loads("".join(parts))["choices"][0]["message"]["content"] == "x" * 100_000 + '"' * 100_000
+    assert len(parts) > 5
+    assert max(map(len, parts)) < 100_000
+
+
+def test_reasoning_that_is_not_shown_is_not_kept() -> None:
+    builder = CompletionBuilder(HEAD)
+    tracemalloc.start()
+    for _ in range(1000):
+        builder.add([ReasoningDelta(0, "x" * 1000), Retraction(0, 5)])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 10_000
+
+
+def test_an_answer_of_very_many_pieces_takes_little_more_than_its_text() -> None:
+    builder = CompletionBuilder(HEAD, show_reasoning=True)
+    tracemalloc.start()
+    for _ in range(20_000):
+        builder.add([ReasoningDelta(0, "four"), OutputDelta(0, "four", {"content": [4]})])
+        builder.add([OutputExtra(0, call(0, arguments="four"))])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 600_000
+    choice = builder.completion()["choices"][0]
+    assert choice["message"]["content"] == choice["message"]["reasoning_content"] == "four" * 20_000
+    assert choice["message"]["tool_calls"] == [{"function": {"arguments": "four" * 20_000}}]
+    assert choice["logprobs"] == {"content": [4] * 20_000}

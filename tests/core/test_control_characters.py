@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.control_characters import ascii_json, drop_controls, escape_controls
+from trio_gateway.core.text.control_characters import ascii_json, drop_controls, escape_controls
 
 BIDI_CONTROLS = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
 KEPT = "\n\t\u200e\u200f\u061c\u200d\ufeff"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.encoder import ChunkHead, Frame, PhasesEncoder, sse
+from trio_gateway.core.client_api import ChunkHead, Frame, PhasesEncoder, sse
 from trio_gateway.core.errors import error_for
 from trio_gateway.core.events import (
     Done,

@@ -1,14 +1,15 @@
 """The bytes of the format ``openai``, and that a stream of it says what a whole answer says."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.completion import CompletionBuilder
-from trio_gateway.core.encoder import ENCODERS, ChunkHead, Frame, OpenAIEncoder, PhasesEncoder, sse
+from trio_gateway.core.client_api import FORMATS, ChunkHead, Frame, OpenAIEncoder, PhasesEncoder, sse
+from trio_gateway.core.client_api.completion import CompletionBuilder
+from trio_gateway.core.client_api.request import FormatName
 from trio_gateway.core.errors import error_for
 from trio_gateway.core.events import (
     Done,
@@ -60,7 +61,11 @@ def both(text: str) -> dict[str, str]:
 
 
 def test_the_formats_by_name() -> None:
-    assert dict(ENCODERS) == {"phases": PhasesEncoder, "openai": OpenAIEncoder}
+    assert {name: entry.stream for name, entry in FORMATS.items()} == {
+        "phases": PhasesEncoder,
+        "openai": OpenAIEncoder,
+    }
+    assert set(FORMATS) == set(get_args(FormatName))
 
 
 def test_a_whole_answer_letter_by_letter() -> None:

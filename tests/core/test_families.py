@@ -5,7 +5,7 @@ import re
 import pytest
 
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS, family_of
+from trio_gateway.core.config.families import DEFAULT_MODELS, HEAD_MARKERS, family_of
 from trio_gateway.core.reasoning import starts_in_reasoning
 
 IDS = {
@@ -32,6 +32,13 @@ IDS = {
         "accounts/fireworks/models/deepseek-v3p1",
         "deepseek-reasoner",
     ],
+    "deepseek-v4": ["deepseek-ai/DeepSeek-V4-Pro", "deepseek-v4-flash", "deepseek/deepseek-chat-v4:free"],
+    "kimi-k3": ["moonshotai/Kimi-K3", "kimi-k3"],
+    "longcat-thinking": ["meituan-longcat/LongCat-Flash-Thinking-2601", "longcat-flash-thinking"],
+    "solar-open": ["upstage/Solar-Open-100B", "solar-open-100b"],
+    "hunyuan-3": ["tencent/Hy3-preview", "hunyuan-3", "tencent/hy3:free"],
+    "mock-implied": ["mock-implied"],
+    "mock-prose": ["mock-prose"],
     "qwen3": [
         "Qwen/Qwen3-8B",
         "Qwen/Qwen3-235B-A22B-FP8",
@@ -58,7 +65,12 @@ IDS = {
         "zai-org/GLM-5",
     ],
     "kimi": ["moonshotai/Kimi-VL-A3B-Thinking-2506", "moonshotai/Kimi-Dev-72B", "kimi-k1.5"],
-    "kimi-k2-thinking": ["moonshotai/Kimi-K2-Thinking", "kimi-k2-thinking:cloud", "moonshotai/kimi-k2.5"],
+    "kimi-k2-thinking": [
+        "moonshotai/Kimi-K2-Thinking",
+        "kimi-k2-thinking:cloud",
+        "moonshotai/kimi-k2.5",
+        "kimi-k2.6",
+    ],
     "magistral": [
         "mistralai/Magistral-Small-2509",
         "mistralai/magistral-small-2509",
@@ -141,6 +153,8 @@ NONE = [
     "microsoft/phi-4",
     "HuggingFaceTB/SmolLM2-1.7B-Instruct",
     "tencent/Hunyuan-MT-7B",
+    "meituan-longcat/LongCat-Flash-Chat",
+    "upstage/solar-pro",
 ]
 
 
@@ -154,7 +168,7 @@ def test_id_of_a_family(family: str, model_id: str) -> None:
 @pytest.mark.parametrize("model_id", NONE)
 def test_id_of_no_family(model_id: str) -> None:
     model = family_of(model_id)
-    assert model == ModelConfig(markers=DEFAULT_MODELS["default"].markers)
+    assert model == ModelConfig(markers=HEAD_MARKERS)
 
 
 def test_every_family_is_known_by_an_id() -> None:
@@ -166,8 +180,10 @@ def test_a_family_is_complete(name: str) -> None:
     model = DEFAULT_MODELS[name]
     assert model.family == name
     assert re.compile(model.match).search("") is None
-    assert bool(model.markers) is (model.dialect == "tags")
-    assert (model.prose_starts != ()) is (name == "default"), "prose is guessed where nothing is known only"
+    assert model.markers
+    assert (model.prose_starts != ()) is (name in {"default", "mock-prose"}), (
+        "prose is guessed where nothing is known only"
+    )
     assert model.keep_reasoning is (name == "minimax-m2")
 
 
@@ -180,10 +196,10 @@ def test_which_start_in_reasoning() -> None:
     assert {name for name, model in DEFAULT_MODELS.items() if starts_in_reasoning(model, thinking=None)} == {
         *("deepseek-r1", "qwen3.5", "qwen3-thinking", "granite-4.2", "step3", "minimax-m2", "nemotron-3"),
         *("olmo-3-think", "command-a-reasoning", "ernie-4.5-thinking", "exaone-deep", "apriel-thinker"),
-        "k2-horizon",
+        *("k2-horizon", "deepseek-v4", "kimi-k2-thinking", "kimi-k3", "longcat-thinking", "mock-implied"),
     }
     assert {
         name for name, model in DEFAULT_MODELS.items() if model.starts_in_reasoning == "when_thinking"
     } == {
-        *("deepseek-v3.1", "kimi-k2-thinking", "minimax-m3"),
+        *("deepseek-v3.1", "minimax-m3"),
     }

@@ -3,8 +3,8 @@
 import pytest
 
 from trio_gateway.core.breaker import Outcome, PauseCause, Verdict
-from trio_gateway.core.chunks import InbandError
-from trio_gateway.core.faults import Fault, Replay, fault_of_error, fault_of_transport
+from trio_gateway.core.upstream_api.chunks import InbandError
+from trio_gateway.core.upstream_api.faults import Fault, Replay, fault_of_error, fault_of_transport
 
 FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
 SAME, NEXT, NO = Replay.SAME, Replay.NEXT, Replay.NO

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.http_framing import (
+from trio_gateway.core.upstream_api.http_framing import (
     FramingError,
     HeadReader,
     IncompleteBodyError,
     ResponseHead,
     frame_body,
 )
-from trio_gateway.core.http_framing.body import CloseDecoder, LengthDecoder
-from trio_gateway.core.http_framing.chunked import ChunkedDecoder
+from trio_gateway.core.upstream_api.http_framing.body import CloseDecoder, LengthDecoder
+from trio_gateway.core.upstream_api.http_framing.chunked import ChunkedDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trio_gateway.core.http_framing import BodyDecoder, Fields
+    from trio_gateway.core.upstream_api.http_framing import BodyDecoder, Fields
 
 LENGTH, CODING, CONNECTION = b"content-length", b"transfer-encoding", b"connection"
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.http_framing import FramingError, IncompleteBodyError
-from trio_gateway.core.http_framing.chunked import MAX_EXCESS, MAX_LINE, ChunkedDecoder
-from trio_gateway.core.http_framing.response_head import MAX_FIELDS, MAX_HEAD
+from trio_gateway.core.upstream_api.http_framing import FramingError, IncompleteBodyError
+from trio_gateway.core.upstream_api.http_framing.chunked import MAX_EXCESS, MAX_LINE, ChunkedDecoder
+from trio_gateway.core.upstream_api.http_framing.response_head import MAX_FIELDS, MAX_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

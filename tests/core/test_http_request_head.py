@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.http_framing import Fields, InvalidRequestError, encode_request_head
+from trio_gateway.core.upstream_api.http_framing import Fields, InvalidRequestError, encode_request_head
 
 HOST = (b"Host", b"example.org")
 WRITTEN: list[tuple[str, bytes, bytes, Fields, int, bytes]] = [

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.http_framing import FramingError, HeadReader, ResponseHead
-from trio_gateway.core.http_framing.response_head import MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL
+from trio_gateway.core.upstream_api.http_framing import FramingError, HeadReader, ResponseHead
+from trio_gateway.core.upstream_api.http_framing.response_head import MAX_FIELDS, MAX_HEAD, MAX_INFORMATIONAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core import json_cut, strict_json
-from trio_gateway.core.strict_json import StrictJSONError, parse
+from trio_gateway.core.json import cut as json_cut
+from trio_gateway.core.json import strict as strict_json
+from trio_gateway.core.json.strict import StrictJSONError, parse
 
 _STRINGS = st.lists(
     st.sampled_from(

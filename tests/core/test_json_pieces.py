@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core import json_pieces
-from trio_gateway.core.json_pieces import encode_pieces
-from trio_gateway.core.strict_json import dumps
+from trio_gateway.core.json import encoding as json_pieces
+from trio_gateway.core.json.encoding import encode_pieces
+from trio_gateway.core.json.strict import dumps
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core import json_scan
-from trio_gateway.core.json_scan import JSONScanError, TooDeepError, TooManyValuesError, scan_slices
+from trio_gateway.core.json import scan as json_scan
+from trio_gateway.core.json.scan import JSONScanError, TooDeepError, TooManyValuesError, scan_slices
 
 _TEXTS = st.text(st.sampled_from('ab"\\[]{},: \n\u00e9\U0001f600'), max_size=8)
 _SCALARS = st.none() | st.booleans() | st.integers(-99, 99) | _TEXTS

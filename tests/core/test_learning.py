@@ -8,26 +8,32 @@ import pytest
 from msgspec.structs import replace
 
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS, GENERIC_MARKERS, family_of
-from trio_gateway.core.learning import Evidence, Start, StartMemory, StartQuery, may_learn_start
+from trio_gateway.core.config.families import DEFAULT_MODELS, GENERIC_MARKERS, family_of
+from trio_gateway.core.upstream_api.learning import (
+    Start,
+    StartEvidence,
+    StartMemory,
+    StartQuery,
+    may_learn_start,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ORPHAN = Evidence(orphan=True, stopped=True)
-CUT = Evidence(orphan=True)
-BARE = Evidence(stopped=True)
-STRUCTURED = Evidence(structured=True, stopped=True)
-ASSUMED = Evidence(assumed=True, stopped=True)
-PROMOTED = Evidence(assumed=True, promoted=True, stopped=True)
+ORPHAN = StartEvidence(orphan=True, stopped=True)
+CUT = StartEvidence(orphan=True)
+BARE = StartEvidence(stopped=True)
+STRUCTURED = StartEvidence(structured=True, stopped=True)
+ASSUMED = StartEvidence(assumed=True, stopped=True)
+PROMOTED = StartEvidence(assumed=True, promoted=True, stopped=True)
 
 OPEN = StartQuery(upstream="http://a", model="m", asked="m", declared=False, learnable=True, digest=b"")
 DECLARED = replace(OPEN, declared=True)
 UNKNOWN = replace(OPEN, learnable=False)
-Seen = list[tuple[StartQuery, Evidence]]
+Seen = list[tuple[StartQuery, StartEvidence]]
 
 
-def answers(query: StartQuery, *evidence: Evidence) -> Seen:
+def answers(query: StartQuery, *evidence: StartEvidence) -> Seen:
     """Answers to requests with a body each."""
     return [
         (replace(query, digest=query.digest if query.digest is None else bytes([number])), each)
@@ -35,17 +41,17 @@ def answers(query: StartQuery, *evidence: Evidence) -> Seen:
     ]
 
 
-def same(query: StartQuery, *evidence: Evidence) -> Seen:
+def same(query: StartQuery, *evidence: StartEvidence) -> Seen:
     """Answers to one request, sent again and again."""
     return [(query, each) for each in evidence]
 
 
-def special(query: StartQuery, *evidence: Evidence) -> Seen:
+def special(query: StartQuery, *evidence: StartEvidence) -> Seen:
     """Answers to requests that are not plain."""
     return [(replace(query, digest=None), each) for each in evidence]
 
 
-def memory_of(seen: Iterable[tuple[StartQuery, Evidence]], *, enabled: bool = True) -> StartMemory:
+def memory_of(seen: Iterable[tuple[StartQuery, StartEvidence]], *, enabled: bool = True) -> StartMemory:
     memory = StartMemory(enabled=enabled)
     known = None
     for query, evidence in seen:
@@ -79,7 +85,7 @@ THREE = answers(OPEN, ORPHAN, ORPHAN, ORPHAN)
         # one plain answer without the marker takes it back
         ([*THREE, *answers(OPEN, ORPHAN)], True),
         ([*THREE, *answers(OPEN, BARE)], None),
-        ([*THREE, *answers(OPEN, Evidence())], None),
+        ([*THREE, *answers(OPEN, StartEvidence())], None),
         ([*THREE, *answers(OPEN, STRUCTURED)], None),
         ([*THREE, *answers(OPEN, CUT)], True),
         ([*THREE, *special(OPEN, BARE, STRUCTURED)], True),
@@ -183,10 +189,10 @@ NEVER = "model m ended without closing its reasoning; if it opens none, set star
         (UNKNOWN, BARE, None),
         (DECLARED, PROMOTED, NEVER),
         (replace(DECLARED, digest=None), PROMOTED, NEVER),
-        (OPEN, Evidence(promoted=True), None),  # the model wrote a start marker
+        (OPEN, StartEvidence(promoted=True), None),  # the model wrote a start marker
     ],
 )
-def test_hints(query: StartQuery, evidence: Evidence, hint: str | None) -> None:
+def test_hints(query: StartQuery, evidence: StartEvidence, hint: str | None) -> None:
     memory = StartMemory()
     assert [memory.hint(query, evidence) for _ in range(3)] == [hint, None, None]
     other = memory.hint(replace(query, model="n"), evidence)

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import settings
+from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.config.match_patterns import expectation_missed
 from trio_gateway.core.config.settings import ConfigError
-from trio_gateway.core.families import DEFAULT_MODELS
-
-from ..support import settings
 
 GOOD = [
     "",

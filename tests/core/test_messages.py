@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_gateway.core.client_api.history_blocks import FARTHEST
+from trio_gateway.core.client_api.messages import check_messages, clean_history, lacks_reasoning
 from trio_gateway.core.errors import RequestError
-from trio_gateway.core.history_blocks import FARTHEST
-from trio_gateway.core.messages import check_messages, clean_history
 
 PROMPT = "[Prompt Summary] Processing: “Hi”...\n\n"
 REASONING = "[Reasoning Summary] Adding\nthe numbers...\n\n"
@@ -48,6 +48,22 @@ def assistant(**keys: object) -> dict[str, Any]:
         assistant(content=None, function_call={"name": "f"}),
         assistant(content=None, refusal="no"),
         assistant(content="x", tool_calls=None),
+        # What is the upstream's to judge.
+        {"role": "king", "content": "x"},
+        {"role": "", "content": "x"},
+        {"role": "user"},
+        user(None),
+        user([]),
+        user(["x", None, 5, [], {}, {"text": "x"}, {"type": 1}]),
+        user([{"type": "text"}, {"type": "text", "text": True}]),
+        user([{"type": "image_url", "image_url": "u"}, {"type": "file", "file": None}]),
+        assistant(),
+        assistant(content=None),
+        assistant(content="", tool_calls=[]),
+        assistant(content="x", tool_calls="f"),
+        assistant(content="x", tool_calls=["f"]),
+        assistant(audio={"id": "audio_1"}),
+        {"role": "tool", "tool_call_id": "1", "content": None},
     ],
 )
 def test_taken_as_it_is(message: dict[str, Any]) -> None:
@@ -66,62 +82,16 @@ def test_taken_as_it_is(message: dict[str, Any]) -> None:
         ({"role": "user"}, "messages", "got an object"),
         ([user("x"), 5], "messages[1]", "expected an object, got number 5"),
         ([user("x")] * 4, "messages", "expected at most 3 messages, got number 4"),
-        ([{"content": "x"}], "messages[0].role", "expected one of system, developer, user,"),
-        ([{"role": "boss", "content": "x"}], "messages[0].role", 'got string "boss"'),
+        ([{"content": "x"}], "messages[0].role", "expected a string, got nothing"),
+        ([{"role": None, "content": "x"}], "messages[0].role", "expected a string, got null"),
         ([{"role": ["user"], "content": "x"}], "messages[0].role", "got a list"),
-        ([{"role": "user"}], "messages[0].content", "expected a string or a list of parts, got nothing"),
         (
             [user("x"), user("x"), user(5)],
             "messages[2].content",
             "expected a string or a list of parts, got number 5",
         ),
-        ([user(None)], "messages[0].content", "got null"),
-        ([user([])], "messages[0].content", "got an empty list"),
+        ([user(True)], "messages[0].content", "got true"),
         ([user({"type": "text", "text": "x"})], "messages[0].content", "got an object"),
-        ([assistant(content=None)], "messages[0].content", "got null"),
-        ([assistant(content=None, tool_calls=[])], "messages[0].content", "got null"),
-        ([assistant(content=None, tool_calls=None, refusal="")], "messages[0].content", "got null"),
-        ([{"role": "user", "tool_calls": [{}]}], "messages[0].content", "got nothing"),
-        (
-            [assistant(content="x", tool_calls="f")],
-            "messages[0].tool_calls",
-            'expected a list of objects, got string "f"',
-        ),
-        (
-            [assistant(content="x", tool_calls=["f"])],
-            "messages[0].tool_calls",
-            "expected a list of objects, got a list",
-        ),
-        ([user(["x"])], "messages[0].content[0]", 'expected an object, got string "x"'),
-        ([user([{"text": "x"}])], "messages[0].content[0].type", "expected a string, got nothing"),
-        ([user([{"type": 1}])], "messages[0].content[0].type", "expected a string, got number 1"),
-        ([user([{"type": "text"}])], "messages[0].content[0].text", "expected a string, got nothing"),
-        (
-            [user([{"type": "text", "text": True}])],
-            "messages[0].content[0].text",
-            "expected a string, got true",
-        ),
-        ([user([{"type": "refusal", "refusal": []}])], "messages[0].content[0].refusal", "expected a string"),
-        (
-            [user([{"type": "image_url", "image_url": "u"}])],
-            "messages[0].content[0].image_url",
-            "expected an object",
-        ),
-        (
-            [user([{"type": "image_url", "image_url": {"url": 1}}])],
-            "messages[0].content[0].image_url.url",
-            "got number 1",
-        ),
-        (
-            [user([{"type": "text", "text": "x"}, {"type": "input_audio", "input_audio": {"data": ""}}])],
-            "messages[0].content[1].input_audio.format",
-            "expected a string, got nothing",
-        ),
-        (
-            [user([{"type": "file", "file": None}])],
-            "messages[0].content[0].file",
-            "expected an object, got null",
-        ),
     ],
 )
 def test_refused(messages: object, param: str, said: str) -> None:
@@ -160,8 +130,22 @@ def test_anything_is_either_refused_or_can_be_cleaned(messages: object) -> None:
         checked = check_messages(messages, max_messages=8)
     except RequestError:
         return
-    for message in clean_history(checked, keep_reasoning=False):
-        assert isinstance(message.get("content", ""), str | list | None)
+    for keep in (False, True):
+        for message in clean_history(checked, keep_reasoning=keep, fill_reasoning=True):
+            assert isinstance(message.get("content", ""), str | list | None)
+    assert lacks_reasoning(checked) in {False, True}
+
+
+NEXT = user("And now?")
+"""What follows an earlier answer: the last message is cleaned in another way."""
+
+
+def cleaned_answer(message: dict[str, Any], **how: Any) -> dict[str, Any]:
+    """An assistant's message of the history once it is cleaned."""
+    before = json.dumps(message)
+    answer, following = clean_history([message, NEXT], **{"keep_reasoning": False, **how})
+    assert (following, json.dumps(message)) == (NEXT, before), "the request itself stays as it was"
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -175,8 +159,15 @@ def test_anything_is_either_refused_or_can_be_cleaned(messages: object) -> None:
         ((PROMPT + REASONING + "4").replace("\n", "\r\n"), "4"),
         (PROMPT + PROMPT + "4", PROMPT + "4"),
         (REASONING + PROMPT + "4", PROMPT + "4"),
-        (PROMPT.strip(), ""),
-        (PROMPT + REASONING.strip(), ""),
+        (PROMPT, ""),
+        # Without their blank lines the summaries have no certain end: an answer is never lost.
+        (PROMPT.strip(), PROMPT.strip()),
+        (PROMPT + REASONING.strip(), REASONING.strip()),
+        (PROMPT.strip() + "\n4", PROMPT.strip() + "\n4"),
+        (
+            "[Prompt Summary] a\n[Reasoning Summary] b\n4\n5",
+            "[Prompt Summary] a\n[Reasoning Summary] b\n4\n5",
+        ),
         ("It says [Prompt Summary] x\n\ny", "It says [Prompt Summary] x\n\ny"),
         (" " + PROMPT + "4", " " + PROMPT + "4"),
         ("<think>a\n\nb</think>\n\n4", "4"),
@@ -198,9 +189,7 @@ def test_anything_is_either_refused_or_can_be_cleaned(messages: object) -> None:
     ],
 )
 def test_clean_history(content: str, cleaned: str) -> None:
-    message = assistant(content=content, name="n")
-    assert clean_history([message], keep_reasoning=False) == [assistant(content=cleaned, name="n")]
-    assert message["content"] == content, "the request itself stays as it was"
+    assert cleaned_answer(assistant(content=content, name="n")) == assistant(content=cleaned, name="n")
 
 
 def test_only_the_assistants_messages_are_cleaned() -> None:
@@ -210,9 +199,79 @@ def test_only_the_assistants_messages_are_cleaned() -> None:
     assert clean_history(messages, keep_reasoning=False) == messages
 
 
-def test_keep_reasoning() -> None:
-    messages = [assistant(content=PROMPT + "<think>a</think>\n4")]
-    assert clean_history(messages, keep_reasoning=True) == [assistant(content="<think>a</think>\n4")]
+KEPT = [
+    (PROMPT + "<think>a</think>\n4", "<think>a</think>\n4"),
+    ("<think>\n\n</think>\n\n", "<think>\n\n</think>\n\n"),
+    # Some clients put what came as reasoning into a block of their own.
+    (f"<think>\n{PROMPT}{REASONING.strip()}\n</think>\n\n4", "4"),
+    (f"<think>{PROMPT.strip()}</think>4", "4"),
+    (f"<think>{PROMPT}{REASONING}</think>4", "4"),
+    (f"<think>\n{PROMPT}{REASONING}a\n\nb\n</think>\n4", "<think>\na\n\nb\n</think>\n4"),
+    (f"{PROMPT}<thinking>{REASONING}a</thinking>4", "<thinking>a</thinking>4"),
+    (f"<think>{REASONING}a", "<think>a"),
+    (f"<think>{REASONING.strip()}", f"<think>{REASONING.strip()}"),
+    (f"<think>{PROMPT.strip()}\na</think>4", f"<think>{PROMPT.strip()}\na</think>4"),
+    (f"<think>a {PROMPT}</think>4", f"<think>a {PROMPT}</think>4"),
+    (f"4 <think>{PROMPT}</think>", f"4 <think>{PROMPT}</think>"),
+]
+"""What is left of an answer whose reasoning is kept."""
+
+
+@pytest.mark.parametrize(("content", "cleaned"), KEPT)
+def test_keep_reasoning(content: str, cleaned: str) -> None:
+    assert cleaned_answer(assistant(content=content), keep_reasoning=True)["content"] == cleaned
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(("content", "cleaned"), KEPT)
+def test_the_last_message_may_be_the_beginning_of_the_answer(content: str, cleaned: str, keep: bool) -> None:
+    messages = [NEXT, assistant(content=content)]
+    assert clean_history(messages, keep_reasoning=keep) == [NEXT, assistant(content=cleaned)]
+
+
+@pytest.mark.parametrize(
+    ("last", "is_left"),
+    [
+        (assistant(content=PROMPT), False),
+        (assistant(content=PROMPT + REASONING, name="n", prefix=True), False),
+        (assistant(content=[text_part := {"type": "text", "text": PROMPT}]), False),
+        (assistant(content="", reasoning_content=PROMPT), False),
+        (assistant(content=PROMPT, tool_calls=[{"id": "c"}]), True),
+        (assistant(content=PROMPT, reasoning_content="a"), True),
+        (assistant(content=[text_part, {"type": "image"}]), True),
+        (assistant(content=""), True),  # as the client wants it
+        (assistant(content=None), True),
+        (assistant(), True),
+        (user(""), True),
+    ],
+)
+def test_a_last_message_of_which_nothing_is_left(last: dict[str, Any], is_left: bool) -> None:
+    assert len(clean_history([NEXT, last], keep_reasoning=False)) == 1 + is_left
+    assert len(clean_history([last], keep_reasoning=False)) == 1, "a request has one message at least"
+
+
+CALLS = [{"id": "c"}]
+
+
+@pytest.mark.parametrize(
+    ("message", "filled"),
+    [
+        (assistant(content=None, tool_calls=CALLS), True),
+        (assistant(content=None, tool_calls=CALLS, reasoning_content=None), True),
+        (assistant(content=None, tool_calls=CALLS, reasoning_content=REASONING), True),
+        (assistant(content=None, tool_calls=CALLS, reasoning="a"), True),
+        (assistant(content=None, tool_calls=CALLS, reasoning_content=""), False),
+        (assistant(content=None, tool_calls=CALLS, reasoning_content="a"), False),
+        (assistant(content="4", tool_calls=[]), False),
+        (assistant(content="4"), False),
+        ({"role": "user", "content": "x", "tool_calls": CALLS}, False),
+    ],
+)
+def test_tool_calls_without_their_reasoning(message: dict[str, Any], filled: bool) -> None:
+    assert lacks_reasoning([message, NEXT]) is filled
+    answer = cleaned_answer(message, fill_reasoning=True)
+    as_it_was = cleaned_answer(message)
+    assert answer == ({**as_it_was, "reasoning_content": ""} if filled else as_it_was)
 
 
 @pytest.mark.parametrize(
@@ -226,20 +285,16 @@ def test_keep_reasoning() -> None:
     ],
 )
 def test_the_models_own_markers(markers: list[tuple[str, str]], content: str) -> None:
-    assert clean_history([assistant(content=content)], keep_reasoning=False, markers=markers) == [
-        assistant(content="4")
-    ]
+    assert cleaned_answer(assistant(content=content), markers=markers) == assistant(content="4")
 
 
 @pytest.mark.parametrize("key", ["reasoning", "reasoning_content"])
 def test_reasoning_fields_go_when_they_are_ours(key: str) -> None:
     for ours in (PROMPT, REASONING, PROMPT + REASONING):
-        assert clean_history([assistant(content="4", **{key: ours})], keep_reasoning=True) == [
-            assistant(content="4")
-        ]
+        assert cleaned_answer(assistant(content="4", **{key: ours})) == assistant(content="4")
     for other in ("Adding.", " " + PROMPT, None, [PROMPT], ""):
         message = assistant(content="4", **{key: other})
-        assert clean_history([message], keep_reasoning=False) == [message]
+        assert cleaned_answer(message) == message
 
 
 def text(value: str) -> dict[str, Any]:
@@ -253,26 +308,27 @@ def text(value: str) -> dict[str, Any]:
         ([text(PROMPT), text(REASONING), text("<think>a</think>4")], [text("4")]),
         ([text(PROMPT), {"type": "refusal", "refusal": "no"}], [{"type": "refusal", "refusal": "no"}]),
         ([text(PROMPT)], ""),
+        ([], []),
         ([text(""), text(PROMPT)], [text(""), text(PROMPT)]),
         ([{"type": "thinking"}, text(PROMPT)], [{"type": "thinking"}, text(PROMPT)]),
+        (["x", text(PROMPT)], ["x", text(PROMPT)]),
+        ([{"type": "text", "text": 5}, 5], [{"type": "text", "text": 5}, 5]),
     ],
 )
 def test_content_in_parts(parts: list[dict[str, Any]], cleaned: object) -> None:
-    before = json.dumps(parts)
-    assert clean_history([assistant(content=parts)], keep_reasoning=False) == [assistant(content=cleaned)]
-    assert json.dumps(parts) == before
+    assert cleaned_answer(assistant(content=parts)) == assistant(content=cleaned)
 
 
 def test_no_content_stays_none() -> None:
-    messages = [assistant(content=None, tool_calls=[{}]), assistant(tool_calls=[{}])]
-    assert clean_history(messages, keep_reasoning=False) == messages
+    for message in (assistant(content=None, tool_calls=[{}]), assistant(tool_calls=[{}])):
+        assert cleaned_answer(message) == message
 
 
 @given(st.text(st.sampled_from("<think>/ \n`x4"), max_size=30))
 def test_what_is_cleaned_is_a_tail(content: str) -> None:
-    [message] = clean_history([assistant(content=content)], keep_reasoning=False)
+    message = cleaned_answer(assistant(content=content))
     assert content.endswith(message["content"])
-    assert clean_history([message], keep_reasoning=False) == [message]
+    assert cleaned_answer(message) == message
 
 
 ALIKE = [("<t>", "</t>"), ("<t>!", "!</t>"), ("A", "B"), ("AB", "CD")]
@@ -294,14 +350,27 @@ ALIKE = [("<t>", "</t>"), ("<t>!", "!</t>"), ("A", "B"), ("AB", "CD")]
     ],
 )
 def test_markers_of_which_two_can_stand_at_one_place(content: str, cleaned: str) -> None:
-    assert clean_history([assistant(content=content)], keep_reasoning=False, markers=ALIKE) == [
-        assistant(content=cleaned)
-    ]
+    assert cleaned_answer(assistant(content=content), markers=ALIKE) == assistant(content=cleaned)
+    kept = cleaned_answer(assistant(content=content), markers=ALIKE, keep_reasoning=True)
+    assert kept == assistant(content=content)
 
 
 @pytest.mark.parametrize("markers", [[], ALIKE])
 def test_a_block_of_more_than_a_mebicharacter_stays(markers: list[tuple[str, str]]) -> None:
     for size, cleaned in [(FARTHEST, "4"), (FARTHEST + 9, "")]:
         content = "<think>" + "a" * (size - len("</think>")) + "</think>4"
-        [message] = clean_history([assistant(content=content)], keep_reasoning=False, markers=markers)
+        message = cleaned_answer(assistant(content=content), markers=markers)
         assert message["content"] == (cleaned or content)
+
+
+@pytest.mark.parametrize(
+    ("content", "cleaned"),
+    [
+        (f"<t>!{PROMPT}x</t>4", f"<t>!{PROMPT}x</t>4"),  # the longer start has no end, the shorter one has
+        (f"<t>!{PROMPT}x", "<t>!x"),
+        (f"<t>!{PROMPT}x!</t>4", "<t>!x!</t>4"),
+    ],
+)
+def test_summaries_in_a_block_whose_start_is_like_another(content: str, cleaned: str) -> None:
+    message = cleaned_answer(assistant(content=content), markers=ALIKE, keep_reasoning=True)
+    assert message["content"] == cleaned

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from trio_gateway.core.model_list import parse_model_ids
+from trio_gateway.core.upstream_api.model_list import MAX_MODELS, parse_model_ids
 
 
 @pytest.mark.parametrize(
@@ -14,7 +16,18 @@ from trio_gateway.core.model_list import parse_model_ids
         (b"<html>", []),
         (b'{"data": [{"id": "\xff"}]}', []),
         (b"", []),
+        (
+            b'{"data": [{"id": ""}, {"id": "a b"}, {"id": "a\\u0000b"}, {"id": "\\u202eb"}, {"id": "a\\nb"}]}',
+            ["a b"],
+        ),
     ],
 )
 def test_model_ids(body: bytes, ids: list[str]) -> None:
     assert parse_model_ids(body) == ids
+
+
+def test_a_list_is_bounded() -> None:
+    names = ["x" * 257, "y" * 256, *(f"model-{number}" for number in range(600))]
+    body = json.dumps({"data": [{"id": name} for name in names]}).encode()
+    assert parse_model_ids(body) == [*names[1 : MAX_MODELS + 1]]
+    assert MAX_MODELS == 500

@@ -12,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.core.test_reasoning import account_of, pieces_of, splitter_for
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS, family_of
-from trio_gateway.core.reasoning import Output, Piece, Promotion, Reasoning, ToolCall, codespans
+from trio_gateway.core.config.families import DEFAULT_MODELS, HEAD_MARKERS, declares_markers, family_of
+from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, ToolCall, codespans
 from trio_gateway.core.reasoning.prose import CUES
-
-from .test_reasoning import account_of, pieces_of, splitter_for
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -62,7 +61,7 @@ HARMONY = (
 
 
 def markers_of(model: ModelConfig) -> list[str]:
-    pairs = (*model.markers, *model.wrappers)
+    pairs = (*model.markers, *model.wrappers, *(() if declares_markers(model) else HEAD_MARKERS))
     return [
         text
         for text in (*(text for pair in pairs for text in pair), *model.tool_markers, model.label)
@@ -145,7 +144,7 @@ def shown(pieces: list[Piece]) -> list[str]:
     kinds: list[tuple[str, str]] = []
     for piece in pieces:
         match piece:
-            case Promotion(text, given):
+            case Reclassified(text, given):
                 while given:
                     kind, last = kinds.pop()
                     assert kind == "reasoning"
@@ -193,9 +192,7 @@ def test_l2_nothing_is_lost_or_invented(data: st.DataObject, name: str, finish: 
     model = MODELS[name]
     text = data.draw(texts(model))
     tokens = r"|<\|(?:start|channel|constrain)\|>[^<]*|<\|(?:message|end|return|call)\|>"
-    gap = "|".join([r"\s", "\ufeff", *map(spelled, markers_of(model))]) + tokens * (
-        model.dialect == "harmony"
-    )
+    gap = "|".join([r"\s", "\ufeff", *map(spelled, markers_of(model))]) + tokens
     # Whitespace may go where a marker was; where it may not is the next property's matter.
     words = [word for stretch in shown(pieces_of(model, text, finish=finish)) for word in stretch.split()]
     assert accounts_for(text, words, gap)
@@ -216,11 +213,12 @@ def may_wait(model: ModelConfig, held: str) -> bool:
     marker = held.lstrip(" \n\t\r\u3000\ufeff")
     if len(held) - len(marker) > BLANKS:
         return False
-    if model.dialect == "harmony":
-        header = r"(?:<\|(?:start|channel|constrain)\|>[^<]{0,200})*(?:<\|?[a-z]{0,9}\|?)?"
-        return re.fullmatch(header, marker) is not None
+    header = r"(?:<\|(?:start|channel|constrain)\|>[^<]{0,200})*(?:<\|?[a-z]{0,9}\|?)?"
+    if re.fullmatch(header, marker):
+        return True
     marker = marker.lstrip("*_ \n\t\r\u3000" if model.prose_starts else "").lower().replace("’", "'")
     known = [text.lower() for text in (*markers_of(model), *model.prose_starts, *model.prose_ends, *CUES)]
+    known += ["analysis"] * (model.dialect == "harmony")
     attributes = r"<[\w:]+[ \t][^<>\n]{0,64}"
     alone = any(
         marker.startswith(end.lower()) and marker[len(end) :].strip() == "" for _, end in model.markers
@@ -240,11 +238,11 @@ def test_l3_nothing_waits_without_cause(data: st.DataObject, name: str) -> None:
         splitter = splitter_for(model)
         for char in text[:size]:
             splitter.feed(char)
-        pieces = [piece for piece in splitter.finish(None) if not isinstance(piece, Promotion)]
+        pieces = [piece for piece in splitter.finish(None) if not isinstance(piece, Reclassified)]
         held = sum(len(piece.arguments if isinstance(piece, ToolCall) else piece.text) for piece in pieces)
         # What the end made of it may have begun with a marker, which is not given, or a newline that joins; of a
         # harmony header that has not ended, the blanks are not given either.
-        most = 220 if model.dialect == "harmony" else 20
+        most = 220  # the harmony header that any model's answer may begin with
         ways = (text[max(0, size - held - dropped) : size] for dropped in range(-1, most))
         assert any(may_wait(model, way) for way in ways), (text[:size], held)
 

@@ -8,13 +8,12 @@ from time import process_time
 import pytest
 from msgspec.structs import replace
 
+from tests.core.test_reasoning import account_of, cuts, pieces_of, split, splitter_for
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.families import DEFAULT_MODELS, family_of
-from trio_gateway.core.reasoning import Output, Promotion, Reasoning, ReasoningSplitter
+from trio_gateway.core.config.families import DEFAULT_MODELS, family_of
+from trio_gateway.core.reasoning import Output, Reasoning, ReasoningSplitter, Reclassified
 from trio_gateway.core.reasoning.grammar import grammar_of
-from trio_gateway.core.reasoning.prose import CUES, Doubt
-
-from .test_reasoning import account_of, cuts, pieces_of, split, splitter_for
+from trio_gateway.core.reasoning.prose import CUES, ProseEndCandidate
 
 PROSE = replace(family_of("default"), tool_markers=("<tool_call>",), wrappers=(("<answer>", "</answer>"),))
 AT_ONCE = replace(PROSE, prose_hold=0)
@@ -111,7 +110,7 @@ def test_doubt(model: ModelConfig, text: str, reasoning: str, output: str) -> No
 
 
 def test_what_was_weighed_is_not_weighed_again() -> None:
-    doubt, text = Doubt(grammar_of(PROSE).candidate, window=1 << 21), "a" * (1 << 20)
+    doubt, text = ProseEndCandidate(grammar_of(PROSE).candidate, window=1 << 21), "a" * (1 << 20)
 
     def seconds() -> float:
         began = process_time()
@@ -202,7 +201,7 @@ def test_what_is_shown_when() -> None:
 def test_prose_that_nothing_ended_is_no_sign_of_a_wrong_assumption() -> None:
     splitter = ReasoningSplitter(PROSE)
     splitter.feed("Let me think. 4.")
-    assert splitter.finish("length") == [Promotion("Let me think. 4.", given=16)]
+    assert splitter.finish("length") == [Reclassified("Let me think. 4.", given=16)]
     assert not splitter.promoted
 
 

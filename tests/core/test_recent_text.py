@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.recent_text import RecentText
+from trio_gateway.core.text.recent import RecentText
 
 adding = st.tuples(st.just("add"), st.text("abcdef", max_size=30))
 taking = st.tuples(st.sampled_from(["take", "keep"]), st.integers(0, 30))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_llm import load_traces
 from trio_gateway.core.config import ModelConfig
-from trio_gateway.core.runaway import ReasoningLimit
+from trio_gateway.core.upstream_api.runaway import ReasoningLimit
+from trio_gateway.mock import load_traces
 
 GUARD = ModelConfig(repetition_guard=True)
 STORY = "".join(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.sse import LineTooLongError, SSEDecoder, SSEEvent
+from tests.core.cutting import cut
+from trio_gateway.core.sse import LineTooLongError, SSEDecoder, SSEEvent, cut_lines
 
 
 def decode(*chunks: bytes, max_line: int = 1_048_576) -> list[SSEEvent]:
@@ -90,8 +91,8 @@ IDS = [name for name, _, _ in STREAMS]
 def test_every_two_part_split(stream: bytes, expected: list[SSEEvent]) -> None:
     assert reference(stream) == expected
     assert decode(*(stream[i : i + 1] for i in range(len(stream)))) == expected
-    for cut in range(len(stream) + 1):
-        assert decode(stream[:cut], b"", stream[cut:]) == expected, cut
+    for place in range(len(stream) + 1):
+        assert decode(stream[:place], b"", stream[place:]) == expected, place
 
 
 PIECES = st.sampled_from(
@@ -217,3 +218,61 @@ def test_one_byte_at_a_time_is_linear() -> None:
     longer = line * 8
     long = min(seconds([longer[i : i + 1] for i in range(len(longer))]) for _ in range(3))
     assert long < 8 * 4 * short
+
+
+@given(st.binary(max_size=30) | st.text(st.sampled_from("a:\r\n"), max_size=600).map(str.encode))
+def test_pieces_of_bounded_work_are_the_same_bytes(data: bytes) -> None:
+    pieces = [*cut_lines(data)]
+    assert b"".join(pieces) == data
+    assert all(pieces)
+    assert all(piece.count(b"\n") + piece.count(b"\r") <= 128 for piece in pieces)
+
+
+@pytest.mark.parametrize("unit", [b":\n", b"\n", b"\r\n", b"data:{}\n\n", b"data: x\r\n\r\n"])
+def test_a_read_full_of_lines_is_cut_into_many_pieces(unit: bytes) -> None:
+    data = unit * (65536 // len(unit))
+    lines = data.count(b"\n") + data.count(b"\r")
+    assert len([*cut_lines(data)]) == -(-lines // 128)
+
+
+def test_comments_are_counted() -> None:
+    decoder = SSEDecoder()
+    decoder.feed(b": one\n:\r\ndata: x\n\nid: 7\n: unfin")
+    assert decoder.comments == 2
+    decoder.feed(b"ished\n")
+    assert decoder.comments == 3
+
+
+def test_what_waits_is_known() -> None:
+    decoder = SSEDecoder()
+    assert decoder.waiting == 0
+    decoder.feed(b"event: x\ndata: four\nda")
+    assert decoder.waiting == len("x") + len("four") + len("da")
+    decoder.feed(b"ta: more\n\n")
+    assert decoder.waiting == 0
+
+
+@given(st.lists(st.integers(0, 120), max_size=6))
+def test_large_data_can_be_left_undecoded(places: list[int]) -> None:
+    stream = "data: é\n\nevent: x\ndata: éé\ndata: b\n\nerror: ééé\ndata: éé\n\n".encode()
+    decoder = SSEDecoder(raw_over=4)
+    events = [event for chunk in cut(stream, places) for event in decoder.feed(chunk)]
+    assert events == [
+        SSEEvent(data="é"),
+        SSEEvent("x", raw="éé\nb".encode()),
+        SSEEvent("error", raw="ééé".encode()),
+        SSEEvent(data="éé"),
+    ]
+
+
+def test_an_event_as_large_as_allowed_is_not_copied_often() -> None:
+    decoder = SSEDecoder(raw_over=1024)
+    size = 8 * 1024 * 1024
+    decoder.feed(b"data: " + b"x" * (size // 2))
+    tracemalloc.start()
+    decoder.feed(b"x" * (size // 2))
+    (event,) = decoder.feed(b"\n\n")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(event.raw) == size
+    assert peak < 2 * size

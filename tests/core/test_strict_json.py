@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.strict_json import StrictJSONError, dumps, parse
+from trio_gateway.core.json.strict import StrictJSONError, dumps, parse
 
 VALUES = st.recursive(
     st.none()

@@ -15,7 +15,13 @@ from trio_gateway.core.summary import SIZES, ReasoningSummary, digest
 from trio_gateway.core.summary.activity import activities
 from trio_gateway.core.summary.digest import PIECE, RECENT
 from trio_gateway.core.summary.lines import LAST_LOOK, LONG_LOOK
-from trio_gateway.core.summary.salience import REMEMBERED, REMEMBERED_EXACTLY, VOCABULARY, Told, Weights
+from trio_gateway.core.summary.salience import (
+    REMEMBERED,
+    REMEMBERED_EXACTLY,
+    VOCABULARY,
+    ShownClauses,
+    Weights,
+)
 from trio_gateway.core.summary.steps import at_once
 
 if TYPE_CHECKING:
@@ -362,13 +368,13 @@ def test_reasoning_without_end_takes_bounded_memory() -> None:
         told.append(summary.line())
     # One sentence is always open: its end is certain only with the next one.
     assert len(set(told)) >= 2990
-    assert len(summary._told._recent) == REMEMBERED
-    assert len(summary._told._exact) <= REMEMBERED_EXACTLY
+    assert len(summary._shown._recent) == REMEMBERED
+    assert len(summary._shown._exact) <= REMEMBERED_EXACTLY
     assert len(summary._weights._had) <= VOCABULARY
 
 
 def test_an_old_clause_is_remembered_by_its_terms() -> None:
-    told = Told()
+    told = ShownClauses()
     told.add(frozenset(["first", "clause"]))
     told.add(frozenset(["remark"]))
     assert not told.knows(frozenset(["remark", "longer"]))
@@ -430,7 +436,7 @@ def test_only_the_latest_text_is_worked_up_from_the_end_of_a_thought_on() -> Non
     summary.feed("We pour the tea into the blue cup. " + "Hm " * RECENT)
     summary.feed("We count the spoons in the upper drawer. So")
     assert summary.line(late=True) == "We count the spoons in the upper drawer"
-    assert "tea" not in str(summary._told._recent)
+    assert "tea" not in str(summary._shown._recent)
 
 
 def test_a_torn_text_without_an_end_is_read_all_the_same() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.summary.request import MAX_REQUEST, summary_body, summary_line
+from trio_gateway.core.summary.model_request import MAX_REQUEST, summary_body, summary_line
 
 Kind = Literal["prompt", "reasoning"]
 

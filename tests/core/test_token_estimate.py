@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.token_estimate import (
+from trio_gateway.core.text.token_estimate import (
     MEDIA_TOKENS,
     TWELFTHS,
     estimate_tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_gateway.core.breaker import PauseCause, Refusal
-from trio_gateway.core.unavailable import unavailable
+from trio_gateway.core.breaker.unavailable import unavailable
 
 OPEN = Refusal(3.2, "after 5 failures in a row; the last: connection refused")
 LIMITED = Refusal(11.5, "by its rate limit (status 429)", PauseCause.RATE, "gpt-x")

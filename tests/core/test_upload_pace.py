@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_gateway.core.upload_pace import UploadPace
+from trio_gateway.core.budgets.upload_pace import UploadPace
 
 KIB = 1024
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.usage import MAX_TOKENS, TokenCounts, read_usage
+from trio_gateway.core.access.usage import MAX_TOKENS, TokenCounts, read_usage
 
 NAMES = ("prompt_tokens", "completion_tokens", "total_tokens")
 NO_COUNTS = [-1, MAX_TOKENS + 1, 10**30, 1.0, 0.5, float("nan"), float("inf"), "7", True, None, [], {}]

@@ -6,6 +6,7 @@ import gc
 import json
 import threading
 import weakref
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,17 @@ import pytest
 import trio
 import trio.testing
 
-from trio_gateway.core.chat import ChatRequest, parse_chat_request, upstream_fields
+from tests.support import until
+from trio_gateway.core.client_api.chat_request import parse_chat_request, upstream_fields
 from trio_gateway.core.errors import RequestError
-from trio_gateway.core.strict_json import dumps
+from trio_gateway.core.json.strict import dumps
 from trio_gateway.engine import bodies as module
 from trio_gateway.engine.bodies import Bodies, Payload
 
-from ..support import until
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from trio_gateway.core.client_api.request import ChatRequest
 
 HELLO = [{"role": "user", "content": "Hi"}]
 MAX = 256 * 1024 * 1024
@@ -47,7 +49,7 @@ async def counted(data: bytes) -> int:
     steps = Steps()
     trio.lowlevel.add_instrument(steps)
     try:
-        await Bodies(MAX).read(data)
+        await Bodies(MAX).read(data, parse=parse_chat_request)
     except RequestError:
         pass
     finally:
@@ -55,17 +57,15 @@ async def counted(data: bytes) -> int:
     return steps.count
 
 
-@pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the threads that bodies were parsed in."""
-    names: list[str] = []
+class Parser:
+    """The parser, which notes the names of the threads it runs in."""
 
-    def noted(*arguments: Any, **more: Any) -> ChatRequest:
-        names.append(threading.current_thread().name)
+    def __init__(self) -> None:
+        self.threads: list[str] = []
+
+    def __call__(self, *arguments: Any, **more: Any) -> ChatRequest:
+        self.threads.append(threading.current_thread().name)
         return parse_chat_request(*arguments, **more)
-
-    monkeypatch.setattr(module, "parse_chat_request", noted)
-    return names
 
 
 SIZES: dict[str, tuple[bytes, bool]] = {
@@ -81,11 +81,12 @@ SIZES: dict[str, tuple[bytes, bool]] = {
 
 @pytest.mark.parametrize("case", SIZES.values(), ids=SIZES)
 async def test_large_ones_are_read_and_written_in_a_thread(
-    case: tuple[bytes, bool], threads: list[str]
+    case: tuple[bytes, bool],
 ) -> None:
     data, large = case
-    bodies = Bodies(MAX)
-    request = await bodies.read(bytearray(data))
+    bodies, parser = Bodies(MAX), Parser()
+    threads = parser.threads
+    request = await bodies.read(bytearray(data), parse=parser)
     assert request.body == json.loads(data)
     assert (request.large, len(request.digest)) == (len(data) if large else 0, 16)
     assert (threads == [threading.current_thread().name]) is not large
@@ -104,8 +105,11 @@ async def test_large_ones_are_read_and_written_in_a_thread(
 
 async def test_equal_bodies_have_equal_digests() -> None:
     bodies = Bodies(MAX)
-    first, second = await bodies.read(body()), await bodies.read(bytearray(body()))
-    other = await bodies.read(body(seed=1))
+    first, second = (
+        await bodies.read(body(), parse=parse_chat_request),
+        await bodies.read(bytearray(body()), parse=parse_chat_request),
+    )
+    other = await bodies.read(body(seed=1), parse=parse_chat_request)
     assert first.digest == second.digest != other.digest
 
 
@@ -127,7 +131,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 async def test_what_is_bad_is_refused(case: tuple[bytes, str]) -> None:
     data, code = case
     with pytest.raises(RequestError) as caught:
-        await Bodies(MAX).read(data)
+        await Bodies(MAX).read(data, parse=parse_chat_request)
     assert (caught.value.error.status, caught.value.error.code) == (400, code)
     assert "expected " in caught.value.error.message
     assert ", got " in caught.value.error.message
@@ -142,7 +146,7 @@ async def test_nothing_is_kept_of_what_was_refused(case: tuple[bytes, str]) -> N
     body = Body(case[0])
     kept = weakref.ref(body)
     with pytest.raises(RequestError):
-        await Bodies(MAX).read(body)
+        await Bodies(MAX).read(body, parse=parse_chat_request)
     del body
     gc.collect()
     assert kept() is None
@@ -153,7 +157,7 @@ async def test_two_threads_at_most() -> None:
     assert bodies.threads.total_tokens == 2
     async with trio.open_nursery() as nursery:
         for _ in range(5):
-            nursery.start_soon(bodies.read, body(x="y" * 2_000_000))
+            nursery.start_soon(partial(bodies.read, body(x="y" * 2_000_000), parse=parse_chat_request))
         await until(lambda: bodies.threads.borrowed_tokens == 2)
     assert bodies.threads.borrowed_tokens == 0
 

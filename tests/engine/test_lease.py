@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from trio_gateway.core.breaker import CallIdentity, State
-from trio_gateway.core.chunks import InbandError
 from trio_gateway.core.config import BreakerConfig, UpstreamConfig
-from trio_gateway.core.faults import fault_of_error, fault_of_transport
-from trio_gateway.engine.backends import Backend
+from trio_gateway.core.upstream_api.chunks import InbandError
+from trio_gateway.core.upstream_api.faults import fault_of_error, fault_of_transport
+from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
-from mock_llm import load_traces
-from trio_gateway.core.chat import ChatRequest, parse_chat_request
-from trio_gateway.core.config import BreakerConfig, ModelConfig, ServerConfig, SummaryConfig, UpstreamConfig
-from trio_gateway.core.errors import ApiError
+from tests.engine.world import FINISH, SPEAK, THINK, FakeUpstream, Step, World, failure, kinds
+from tests.support import DONE, chat, sse_chunk
+from trio_gateway.core.budgets.held_bytes import ByteBudget
+from trio_gateway.core.client_api.chat_request import parse_chat_request
+from trio_gateway.core.config import BreakerConfig, ServerConfig
 from trio_gateway.core.events import (
     Batch,
     Done,
@@ -22,177 +21,21 @@ from trio_gateway.core.events import (
     Failure,
     Finish,
     OutputDelta,
+    OutputExtra,
     Ping,
     PromptSummary,
     ReasoningLine,
 )
-from trio_gateway.core.faults import Fault, fault_of_error, fault_of_transport
-from trio_gateway.core.strict_json import dumps
-from trio_gateway.engine.admission import Admission, Route
-from trio_gateway.engine.backends import Backend
-from trio_gateway.engine.bodies import Bodies
-from trio_gateway.engine.clients import Clients
+from trio_gateway.core.json.strict import dumps
+from trio_gateway.core.upstream_api.faults import fault_of_transport
 from trio_gateway.engine.lease import Lease
-from trio_gateway.engine.metrics import Metrics
-from trio_gateway.engine.report import Report
-from trio_gateway.engine.shared import Running, Shared
-from trio_gateway.engine.stream import EventStream, open_stream
-from trio_gateway.engine.upstream import Upstream, UpstreamAnswer, UpstreamFailure
-
-from ..support import DONE, chat, sse_chunk
+from trio_gateway.engine.upstream import UpstreamFailure
+from trio_gateway.mock import load_traces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable
 
     from trio.testing import MockClock
-
-    from trio_gateway.core.chunks import InbandError
-    from trio_gateway.engine.summary_model import SummaryModel
-
-Step: TypeAlias = bytes | float | Exception | trio.Event
-MODEL = ModelConfig(markers=(("<think>", "</think>"),))
-THINK = sse_chunk({"content": "<think>First I add two and two. Then I check the sum once more.\n"})
-SPEAK = sse_chunk({"content": "</think>The answer"})
-FINISH = sse_chunk(finish="stop")
-
-
-class FakeUpstream:
-    """Plays a script in each exchange: bytes are received, numbers are seconds of silence, exceptions are raised,
-    events are waited for.
-
-    At the script's end the body ends; a silence of infinity never does.
-    """
-
-    def __init__(self, *scripts: Sequence[Step], streamed: bool = True) -> None:
-        self._scripts = list(scripts)
-        self._streamed = streamed
-        self.opened = 0
-        self.bodies: list[Any] = []
-        self.closed_at: list[float] = []
-
-    @asynccontextmanager
-    async def open_completion(
-        self, body: bytes, *, authorization: str | None
-    ) -> AsyncIterator[UpstreamAnswer]:
-        script = self._scripts[min(self.opened, len(self._scripts) - 1)]
-        self.opened += 1
-        self.bodies.append(json.loads(body))
-        try:
-            yield cast("UpstreamAnswer", _FakeAnswer(script, streamed=self._streamed))
-        finally:
-            self.closed_at.append(trio.current_time())
-
-    def fault_in_stream(self, told: InbandError) -> Fault:
-        return fault_of_error(told, own_key=True)
-
-
-class _FakeAnswer:
-    def __init__(self, script: Sequence[Step], *, streamed: bool) -> None:
-        self._steps = iter(script)
-        self.streamed = streamed
-
-    async def receive(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        for step in self._steps:
-            match step:
-                case bytes():
-                    return step
-                case Exception():
-                    raise step
-                case trio.Event():
-                    await step.wait()
-                case seconds:
-                    await trio.sleep(seconds)
-        return b""
-
-
-class World:
-    """A backend for each upstream, and what a stream over them leaves behind."""
-
-    def __init__(self, *upstreams: FakeUpstream, **config: object) -> None:
-        self.metrics = Metrics(dict)
-        self.model = MODEL
-        self.upstreams = upstreams
-        self.backends = [
-            Backend(
-                f"u{number}",
-                UpstreamConfig(url="http://x/v1", **config),  # type: ignore[arg-type]
-                cast("Upstream", upstream),
-                self.metrics,
-            )
-            for number, upstream in enumerate(upstreams)
-        ]
-        self.running: set[Running] = set()
-        self.report = Report(Clients(None).identify(None), request_id="r", accepted_at=trio.current_time())
-        self.asked = 0
-        self.left = 0
-
-    @asynccontextmanager
-    async def stream(
-        self, request: ChatRequest | None = None, *, model: SummaryModel | None = None, **summary: object
-    ) -> AsyncIterator[EventStream]:
-        route = Route(self.backends)
-        first = route.first()
-        assert not isinstance(first, ApiError)
-        admission = Admission(self.model, route, first, self._leave)
-        self.asked += 1
-        try:
-            shared = Shared(
-                ServerConfig(),
-                SummaryConfig(**summary),  # type: ignore[arg-type]
-                self.metrics,
-                Bodies(ServerConfig().max_bodies),
-                summary_model=model,
-                running=self.running,
-            )
-            async with open_stream(
-                request or parse_chat_request(dumps(chat()).encode()),
-                admission,
-                shared,
-                authorization=None,
-                report=self.report,
-            ) as events:
-                yield events
-        finally:
-            admission.close()
-
-    def _leave(self) -> None:
-        self.left += 1
-
-    async def answer(self, request: ChatRequest | None = None) -> list[tuple[float, Event]]:
-        """The whole answer, each event with the second it came in."""
-        told = await self.answer_unchecked(request)
-        self.check()
-        return told
-
-    async def answer_unchecked(self, request: ChatRequest | None = None) -> list[tuple[float, Event]]:
-        """As ``answer``, where others are under way."""
-        told: list[tuple[float, Event]] = []
-        async with self.stream(request) as batches:
-            async for batch in batches:
-                told += [(round(trio.current_time(), 3), event) for event in batch]
-        return told
-
-    def check(self) -> None:
-        """Nothing is left: every permit is settled, every exchange closed, the place given back."""
-        for backend, upstream in zip(self.backends, self.upstreams, strict=True):
-            seen = backend.breaker.snapshot(trio.current_time())
-            assert seen.in_flight == 0
-            assert seen.admitted == seen.success + seen.failure + seen.neutral + seen.stale
-            assert len(upstream.closed_at) == upstream.opened
-        assert (self.left, self.running) == (self.asked, set())
-
-
-def kinds(told: list[tuple[float, Event]]) -> list[type[Event]]:
-    return [type(event) for _, event in told]
-
-
-def failure(told: list[tuple[float, Event]]) -> tuple[float, str | None]:
-    """When and with which code the answer failed; it must be its last word but one."""
-    (when, failed), (_, done) = told[-2:]
-    assert isinstance(failed, Failure)
-    assert isinstance(done, Done)
-    return when, failed.error.code
 
 
 async def test_a_whole_answer(autojump_clock: MockClock) -> None:
@@ -204,23 +47,27 @@ async def test_a_whole_answer(autojump_clock: MockClock) -> None:
     assert lines == [(1.0, ReasoningLine), (2.0, ReasoningLine)]
     assert kinds(told) == [PromptSummary, *[ReasoningLine] * 2, OutputDelta, OutputDelta, Finish, Done]
     assert [when for when, _ in told] == [0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0]
-    assert (world.report.outcome, world.report.attempts, world.report.pieces) == ("ok", 1, 2)
+    assert (world.record.outcome, world.record.attempts, world.record.pieces) == ("ok", 1, 2)
 
 
 async def test_what_came_together_leaves_together(autojump_clock: MockClock) -> None:
     world = World(FakeUpstream([THINK + SPEAK + FINISH + DONE]))
     async with world.stream(prompt="off", reasoning="off") as batches:
-        sizes = [len(batch) async for batch in batches]
-    assert sizes == [3]
+        await trio.testing.wait_all_tasks_blocked()
+        waiting = [len(batch) for batch in batches.waiting]
+    assert sum(waiting) == 3
 
 
 @pytest.mark.parametrize(
     ("script", "config", "when", "code"),
     [
         ([float("inf")], {"first_event_timeout": 7.0}, 7.0, "first_event_timeout"),
-        ([b": hi\n\n", 3.0] * 99, {"first_event_timeout": 7.0}, 7.0, "first_event_timeout"),
+        ([b": hi\n\n", float("inf")], {"first_event_timeout": 7.0}, 7.0, "first_event_timeout"),
+        ([b": hi\n\n", 3.0] * 999, {"first_event_timeout": 7.0}, 600.0, "first_event_timeout"),
+        ([*[b": hi\n\n", 3.0] * 9, float("inf")], {"first_event_timeout": 7.0}, 31.0, "first_event_timeout"),
+        ([b": hi\n\n", 3.0] * 999, {"queue_timeout": 5.0}, 120.0, "first_event_timeout"),
         ([2.0, THINK, float("inf")], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
-        ([2.0, THINK, *[b": hi\n\n", 3.0] * 99], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
+        ([2.0, THINK, *[b": hi\n\n", 3.0] * 999], {"idle_timeout": 5.0}, 602.0, "idle_timeout"),
         ([2.0, THINK, *[b"d", 1.0] * 99], {"idle_timeout": 5.0}, 7.0, "idle_timeout"),
         ([2.0, THINK, 4.0, SPEAK, float("inf")], {"idle_timeout": 5.0}, 11.0, "idle_timeout"),
         ([THINK, 5.0] * 999, {"idle_timeout": 6.0}, 900.0, "deadline"),
@@ -236,7 +83,7 @@ async def test_how_an_upstream_fails(
     told = [each for each in await world.answer() if not isinstance(each[1], Ping)]
     assert failure(told) == (when, code)
     assert world.upstreams[0].closed_at == [when]
-    assert (world.report.outcome, world.report.error_class) == ("error", code)
+    assert (world.record.outcome, world.record.error_class) == ("error", code)
 
 
 async def test_a_silent_upstream_is_covered_by_heartbeats_from_acceptance_on(
@@ -252,13 +99,13 @@ async def test_a_body_that_does_not_end_is_left_after_a_moment(autojump_clock: M
     told = await world.answer()
     assert told[-1] == (0.0, Done())
     assert world.upstreams[0].closed_at == [0.1]
-    assert world.report.outcome == "ok"
+    assert world.record.outcome == "ok"
 
 
 async def test_after_every_finish_reason_done_is_not_waited_for_long(autojump_clock: MockClock) -> None:
     world = World(FakeUpstream([SPEAK, FINISH, float("inf")]))
     assert (await world.answer())[-1] == (5.0, Done())
-    assert world.report.outcome == "ok"
+    assert world.record.outcome == "ok"
 
 
 async def test_a_slow_client_is_not_a_silent_upstream(autojump_clock: MockClock) -> None:
@@ -299,7 +146,7 @@ async def test_another_attempt_waits_a_little_and_goes_unseen(autojump_clock: Mo
     lines = [event.text for _, event in told if isinstance(event, ReasoningLine)]
     assert len(lines) == len(set(lines))
     assert [event.text for _, event in told if isinstance(event, OutputDelta)] == ["The answer"]
-    assert world.report.attempts == 2
+    assert world.record.attempts == 2
     assert 0 <= told[-1][0] <= 0.5
 
 
@@ -308,7 +155,7 @@ async def test_the_next_upstream_takes_over_at_once(autojump_clock: MockClock) -
     world = World(FakeUpstream([fails]), FakeUpstream([SPEAK, FINISH + DONE]), max_attempts=1)
     told = await world.answer()
     assert told[-1] == (0.0, Done())
-    assert (world.report.upstream, world.report.attempts) == ("u1", 2)
+    assert (world.record.upstream, world.record.attempts) == ("u1", 2)
 
 
 async def test_a_shutdown_ends_the_answer_honestly(autojump_clock: MockClock) -> None:
@@ -334,7 +181,7 @@ async def test_a_shutdown_after_the_end_adds_nothing(autojump_clock: MockClock) 
                 attempts.cut()
     assert sum(isinstance(event, Done) for event in told) == 1
     assert not any(isinstance(event, Failure) for event in told)
-    assert world.report.outcome == "ok"
+    assert world.record.outcome == "ok"
 
 
 LEAVE_AT: dict[str, Callable[[Event], bool]] = {
@@ -398,7 +245,7 @@ async def test_a_trip_moves_those_who_wait_to_the_next_upstream(autojump_clock: 
             async for batch in batches:
                 told += batch
     assert trio.current_time() == 1.0
-    assert world.report.upstream == "u1"
+    assert world.record.upstream == "u1"
     assert isinstance(told[-1], Done)
 
 
@@ -441,8 +288,183 @@ async def test_an_answer_in_one_object(autojump_clock: MockClock) -> None:
 
 
 async def test_an_object_without_end(autojump_clock: MockClock) -> None:
-    world = World(FakeUpstream([b"[" * 65536] * 200, streamed=False), max_attempts=1)
-    assert failure(await world.answer())[1] == "upstream_protocol"
+    world = World(FakeUpstream([b"[" * 65536] * 300, streamed=False), max_attempts=2)
+    assert failure(await world.answer())[1] == "answer_too_large"
+    assert (world.upstreams[0].opened, verdict(world)) == (1, "neutral")
+
+
+def verdict(world: World) -> str:
+    """The outcome of the one call that the breaker has seen; slow ones bear it in their name."""
+    seen = world.backends[0].breaker.snapshot(trio.current_time())
+    (outcome,) = (name for name in ("success", "failure", "neutral") if getattr(seen, name))
+    return outcome + " and slow" * (seen.slow_rate > 0)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_an_answer_that_is_buffered_has_a_limit(streamed: bool, autojump_clock: MockClock) -> None:
+    piece = sse_chunk({"content": "x" * 1000})
+    whole = dumps({"choices": [{"message": {"content": "x" * 100_000}, "finish_reason": "stop"}]}).encode()
+    steps = [piece] * 100 + [FINISH + DONE] if streamed else [whole]
+    for limit, code in ((100_000 if streamed else len(whole), None), (99_999, "answer_too_large")):
+        world = World(FakeUpstream(steps, streamed=streamed))
+        world.server, world.buffered = ServerConfig(max_answer=limit), True
+        told = await world.answer()
+        assert (failure(told)[1] if code else kinds(told)[-1]) == (code or Done)
+        assert (world.upstreams[0].opened, verdict(world)) == (1, "neutral" if code else "success")
+
+
+async def test_reasoning_that_nobody_gets_is_not_buffered(autojump_clock: MockClock) -> None:
+    thoughts = [sse_chunk({"reasoning_content": "Adding numbers again. " * 50})] * 50
+    for reasoning, code in (("summary", None), ("raw", "answer_too_large")):
+        world = World(FakeUpstream([*thoughts, SPEAK + FINISH + DONE]))
+        world.server, world.buffered = ServerConfig(max_answer=50_000), True
+        request = parse_chat_request(dumps(chat(gateway={"reasoning": reasoning})).encode())
+        told = await world.answer(request)
+        assert (failure(told)[1] if code else kinds(told)[-1]) == (code or Done)
+
+
+async def test_another_attempt_gathers_anew(autojump_clock: MockClock) -> None:
+    piece = sse_chunk({"content": "x" * 60_000})
+    world = World(FakeUpstream([piece], [piece, FINISH + DONE]))
+    world.server, world.buffered = ServerConfig(max_answer=100_000), True
+    assert kinds(await world.answer())[-1] is Done
+    assert (world.upstreams[0].opened, world.record.outcome) == (2, "ok")
+
+
+async def test_all_answers_together_have_a_limit(autojump_clock: MockClock) -> None:
+    """The request that would exceed it fails; the others, and small ones, do not."""
+    piece = sse_chunk({"content": "x" * 80_000})
+    go_on = trio.Event()
+    first = World(FakeUpstream([piece, go_on, FINISH + DONE]))
+    second = World(FakeUpstream([piece, FINISH + DONE]))
+    third = World(FakeUpstream([SPEAK + FINISH + DONE]))
+    second.held = third.held = first.held = ByteBudget(170_000)
+    first.buffered = second.buffered = third.buffered = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.answer_unchecked)
+        await trio.sleep(1)
+        assert first.held.held == 80_000
+        assert failure(await second.answer_unchecked())[1] == "answer_too_large"
+        assert kinds(await third.answer_unchecked())[-1] is Done
+        go_on.set()
+    assert (first.record.outcome, first.held.held) == ("ok", 0)
+    assert verdict(second) == "neutral"
+
+
+async def test_a_large_event_is_held_until_its_client_has_it(autojump_clock: MockClock) -> None:
+    event = sse_chunk({"images": [{"url": "x" * 200_000}]})
+    pieces = [event[start : start + 60_000] for start in range(0, len(event), 60_000)]
+    world = World(FakeUpstream([*pieces[:2], 1.0, *pieces[2:], 10.0, SPEAK + FINISH + DONE]))
+    async with world.stream(prompt="off") as batches:
+        await trio.sleep(0.5)
+        assert world.held.held == 120_000
+        await trio.sleep(5)
+        assert world.held.held == len(event) - len("data: \n\n")
+        batch = await anext(batches)
+        assert [type(each) for each in batch] == [OutputExtra]
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.held.held == 0
+        async for _ in batches:
+            pass
+    assert world.record.outcome == "ok"
+
+
+async def test_large_events_of_all_have_a_limit(autojump_clock: MockClock) -> None:
+    event = sse_chunk({"images": [{"url": "x" * 200_000}]})
+    world = World(FakeUpstream([THINK, event[:100_000], event[100_000:]]))
+    world.held.limit = 150_000
+    assert failure(await world.answer())[1] == "answer_too_large"
+    assert (world.upstreams[0].opened, verdict(world)) == (1, "neutral")
+
+
+@pytest.mark.parametrize("leaves_after", [0.5, 2.0])
+async def test_a_client_that_leaves_gives_the_memory_back(
+    leaves_after: float, autojump_clock: MockClock
+) -> None:
+    event = sse_chunk({"images": [{"url": "x" * 200_000}]})
+    world = World(FakeUpstream([event[:100_000], 1.0, event[100_000:], *[event] * 9]))
+    async with world.stream(prompt="off"):
+        await trio.sleep(leaves_after)
+        assert world.held.held
+    world.check()
+
+
+async def test_a_slow_client_slows_the_upstream_by_bytes(autojump_clock: MockClock) -> None:
+    """However large its events are, what waits is one mebibyte, besides the one that is delivered."""
+    read = 0
+
+    class Counting(list[bytes]):
+        def __iter__(self) -> Any:
+            nonlocal read
+            for number in range(100):
+                read = number
+                yield sse_chunk({"images": [{"url": "x" * 400_000}]})
+
+    world = World(FakeUpstream(Counting([b""])))
+    async with world.stream(prompt="off") as batches:
+        await anext(batches)
+        await trio.sleep(10)
+        assert read < 5
+        assert world.held.held < 5 * 410_000
+
+
+async def test_a_long_text_leaves_in_pieces_that_amount_to_it(autojump_clock: MockClock) -> None:
+    text = "0123456789" * 10_000
+    told = await World(FakeUpstream([sse_chunk({"content": text}), FINISH + DONE])).answer()
+    pieces = [event.text for _, event in told if isinstance(event, OutputDelta)]
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= 8192
+
+
+async def test_what_came_before_an_error_in_the_same_read_is_sent_once(autojump_clock: MockClock) -> None:
+    text = "0123456789" * 2_000
+    bad = sse_chunk({"content": "4"}, index=5)
+    world = World(FakeUpstream([sse_chunk({"content": "a"}) + sse_chunk({"content": text}) + bad]))
+    told = await world.answer()
+    assert "".join(event.text for _, event in told if isinstance(event, OutputDelta)) == "a" + text
+    assert failure(told)[1] == "upstream_protocol"
+
+
+@pytest.mark.parametrize(
+    ("steps", "outcome"),
+    [
+        ([b": hi\n\n", 20.0] * 99, "neutral"),
+        ([*[b": hi\n\n", 20.0] * 3, SPEAK + FINISH + DONE], "success"),
+        ([b": hi\n\n", 40.0, SPEAK + FINISH + DONE], "success and slow"),
+        ([b": hi\n\n", float("inf")], "failure and slow"),
+        ([SPEAK, *[b": hi\n\n", 20.0] * 99], "neutral"),
+    ],
+)
+async def test_an_upstream_that_queues_is_neither_ill_nor_slow(
+    steps: list[Step], outcome: str, autojump_clock: MockClock
+) -> None:
+    world = World(FakeUpstream(steps), max_attempts=1)
+    await world.answer()
+    assert verdict(world) == outcome
+
+
+async def test_a_queue_is_left_for_the_next_upstream_never_for_the_same(autojump_clock: MockClock) -> None:
+    queue, other = FakeUpstream([b": hi\n\n", 20.0] * 99), FakeUpstream([SPEAK + FINISH + DONE])
+    world = World(queue, other)
+    told = await world.answer()
+    assert (told[-1], queue.opened, other.opened) == ((600.0, Done()), 1, 1)
+
+
+async def test_comments_do_not_extend_the_time_of_a_probe(autojump_clock: MockClock) -> None:
+    fails = UpstreamFailure(fault_of_transport("upstream_unreachable", "x"))
+    queue: list[Step] = [b": hi\n\n", 1.0]
+    world = World(FakeUpstream([fails], queue * 99), max_attempts=1, breaker=BreakerConfig(consecutive=1))
+    await world.answer()
+    breaker = world.backends[0].breaker
+    await trio.sleep(breaker.snapshot(trio.current_time()).open_until_s)
+    started = trio.current_time()
+    assert failure(await world.answer())[0] - started == pytest.approx(15.0, abs=0.01)
+
+
+async def test_after_every_finish_reason_comments_extend_nothing(autojump_clock: MockClock) -> None:
+    comments: list[Step] = [b": hi\n\n", 1.0]
+    told = await World(FakeUpstream([SPEAK + FINISH, *comments * 99])).answer()
+    assert told[-1] == (5.0, Done())
 
 
 async def test_two_minutes_of_thinking_are_told_without_gaps(autojump_clock: MockClock) -> None:
@@ -475,8 +497,8 @@ async def test_what_waits_for_a_slow_client_at_the_deadline_is_delivered(autojum
         await trio.sleep(901.0)  # the client takes nothing until the request's time is over
         async for batch in batches:
             told += [(trio.current_time(), event) for event in batch]
-    # The channel took four, and one waited for it; the others had not been read.
-    assert said(told) == "So 0 1 2 3"
+    # What was read waited for the client; the rest was left in the socket.
+    assert said(told) == "So"
     assert failure(told)[1] == "deadline"
     world.check()
 
@@ -487,7 +509,7 @@ async def test_a_stop_after_every_finish_reason_is_no_error(autojump_clock: Mock
         nursery.start_soon(_cut_after, 1.0, world)
         told = await world.answer()
     assert kinds(told)[-2:] == [Finish, Done]
-    assert world.report.outcome == "ok"
+    assert world.record.outcome == "ok"
 
 
 async def _cut_after(seconds: float, world: World) -> None:
@@ -505,6 +527,7 @@ async def test_of_choices_that_think_at_once_one_is_summarised(autojump_clock: M
             for index, thought in enumerate(thoughts):
                 steps += [sse_chunk({"reasoning_content": thought[start : start + 7]}, index=index), 0.1]
     world = World(FakeUpstream([*steps, sse_chunk({"content": "4"}), FINISH + DONE]))
-    lines = [event.text for _, event in await world.answer() if isinstance(event, ReasoningLine)]
+    request = parse_chat_request(dumps(chat(n=2)).encode())
+    lines = [event.text for _, event in await world.answer(request) if isinstance(event, ReasoningLine)]
     assert lines
     assert all("apples" in line and "pear" not in line for line in lines)

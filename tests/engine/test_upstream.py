@@ -7,21 +7,23 @@ import gzip
 import socket
 import zlib
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from trio.testing import assert_checkpoints
 
-from trio_gateway.core.breaker import PauseCause
+from tests.support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, until
+from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
+from trio_gateway.core.upstream_api.model_list import MAX_LIST
 from trio_gateway.engine.upstream import Upstream, UpstreamFailure
 
-from ..support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, until
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-    from trio_gateway.core.faults import Fault
+    from trio_gateway.core.upstream_api.faults import Fault
 
 ZIPPED = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: %s\r\nConnection: close\r\n\r\n"
@@ -74,6 +76,19 @@ async def test_a_body_that_inflates_too_far() -> None:
     assert (
         await fault(plays(ZIPPED % b"gzip" + gzip.compress(b"x" * 50_000_000)))
     ).error.code == "bad_content_encoding"
+
+
+async def test_other_tasks_run_between_two_pieces_of_what_was_inflated() -> None:
+    packed = gzip.compress(bytes(1024 * 1024))
+    async with (
+        open_upstream(plays(ZIPPED % b"gzip" + packed)) as server,
+        client(server.url) as upstream,
+        upstream.open_completion(b"{}", authorization=None) as answer,
+    ):
+        await answer.receive()
+        for _ in range(15):
+            with assert_checkpoints():
+                assert len(await answer.receive()) == 64 * 1024
 
 
 async def test_a_body_that_cannot_be_inflated() -> None:
@@ -155,7 +170,7 @@ async def test_a_host_that_is_not_known_is_no_refused_connection() -> None:
     async with client("http://nowhere.invalid") as upstream:
         with pytest.raises(UpstreamFailure) as raised:
             await fetch(upstream)
-    assert (raised.value.fault.verdict.cause, raised.value.fault.unanswered) == ("no connection", True)
+    assert (raised.value.fault.verdict.cause, raised.value.fault.unanswered) == ("no such host", True)
 
 
 async def test_an_error_page_is_not_read_without_end() -> None:
@@ -194,8 +209,7 @@ async def test_a_pooled_connection_that_died_idle_is_no_fault() -> None:
         await stream.aclose()
 
     async with trio.open_nursery() as nursery:
-        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
-        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
         async with client(f"http://127.0.0.1:{listener.socket.getsockname()[1]}") as upstream:
             assert [await fetch(upstream) for _ in range(3)] == [b"\n\n"] * 3
         nursery.cancel_scope.cancel()
@@ -244,3 +258,94 @@ async def test_cancelled_while_it_waits_nothing_stays_open() -> None:
         with trio.fail_after(1):
             while server.open_connections:  # noqa: ASYNC110  (a socket's other end has no event)
                 await trio.sleep(0.001)
+
+
+ERROR = b'{"error": {"message": "no such thing", "code": "nothing"}}'
+
+
+def error_page(encoding: bytes, body: bytes) -> bytes:
+    fields = b"Content-Type: application/json\r\nContent-Encoding: " + encoding
+    return b"HTTP/1.1 400 Bad\r\n" + fields + b"\r\nConnection: close\r\n\r\n" + body
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)])
+async def test_an_error_page_is_decompressed(encoding: bytes, pack: Callable[[bytes], bytes]) -> None:
+    told = await fault(plays(error_page(encoding, pack(ERROR))))
+    assert (told.error.message, told.error.code) == ("no such thing", "nothing")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        error_page(b"br", b"junk"),
+        error_page(b"gzip, gzip", gzip.compress(gzip.compress(ERROR))),
+        error_page(b"gzip", b"junk"),
+        error_page(b"gzip", gzip.compress(bytes(50_000_000))),
+    ],
+    ids=["not asked for", "twice", "not compressed", "a bomb"],
+)
+async def test_where_an_error_page_cannot_be_read_its_status_is_judged(page: bytes) -> None:
+    told = await fault(plays(page))
+    assert (told.error.message, told.error.status, told.outcome) == ("status 400", 400, Outcome.NEUTRAL)
+
+
+@asynccontextmanager
+async def listing(answer: bytes) -> AsyncIterator[Upstream]:
+    """An upstream whose list of models is *answer*, head included."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.receive_some(65536)
+            await stream.send_all(answer)
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        async with client(f"http://127.0.0.1:{listener.socket.getsockname()[1]}") as upstream:
+            yield upstream
+        nursery.cancel_scope.cancel()
+
+
+def model_list(*fields: bytes, body: bytes) -> bytes:
+    lines = [b"HTTP/1.1 200 OK", b"Content-Type: application/json", b"Connection: close", *fields, b"", b""]
+    return b"\r\n".join(lines) + body
+
+
+MODELS = b'{"data": [{"id": "one"}, {"id": "two"}]}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        model_list(body=MODELS),
+        model_list(b"Content-Encoding: gzip", body=gzip.compress(MODELS)),
+        model_list(b"Content-Encoding: deflate", body=zlib.compress(MODELS)),
+        model_list(body=b" " * (MAX_LIST - len(MODELS)) + MODELS),
+    ],
+    ids=["plain", "gzip", "deflate", "as large as allowed"],
+)
+async def test_a_list_of_models(answer: bytes) -> None:
+    async with listing(answer) as upstream:
+        assert await upstream.list_models() == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (model_list(body=b" " * MAX_LIST + MODELS), "answer_too_large"),
+        (model_list(body=b'{"data": [' + b'{"id":"a"},' * 200_000 + b"{}]}"), "answer_too_large"),
+        (model_list(body=b'{"x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "answer_too_large"),
+        (
+            model_list(b"Content-Encoding: gzip", body=gzip.compress(bytes(500_000_000))),
+            "answer_too_large",
+        ),
+        (model_list(b"Content-Encoding: br", body=MODELS), "bad_content_encoding"),
+        (model_list(b"Content-Encoding: gzip, gzip", body=MODELS), "bad_content_encoding"),
+    ],
+    ids=["too large", "too many values", "too deep", "a bomb", "not asked for", "twice"],
+)
+async def test_a_list_of_models_that_is_not_read(answer: bytes, code: str) -> None:
+    async with listing(answer) as upstream:
+        with pytest.raises(UpstreamFailure) as raised:
+            await upstream.list_models()
+    assert raised.value.fault.error.code == code

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, assert_never
 import pytest
 import trio
 
-from ..support import Upstream, open_upstream, text_answer
+from tests.support import Upstream, open_upstream, text_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from .certificates import Certificates
+    from tests.faults.certificates import Certificates
 
 __all__ = ["Door", "Flood", "Over", "Play", "Script", "open_faulty"]
 

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
+from tests.faults.playing import Play, open_faulty
+from tests.support import Answer, Client, Json, Upstream, open_gateway, settings, until, upstream_toml
 from trio_gateway.core.phases import Phase, PhaseOrder
-
-from ..support import Answer, Client, Json, Upstream, open_gateway, settings, until, upstream_toml
-from .playing import Play, open_faulty
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, MutableMapping
 
-    from .certificates import Certificates
+    from tests.faults.certificates import Certificates
 
 __all__ = ["Books", "Scene", "check_ending", "open_scene"]
 

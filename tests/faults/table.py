@@ -11,8 +11,8 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ..support import DONE, HEAD, sse_chunk, text_answer
-from .playing import Door, Flood, Over, Play, Script
+from tests.faults.playing import Door, Flood, Over, Play, Script
+from tests.support import DONE, HEAD, sse_chunk, text_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,12 +70,20 @@ SPEAKS = THINKS + sse_chunk({"content": "</think>The answer"})
 CHUNKED = HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked")
 FOUR = sse_chunk({"content": "4"})
 STOP = sse_chunk(finish="stop")
+ANSWER = text_answer("4").removeprefix(HEAD)
 WHOLE = b'{"choices": [{"index": 0, "message": {"content": "<think>Hm.</think>4"}, "finish_reason": "stop"}]}'
 
 QUICK = "first_event_timeout = 0.2\nidle_timeout = 0.2\n"
 """For upstreams that fall silent."""
+QUEUED: Script = (b": queued\n\n", 0.1) * 4
+QUEUES = QUICK + "queue_timeout = 0.3\n"
+"""For upstreams that say that they queue a request."""
 HASTY = "connect_timeout = 0.2\n"
 """For those that cannot be reached."""
+
+
+PADDING = b": " + b"x" * 997 + b"\n"
+"""A comment of a thousand bytes, which compress to a few."""
 
 
 def _status(line: str, body: bytes = b"{}", *fields: str, kind: str = "application/json") -> Script:
@@ -125,8 +133,45 @@ MIDSTREAM: dict[str, Fault] = {
         (_event(b'{"choices": [], "x": ' + b"9" * 10_000 + b"}"), Over.OPEN), "upstream_protocol", 502
     ),
     "choices that are none": Fault((_event(b'{"choices": "4"}'), Over.OPEN), "upstream_protocol", 502),
-    "a line without end": Fault((b"data: ", Flood(b"x" * 65536)), "line_too_long", 502),
-    "an event without end": Fault((Flood((b"data: " + b"x" * 100 + b"\n") * 600),), "line_too_long", 502),
+    "a line without end": Fault(
+        (b"data: ", Flood(b"x" * 65536)), "line_too_long", 502, server="max_event = 1_000_000"
+    ),
+    "an event without end": Fault(
+        (Flood((b"data: " + b"x" * 100 + b"\n") * 600),), "line_too_long", 502, server="max_event = 1_000_000"
+    ),
+    "too many values in an event": Fault(
+        (_event(b'{"choices": [], "x": [' + b"[]," * 100_000 + b"0]}"), Over.OPEN), "upstream_protocol", 502
+    ),
+    "a large event that is no JSON": Fault(
+        (_event(b'{"choices": [], "x": "' + b"y" * 100_000 + b'", oops}'), Over.OPEN),
+        "upstream_protocol",
+        502,
+    ),
+    "large events beyond what is held of all": Fault(
+        (_event(b'{"choices": [], "x": "' + b"y" * 100_000 + b'"}'), Over.OPEN),
+        "answer_too_large",
+        502,
+        "neutral",
+        retry="no",
+        server="max_held = 90_000",
+    ),
+    "a choice that was not asked for": Fault(
+        (sse_chunk({"content": "4"}, index=1), Over.OPEN), "upstream_protocol", 502, "neutral", retry="next"
+    ),
+    "a choice of a high number": Fault(
+        (sse_chunk({"content": "4"}, index=10**9), Over.OPEN),
+        "upstream_protocol",
+        502,
+        "neutral",
+        retry="next",
+    ),
+    "a thousand choices": Fault(
+        (_event(b'{"choices": [' + b"{}," * 1000 + b"{}]}"), Over.OPEN),
+        "upstream_protocol",
+        502,
+        "neutral",
+        retry="next",
+    ),
     "an error": Fault((_event(_error(message="boom", code=500)), Over.OPEN), "upstream_error", 502),
     "an error without a reason": Fault((_event(b'{"error": true}'), Over.OPEN), "upstream_error", 502),
     "an error event of text": Fault((b"event: error\ndata: boom\n\n", Over.OPEN), "upstream_error", 502),
@@ -207,7 +252,23 @@ FAULTS: dict[str, Fault] = {
     # Silence
     "a head and nothing else": Fault((HEAD, Over.OPEN), "first_event_timeout", 504, upstream=QUICK),
     "comments for ever": Fault(
-        (HEAD, Flood(b": still here\n\n", 0.02)), "first_event_timeout", 504, upstream=QUICK
+        (HEAD, Flood(b": still here\n\n", 0.02)),
+        "first_event_timeout",
+        504,
+        "neutral",
+        retry="next",
+        upstream=QUEUES,
+    ),
+    "empty events for ever": Fault(
+        (HEAD, Flood(b"data:\n\n", 0.02)),
+        "first_event_timeout",
+        504,
+        "neutral",
+        retry="next",
+        upstream=QUEUES,
+    ),
+    "a comment and nothing else": Fault(
+        (HEAD, b": hi\n\n", Over.OPEN), "first_event_timeout", 504, upstream=QUEUES
     ),
     "a drip that is no event": Fault(
         (HEAD, b"data: ", Flood(b" ", 0.02)), "first_event_timeout", 504, upstream=QUICK
@@ -219,8 +280,10 @@ FAULTS: dict[str, Fault] = {
         (THINKS, Flood(b": still here\n\n", 0.02)),
         "idle_timeout",
         504,
+        "neutral",
+        retry="next",
         phase="reasoning_summary",
-        upstream=QUICK,
+        upstream=QUEUES,
     ),
     "silence in the answer": Fault(
         (SPEAKS, Over.OPEN), "idle_timeout", 504, phase="final_output", output="The answer", upstream=QUICK
@@ -261,7 +324,37 @@ FAULTS: dict[str, Fault] = {
     ),
     "gzip that is none": Fault((_zipped("gzip", b"no gzip"), Over.OPEN), "bad_content_encoding", 502),
     "gzip that explodes": Fault(
-        (_zipped("gzip", gzip.compress(b": \n" * 10_000_000)), Over.OPEN), "bad_content_encoding", 502
+        (_zipped("gzip", gzip.compress(PADDING * 30_000)), Over.OPEN), "bad_content_encoding", 502
+    ),
+    "gzip twice": Fault(
+        (_zipped("gzip, gzip", gzip.compress(gzip.compress(b": \n"))), Over.OPEN), "bad_content_encoding", 502
+    ),
+    "gzip and, in another field, gzip": Fault(
+        (_head("Content-Encoding: gzip", "Content-Encoding: gzip") + gzip.compress(b": \n"), Over.OPEN),
+        "bad_content_encoding",
+        502,
+    ),
+    "deflate that explodes": Fault(
+        (_zipped("deflate", zlib.compress(PADDING * 30_000)), Over.OPEN), "bad_content_encoding", 502
+    ),
+    "a length twice": Fault(
+        (_head("Content-Length: 5", "Content-Length: 5"), Over.OPEN), "upstream_protocol", 502
+    ),
+    "a list of lengths": Fault((_head("Content-Length: 5, 5"), Over.OPEN), "upstream_protocol", 502),
+    "a length that is no number": Fault((_head("Content-Length: +5"), Over.OPEN), "upstream_protocol", 502),
+    "chunks twice": Fault(
+        (_head("Transfer-Encoding: chunked, chunked"), Over.OPEN), "upstream_protocol", 502
+    ),
+    "a folded field": Fault((_head("X: a", " b"), ANSWER, Over.OPEN), "upstream_protocol", 502),
+    "a head of bare line feeds": Fault(
+        (HEAD.replace(b"\r\n", b"\n"), ANSWER, Over.OPEN), "upstream_protocol", 502
+    ),
+    "a carriage return in a field": Fault((_head("X: a\rb"), Over.OPEN), "upstream_protocol", 502),
+    "statuses before the status without end": Fault(
+        (Flood(b"HTTP/1.1 103 On\r\nLink: <x>\r\n\r\n" * 500),), "upstream_protocol", 502
+    ),
+    "seventeen statuses before the status": Fault(
+        (b"HTTP/1.1 100 On\r\n\r\n" * 17, HEAD, ANSWER, Over.OPEN), "upstream_protocol", 502
     ),
     "two lengths": Fault(
         (_head("Content-Length: 5", "Content-Length: 6"), Over.OPEN), "upstream_protocol", 502
@@ -289,7 +382,15 @@ FAULTS: dict[str, Fault] = {
         upstream="pass_through_key = true",
     ),
     "402": Fault(_status("402 Pay"), "insufficient_quota", 429, "neutral", retry="next"),
-    "404": Fault(_status("404 No such model"), "model_not_found", 404, "neutral", retry="next"),
+    "404": Fault(
+        _status("404 No such model", _error(message="x")), "model_not_found", 404, "neutral", retry="next"
+    ),
+    "404 with a page": Fault(_status("404 No", b"<html>"), "upstream_error", 502, "neutral", retry="next"),
+    "404 without an error": Fault(_status("404 No"), "upstream_error", 502, "neutral", retry="next"),
+    "405 with a page": Fault(_status("405 No", b"<html>"), "upstream_error", 502, "neutral", retry="next"),
+    "400 of a port for HTTPS": Fault(
+        _status("400 Bad Request", b"Client sent an HTTP request to an HTTPS server."), "upstream_tls", 502
+    ),
     "408": Fault(_status("408 Slow"), "upstream_error", 504),
     "409": Fault(
         _status("409 Clash", _error(message="x", code="clash")), "clash", 409, "neutral", retry="no"
@@ -366,6 +467,10 @@ FAULTS: dict[str, Fault] = {
     "a chunk size that is no number": Fault((CHUNKED + b"zz\r\n", Over.OPEN), "upstream_protocol", 502),
     "a chunk extension without end": Fault((CHUNKED + b"5;", Flood(b"x" * 65536)), "upstream_protocol", 502),
     "a chunk without its end": Fault((CHUNKED + b"1\r\nZxx", Over.OPEN), "upstream_protocol", 502),
+    "trailers without end": Fault(
+        (CHUNKED + b"0\r\n", Flood(b"X-A: b\r\n" * 1000)), "upstream_protocol", 502
+    ),
+    "a trailer without end": Fault((CHUNKED + b"0\r\nX: ", Flood(b"a" * 65536)), "upstream_protocol", 502),
     "chunks without the last": Fault(
         (CHUNKED + _chunks(THINKS.removeprefix(HEAD)),), "truncated", 502, phase="reasoning_summary"
     ),
@@ -391,7 +496,6 @@ def _whole(*events: bytes) -> Script:
 
 NASTY = "\x00\x1b[31m\r\n\r\nevent: error\ndata: [DONE]\n\n<script>alert(1)</script>\x7f\x9b"
 EURO = _told("€" * 20)
-ANSWER = text_answer("4").removeprefix(HEAD)
 
 ODDITIES: dict[str, Oddity] = {
     # Bytes
@@ -429,8 +533,13 @@ ODDITIES: dict[str, Oddity] = {
     "statuses before the status": Oddity(
         (b"HTTP/1.1 100 On\r\n\r\nHTTP/1.1 102 On\r\n\r\nHTTP/1.1 103 On\r\nLink: <x>\r\n\r\n", HEAD, ANSWER)
     ),
+    "sixteen statuses before the status": Oddity((b"HTTP/1.1 100 On\r\n\r\n" * 16, HEAD, ANSWER)),
+    "a body with a length, and more behind it": Oddity(
+        (_head(f"Content-Length: {len(ANSWER)}"), ANSWER, b"junk")
+    ),
+    "chunks of one byte": Oddity((CHUNKED, _chunks(*(ANSWER[i : i + 1] for i in range(len(ANSWER))), b""))),
+    "chunks with extensions": Oddity((CHUNKED, b"%x;a=b;c\r\n%b\r\n0;z\r\n\r\n" % (len(ANSWER), ANSWER))),
     "trailers": Oddity((CHUNKED, _chunks(ANSWER), b"0\r\nX-Sum: 1\r\nContent-Length: 7\r\n\r\n")),
-    "a folded field": Oddity((_head("X: a", " b"), ANSWER)),
     "one object in place of a stream": Oddity(_status("200 OK", WHOLE)),
     # The end
     "no [DONE]": Oddity((HEAD, FOUR, STOP), counted='gateway_missing_done_total{upstream="a"} 1.0'),
@@ -449,7 +558,7 @@ ODDITIES: dict[str, Oddity] = {
     "[DONE] twice": Oddity((HEAD, ANSWER, DONE)),
     "[DONE] with a space": Oddity((HEAD, FOUR, STOP, _event(b"[DONE] "))),
     "more after [DONE]": Oddity((HEAD, ANSWER, FOUR, b"junk" * 100, Over.OPEN)),
-    "more after the finish reason": Oddity((HEAD, FOUR, STOP, FOUR, STOP, DONE)),
+    "more after the finish reason": Oddity((HEAD, FOUR, STOP, FOUR, STOP, DONE), "44"),
     "[DONE] and no end": Oddity((HEAD, ANSWER, Over.OPEN)),
     "[DONE] and no finish reason": Oddity((HEAD, FOUR, DONE), finish=None),
     "[DONE] behind the beginning of a thought": Oddity(
@@ -474,6 +583,15 @@ ODDITIES: dict[str, Oddity] = {
     "NaN in log probabilities": Oddity(
         _whole(_event(b'{"choices": [{"index": 0, "delta": {"content": "4"}, "logprobs": {"x": NaN}}]}'))
     ),
+    "an event of many values": Oddity(
+        _whole(FOUR, _event(b'{"choices": [], "x": [' + b"[]," * 90_000 + b"0]}"))
+    ),
+    "an event with a long text": Oddity(_whole(_told("4" * 200_000)), "4" * 200_000),
+    "a long text of ill-formed UTF-8": Oddity(
+        _whole(_event(b'{"choices": [{"delta": {"content": "' + b"\xff" * 20_000 + b'"}}]}')),
+        "\ufffd" * 20_000,
+        counted="gateway_invalid_utf8_total",
+    ),
     "a refusal": Oddity(
         _whole(sse_chunk({"refusal": "I will not."})), "", holds='"delta": {"refusal": "I will not."}'
     ),
@@ -494,6 +612,14 @@ ODDITIES: dict[str, Oddity] = {
         counted="gateway_late_reasoning_total 1.0",
     ),
     # Time
+    "a queue": Oddity(
+        (HEAD, *QUEUED, ANSWER),
+        upstream="first_event_timeout = 0.2\nqueue_timeout = 9.0\n",
+    ),
+    "a queue in mid-thought": Oddity(
+        (THINKS, *QUEUED, sse_chunk({"content": "</think>4"}), STOP, DONE),
+        upstream="idle_timeout = 0.2\nqueue_timeout = 9.0\n",
+    ),
     "a pause for thought": Oddity(
         (THINKS, 0.3, sse_chunk({"content": "</think>4"}), STOP, DONE),
         upstream="idle_timeout = 2.0",

@@ -12,11 +12,10 @@ import pytest
 import trio
 import trio.testing
 
-from trio_gateway.core import upload_pace
-
-from ..support import DONE, HEAD, Client, ask, chat, sse_chunk, text_answer, until
-from .playing import Flood, Over, Play
-from .scene import open_scene
+from tests.faults.playing import Flood, Over, Play
+from tests.faults.scene import open_scene
+from tests.support import DONE, HEAD, Client, ask, chat, sse_chunk, text_answer, until
+from trio_gateway.core.budgets import upload_pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -155,7 +154,7 @@ LOTS: Play = (HEAD, Flood(sse_chunk({"content": "word " * 200}) * 20))
 @pytest.mark.parametrize("stream", [True, False])
 async def test_one_that_never_reads_is_cut_off_and_its_upstream_with_it(stream: bool) -> None:
     """Not streamed there is nothing to read before the end, which an endless answer does not have."""
-    seconds = "write_timeout = 0.4" if stream else "request_timeout = 0.4"
+    seconds = "write_timeout = 0.4" if stream else "request_timeout = 0.4\nmax_answer = 1_000_000_000"
     body = json.dumps(chat(stream=stream)).encode()
     async with open_scene(LOTS, server=seconds) as scene, dialled(scene.client) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

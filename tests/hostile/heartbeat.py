@@ -8,6 +8,7 @@ measured is CPU time of this thread, so that a busy machine changes nothing, in 
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -18,22 +19,39 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..support import DONE, HEAD, Answer, ask, chat, open_gateway, open_upstream, plays, settings, sse_chunk
+from tests.support import (
+    DONE,
+    HEAD,
+    Answer,
+    ask,
+    chat,
+    open_gateway,
+    open_upstream,
+    plays,
+    settings,
+    sse_chunk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from ..support import Json
+    from tests.support import Json
 
-__all__ = ["HELD", "Heartbeat", "Row", "answer_through_gateway", "check", "gateway_answer", "heartbeat"]
+__all__ = [
+    *("HELD", "Heartbeat", "Row", "answer_through_gateway", "check", "gateway_answer", "heartbeat"),
+    *("SHORT", "longest_slice", "slowness"),
+]
 
 HELD = 0.050
 """Seconds for which no input may hold the event loop."""
+SHORT = 0.010
+"""Seconds that a slice of a summary may take at most; it is meant to take 0.002."""
 PLAYS = 3
 """Times an attack is played, if need be: the best one counts."""
 # CPU seconds of the fixed work of :func:`_slowness` on the machine for which HELD is meant.
 _REFERENCE = 0.0025
 
+_END = object()
 _NOT_THE_GATEWAYS = ("tests.", "trio.", "pytest_trio.", "httpx.", "httpcore.")
 # Connections of both sides have this task; whose one is shows by the handler it was started with.
 _HANDLER = "trio._highlevel_serve_listeners._run_handler"
@@ -48,7 +66,7 @@ class Heartbeat(trio.abc.Instrument):
     longest_task: str = ""
     """The name of the task whose step that was."""
     steps: Counter[str] = field(default_factory=Counter)
-    """How many steps the tasks of each name did, as in ``trio_gateway.engine.prompter.Prompter.run``."""
+    """How many steps the tasks of each name did, as in ``trio_gateway.engine.summaries.Summaries.run``."""
     _own: trio.lowlevel.Task = field(default_factory=trio.lowlevel.current_task)
     _names: dict[trio.lowlevel.Task, str] = field(default_factory=dict)
     _since: float = 0.0
@@ -112,7 +130,7 @@ class Row:
 
 async def check(row: Row) -> None:
     """Play *row* and require that it was cut into slices and that no step held the event loop."""
-    limit = HELD * _slowness()
+    limit = HELD * slowness()
     for last in [False] * (PLAYS - 1) + [True]:
         with heartbeat() as beat:
             await row.play()
@@ -124,8 +142,24 @@ async def check(row: Row) -> None:
         assert not last, f"{row.name}: {beat.longest * 1000:.0f} ms in one step of {beat.longest_task}"
 
 
+def longest_slice(begin: Callable[[], Iterator[None]]) -> float:
+    """CPU seconds of the longest step of the iterator that *begin* gives, on the machine HELD is meant for: in
+    the best of ``PLAYS`` runs, if one is not short enough at once."""
+    best = math.inf
+    for _ in range(PLAYS):
+        steps, longest, done = begin(), 0.0, False
+        while not done:
+            since = time.thread_time()
+            done = next(steps, _END) is _END
+            longest = max(longest, time.thread_time() - since)
+        best = min(best, longest / slowness())
+        if best < SHORT:
+            break
+    return best
+
+
 @lru_cache(maxsize=1)
-def _slowness() -> float:
+def slowness() -> float:
     """How many times slower this machine is than the one HELD is meant for; never less than 1."""
     taken = []
     for _ in range(5):

@@ -8,10 +8,10 @@ import re
 import subprocess
 import sys
 
-from ..client.scripted import CLIENT, child_env
+from tests.client.scripted import CLIENT, child_env
 
-# Colours, the typesetting of a finished answer, and readline's switch for pasted text.
-_OWN_SEQUENCES = re.compile(r"\x1b\[(?:[\d;]*m|\d+F|J|\?2004[hl])")
+# Colours, rows that are drawn anew, automatic wrap, and readline's switch for pasted text.
+_OWN_SEQUENCES = re.compile(r"\x1b\[(?:[\d;]*m|\d+F|G|J|\?7[hl]|\?2004[hl])")
 
 
 def shown_on_terminal(*args: str, typed: str = "", term: str = "xterm-256color") -> str:

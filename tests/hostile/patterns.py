@@ -206,10 +206,10 @@ def _constants(recorded: set[tuple[str, int, str | bytes, int]]) -> None:
 
 def _build() -> None:
     """Build what is built from a model's configuration, for each family and for CONFIGURATION."""
+    from trio_gateway.core.client_api.messages import clean_history
+    from trio_gateway.core.config.families import DEFAULT_MODELS
     from trio_gateway.core.config.settings import load_settings, resolve_model
     from trio_gateway.core.errors import redact
-    from trio_gateway.core.families import DEFAULT_MODELS
-    from trio_gateway.core.messages import clean_history
     from trio_gateway.core.reasoning.grammar import grammar_of
 
     files = {"gateway.toml": CONFIGURATION}

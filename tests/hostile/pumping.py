@@ -14,12 +14,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .patterns import SCANNING
+from tests.hostile.patterns import SCANNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .patterns import Found
+    from tests.hostile.patterns import Found
 
 __all__ = ["Attack", "applications", "attacks", "is_linear"]
 

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from trio_gateway.core import upload_pace
-
-from ..support import (
+from tests.support import (
     DONE,
     HEAD,
     Client,
@@ -26,13 +24,13 @@ from ..support import (
     text_answer,
     until,
 )
+from trio_gateway.core.budgets import upload_pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from trio_gateway.core.body_budget import BodyBudget
-
-    from ..support import Script
+    from tests.support import Script
+    from trio_gateway.core.budgets.body_ledger import BodyBudget
 
 MIB = 1024 * 1024
 PATH = "/v1/chat/completions"

@@ -7,7 +7,7 @@ import time
 import pytest
 import trio
 
-from .heartbeat import HELD, PLAYS, Row, answer_through_gateway, check, heartbeat, slowness
+from tests.hostile.heartbeat import HELD, PLAYS, Row, answer_through_gateway, check, heartbeat, slowness
 
 
 async def _work(seconds: float, slices: int) -> None:
@@ -58,4 +58,4 @@ async def test_the_tests_own_tasks_do_not_count() -> None:
 
 async def test_an_answer_through_the_gateway() -> None:
     assert PLAYS > 1
-    await check(Row("plain", answer_through_gateway(), task="Attempts.run", slices=2))
+    await check(Row("plain", answer_through_gateway(), task="Failover.run", slices=2))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..support import (
+from tests.support import (
     HEAD,
     Client,
     chat,
@@ -18,10 +18,10 @@ from ..support import (
     sse_chunk,
     upstream_toml,
 )
-from ..websocket.talking import PATH, open_socket
+from tests.websocket.talking import PATH, open_socket
 
 if TYPE_CHECKING:
-    from ..support import Json
+    from tests.support import Json
 
 OWN = "sk-own-CANARY-0123456789"
 CLIENTS = "sk-client-CANARY-9876543210"

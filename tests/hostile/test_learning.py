@@ -10,9 +10,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from trio_gateway.core.config.settings import Settings
-
-from ..support import (
+from tests.support import (
     DONE,
     HEAD,
     Answer,
@@ -28,6 +26,7 @@ from ..support import (
     text_answer,
     upstream_toml,
 )
+from trio_gateway.core.config.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import pytest
 
-from .patterns import SCANNING, USES, Found, find_patterns, sites
-from .pumping import applications, attacks, is_linear
+from tests.hostile.patterns import SCANNING, USES, Found, find_patterns, sites
+from tests.hostile.pumping import applications, attacks, is_linear
 
 _found = lru_cache(maxsize=1)(find_patterns)
 

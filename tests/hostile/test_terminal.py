@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.client.scripted import OK_HEAD, answer_bytes, error_frame, http, run_client, serving, streaming
+from tests.hostile.on_terminal import shown_on_terminal
 from trio_gateway.core.sse import SSEDecoder
-from trio_gateway.terminal.answer import Answer
-from trio_gateway.terminal.exchange import take
+from trio_gateway.terminal.ask import take
+from trio_gateway.terminal.received import Answer
 from trio_gateway.terminal.screen import Screen
-
-from ..client.scripted import OK_HEAD, answer_bytes, error_frame, http, run_client, serving, streaming
-from .on_terminal import shown_on_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path

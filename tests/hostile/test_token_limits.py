@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from trio_gateway.core import upload_pace
-from trio_gateway.core.chat import parse_chat_request
-from trio_gateway.core.config.keyfile import ClientKey
-from trio_gateway.engine.charge import Charge
-from trio_gateway.engine.clients import Client as KeyHolder
-
-from ..support import (
+from tests.support import (
     DONE,
     HEAD,
     Client,
@@ -32,14 +26,19 @@ from ..support import (
     text_answer,
     until,
 )
-from ..websocket.talking import CANCEL, PATH, TEXT, frame, open_raw, open_socket, port_of
+from tests.websocket.talking import CANCEL, PATH, TEXT, frame, open_raw, open_socket, port_of
+from trio_gateway.core.budgets import upload_pace
+from trio_gateway.core.client_api.chat_request import parse_chat_request
+from trio_gateway.core.config.keyfile import ClientKey
+from trio_gateway.engine.charge import Charge
+from trio_gateway.engine.clients import Client as KeyHolder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import httpx
 
-    from ..support import Script, Upstream
+    from tests.support import Script, Upstream
 
 ANNA = bearer("anna")
 HELD = HEAD + sse_chunk({"content": "Hi"})

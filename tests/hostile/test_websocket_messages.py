@@ -10,10 +10,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from mock_llm import Options
-from trio_gateway.core import upload_pace
-
-from ..support import (
+from tests.support import (
     DONE,
     HEAD,
     Client,
@@ -27,21 +24,12 @@ from ..support import (
     text_answer,
     until,
 )
-from ..websocket.talking import (
-    BINARY,
-    CANCEL,
-    CLOSE,
-    PING,
-    TEXT,
-    Raw,
-    close,
-    frame,
-    open_raw,
-    port_of,
-)
+from tests.websocket.talking import BINARY, CANCEL, CLOSE, PING, TEXT, Raw, close, frame, open_raw, port_of
+from trio_gateway.core.budgets import upload_pace
+from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
-    from trio_gateway.core.body_budget import BodyBudget
+    from trio_gateway.core.budgets.body_ledger import BodyBudget
 
 MIB = 1024 * 1024
 SLOW = Options(port=0, first_token_delay=30)

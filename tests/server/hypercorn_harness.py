@@ -18,8 +18,8 @@ from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 
-from trio_gateway.server.asgi import CLEANUP, HTTPConnection, Lifespan
-from trio_gateway.server.hardening import Hardening, Limits
+from trio_gateway.server.transport.asgi import CLEANUP, HTTPConnection, Lifespan
+from trio_gateway.server.transport.hardening import Hardening, Limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -8,10 +8,7 @@ import pytest
 import trio
 
 import trio_gateway
-from trio_gateway import DEFAULT_MODELS, create_app
-from trio_gateway.core.config import ConfigError
-
-from ..support import (
+from tests.support import (
     HEAD,
     Json,
     ask,
@@ -26,6 +23,8 @@ from ..support import (
     until,
     upstream_toml,
 )
+from trio_gateway import DEFAULT_MODELS, create_app
+from trio_gateway.core.config import ConfigError
 
 METRICS = [
     "gen_ai_server_time_to_first_token_seconds",
@@ -50,6 +49,11 @@ async def test_health_of_an_idle_gateway() -> None:
         health = (await client.get("/health")).json()
         live, ready = await client.get("/health/live"), await client.get("/health/ready")
     assert health["uptime_s"] >= 0
+    main = health["upstreams"]["main"]
+    assert (main.pop("reachable"), main.pop("seen_s") is None) in {
+        (None, True),
+        (True, False),
+    }  # it is probed
     assert {**health, "uptime_s": 0} == {
         "status": "ok",
         "version": trio_gateway.__version__,

@@ -9,8 +9,8 @@ import trio
 import trio.testing
 
 from tests.server.hypercorn_harness import HEAD, MAX_BODY, Client, EchoApp, bare_hypercorn, serving, status
-from trio_gateway.core.body_budget import BodyHold
-from trio_gateway.server.asgi import CLEANUP
+from trio_gateway.core.budgets.body_ledger import BodyHold
+from trio_gateway.server.transport.asgi import CLEANUP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -242,7 +242,7 @@ async def test_an_asyncio_worker_is_told_what_it_lacks(tmp_path: Path) -> None:
     module = tmp_path / "tiny.py"
     module.write_text(
         "from quart_trio import QuartTrio\n"
-        "from trio_gateway.server.asgi import Lifespan\n"
+        "from trio_gateway.server.transport.asgi import Lifespan\n"
         "class App(QuartTrio):\n"
         "    asgi_lifespan_class = Lifespan\n"
         "app = App('tiny')\n"

@@ -17,7 +17,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.server.connection import Connection
+from trio_gateway.server.transport.connection import ClientConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -47,7 +47,7 @@ async def connected(
         family=socket.AF_UNIX, getpeername=getpeername, getsockname=str
     )
     config = Config.from_mapping({"errorlog": None, "include_server_header": False, **settings})
-    connection = Connection(
+    connection = ClientConnection(
         ASGIWrapper(app),
         config,
         context or WorkerContext(None),
@@ -169,14 +169,14 @@ async def test_no_more_than_64_kib_are_read_ahead(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ahead: list[int] = []
-    read = Connection._read
+    read = ClientConnection._read
 
-    async def measured(self: Connection, size: int = 65_536) -> bytes:
+    async def measured(self: ClientConnection, size: int = 65_536) -> bytes:
         data = await read(self, size)
         ahead.append(len(self._ahead) + len(data))
         return data
 
-    monkeypatch.setattr(Connection, "_read", measured)
+    monkeypatch.setattr(ClientConnection, "_read", measured)
     async with connected(deaf) as (client, _):
         await client.send_all(POST)
         with trio.move_on_after(60.0):
@@ -314,7 +314,7 @@ async def test_an_exception_ends_the_connection_and_makes_one_log_line(
         await trio.lowlevel.checkpoint()
         raise BrokenError("secret")
 
-    monkeypatch.setattr("trio_gateway.server.http1.StrictHTTP1.handle", handle)
+    monkeypatch.setattr("trio_gateway.server.transport.http1.StrictHTTP1.handle", handle)
     with structlog.testing.capture_logs() as lines:
         async with connected(deaf) as (client, ended):
             await client.send_all(GET)
@@ -332,7 +332,7 @@ async def test_with_an_exception_a_cancellation_goes_on(monkeypatch: pytest.Monk
         finally:
             raise BrokenError
 
-    monkeypatch.setattr("trio_gateway.server.http1.StrictHTTP1.handle", handle)
+    monkeypatch.setattr("trio_gateway.server.transport.http1.StrictHTTP1.handle", handle)
     with structlog.testing.capture_logs() as lines:
         async with connected(deaf) as (client, _):
             await client.send_all(GET)

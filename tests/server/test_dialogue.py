@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trio_gateway.core.errors import error_for
-from trio_gateway.server.dialogue import IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
-from trio_gateway.server.mailbox import Message
+from trio_gateway.server.websocket.mailbox import ClientMessage
+from trio_gateway.server.websocket.states import IN_PROGRESS, RESTART, REVOKED, Act, Close, Dialogue
 
 CANCEL = '{"type": "cancel"}'
 
@@ -19,13 +19,13 @@ CANCEL = '{"type": "cancel"}'
 NOT_KEPT = "not kept"
 
 
-def message(text: str | bytes) -> Message:
+def message(text: str | bytes) -> ClientMessage:
     """A text, a binary message, or one that there was no room for."""
     if isinstance(text, bytes):
-        return Message(is_text=False)
+        return ClientMessage(is_text=False)
     if text == NOT_KEPT:
-        return Message(error=error_for("overloaded", "no room"))
-    return Message(text.encode(errors="replace"))
+        return ClientMessage(error=error_for("overloaded", "no room"))
+    return ClientMessage(text.encode(errors="replace"))
 
 
 def busy() -> Dialogue:
@@ -74,7 +74,7 @@ def test_what_was_not_kept_fails_or_is_refused_like_any_other() -> None:
 
 def test_what_came_while_an_answer_ran_is_refused_though_that_has_ended() -> None:
     dialogue = Dialogue()
-    assert dialogue.receive(Message(error=IN_PROGRESS), 0.0) is Act.REFUSE
+    assert dialogue.receive(ClientMessage(error=IN_PROGRESS), 0.0) is Act.REFUSE
     assert not dialogue.is_busy
 
 

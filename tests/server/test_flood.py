@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.server.flood import Flood
+from trio_gateway.server.transport.flood import Flood
 
 
 @given(st.lists(st.integers(0, 10)), st.integers(0, 5))

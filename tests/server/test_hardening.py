@@ -17,8 +17,8 @@ from hypercorn.trio.tcp_server import TCPServer
 
 from tests.server.hostile_openings import OPENINGS
 from tests.server.hypercorn_harness import APP, HEAD, Client, EchoApp, bare_hypercorn, serving, status
-from trio_gateway.server.connection import Connection
-from trio_gateway.server.hardening import Hardening, Limits
+from trio_gateway.server.transport.connection import ClientConnection
+from trio_gateway.server.transport.hardening import Hardening, Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,12 +194,12 @@ def test_the_later_of_two_workers_stays_hardened() -> None:
 async def test_the_kernel_watches_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[trio.SocketStream] = []
 
-    async def remember(self: Connection) -> None:
+    async def remember(self: ClientConnection) -> None:
         served.append(self.stream)  # type: ignore[arg-type]
         await original(self)
 
-    original = Connection._read_data
-    monkeypatch.setattr(Connection, "_read_data", remember)
+    original = ClientConnection._read_data
+    monkeypatch.setattr(ClientConnection, "_read_data", remember)
     async with serving(EchoApp(Limits(write_timeout=12.5))) as (port, _):
         assert await alive(port)
         async with Client(port) as client:

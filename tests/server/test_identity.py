@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from trio_gateway.core.breaker import RequestIdentity
+from trio_gateway.core.client_api.request import RequestIdentity
 from trio_gateway.core.config.keyfile import ClientKey
 from trio_gateway.engine.clients import Client
 from trio_gateway.server.identity import identify

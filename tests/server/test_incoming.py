@@ -10,16 +10,16 @@ import trio
 import trio.testing
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from trio_gateway.core.body_budget import BodyBudget
+from trio_gateway.core.budgets.body_ledger import BodyBudget
 from trio_gateway.core.errors import RequestError
-from trio_gateway.server.incoming import IncomingBody
+from trio_gateway.server.transport.incoming import IncomingBody
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hypercorn.typing import HTTPRequestEvent
 
-    from trio_gateway.core.body_budget import BodyHold
+    from trio_gateway.core.budgets.body_ledger import BodyHold
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -220,7 +220,7 @@ async def test_quart_may_await_it() -> None:
         nursery.start_soon(lambda: send(body, [0.0] * 3))
         assert await body == b"x" * 3 * KIB
     body.disconnect()
-    assert body._limit == inf
+    assert body.limit == inf
 
 
 async def test_a_client_that_waits_is_invited_unless_its_body_is_refused() -> None:

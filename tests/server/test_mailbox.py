@@ -5,14 +5,14 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from trio_gateway.core.body_budget import BodyBudget
-from trio_gateway.server.mailbox import Mailbox, Message
+from trio_gateway.core.budgets.body_ledger import BodyBudget
+from trio_gateway.server.websocket.mailbox import ClientMessage, Mailbox
 
 KIB = 1024
 
 
-def message(size: int) -> Message:
-    return Message(b"x" * size)
+def message(size: int) -> ClientMessage:
+    return ClientMessage(b"x" * size)
 
 
 async def put_all(mailbox: Mailbox, *sizes: int) -> None:
@@ -72,13 +72,13 @@ async def test_when_it_is_closed_all_is_given_back_and_nobody_waits() -> None:
     holds = [budget.hold(None) for _ in range(2)]
     for hold in holds:
         hold.add(10)
-    await mailbox.put(Message(b"x" * 10, hold=holds[0]))
+    await mailbox.put(ClientMessage(b"x" * 10, hold=holds[0]))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(put_all, mailbox, 2000 * KIB)
         await trio.testing.wait_all_tasks_blocked()
         mailbox.close()
     assert await mailbox.get() is None
-    await mailbox.put(Message(b"x" * 10, hold=holds[1]))
+    await mailbox.put(ClientMessage(b"x" * 10, hold=holds[1]))
     assert budget.taken == 0
     assert await mailbox.get() is None
 

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 import trio_gateway
-from trio_gateway.core.chat import REFUSED_FIELDS
-from trio_gateway.server.access import PUBLIC
+from tests.support import open_gateway, settings
+from trio_gateway.core.client_api.chat_request import REFUSED_FIELDS
+from trio_gateway.server.auth_and_cors import PUBLIC
 from trio_gateway.server.pages import Page, read_page
-
-from ..support import open_gateway, settings
 
 if TYPE_CHECKING:
     import httpx
 
 FOLDER = Path(trio_gateway.__file__).parent / "server" / "playground"
 # Bytes: it is read over slow lines too, and by people.
-LIMIT = 38_000
+LIMIT = 72_000
 
 
 @pytest.fixture
@@ -97,15 +96,38 @@ class References(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
             if name in {"src", "href", "action", "style", "srcset"} or name.startswith("on"):
-                self.found.append(f"{tag} {name}={(value or '')[:5]}")
+                self.found.append(f"{tag} {name}={(value or '')[:12].split(':')[0]}")
 
 
 def test_nothing_comes_from_elsewhere(page: Page) -> None:
     references = References()
     references.feed(page.html)
-    assert references.found == ["link href=data:"]
+    pages = ["a href=docs", "a href=openapi.json", "a href=metrics"]
+    assert references.found == ["link href=data", *pages, *pages]
     addresses = set(re.findall(r"\b(?:https?|wss?)://[^\s'\"]+", page.html))
-    assert addresses == {"http://www.w3.org/2000/svg"}  # a name in the icon, not an address
+    # Names, not addresses: in the icon, and of formulas.
+    assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1998/Math/MathML"}
+
+
+def luminance(color: str) -> float:
+    digits = "".join(each * 2 for each in color) if len(color) == 3 else color
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (
+        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_every_colour_of_text_can_be_read_on_every_ground(page: Page) -> None:
+    pairs = dict(re.findall(r"(--[\w-]+|(?<=\.)\w(?= \{)).{0,10}light-dark\((#\w+, #\w+)\)", page.html))
+    grounds = [pairs.pop(f"--{name}") for name in ("paper", "card", "sunk", "bad-paper")]
+    pairs = {name: pair for name, pair in pairs.items() if name not in {"--line", "--on-accent"}}
+    assert len(pairs) == 11
+    for theme in (0, 1):
+        for name, pair in pairs.items():
+            for ground in grounds:
+                lights = sorted(luminance(each.split(", ")[theme][1:]) for each in (pair, ground))
+                assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 4.5, (name, pair, ground)
 
 
 def test_text_never_becomes_markup_or_code(page: Page) -> None:

@@ -25,9 +25,9 @@ from tests.websocket.talking import (
     open_raw,
     opening,
 )
-from trio_gateway.core.body_budget import BodyBudget
-from trio_gateway.server.hardening import Limits
-from trio_gateway.server.websocket import WebSocketConnection
+from trio_gateway.core.budgets.body_ledger import BodyBudget
+from trio_gateway.server.transport.hardening import Limits
+from trio_gateway.server.websocket.view import WebSocketConnection
 
 if TYPE_CHECKING:
     from pathlib import Path

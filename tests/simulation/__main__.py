@@ -9,8 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .plan import Plan, draw_plan
-from .schedule import run_plan
+from tests.simulation.plan import Plan, draw_plan
+from tests.simulation.schedule import run_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

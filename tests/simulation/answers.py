@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from random import Random
 
-    from .plan import Asked, Style
+    from tests.simulation.plan import Asked, Style
 
 __all__ = ["VOCABULARY", "Answer", "Choice", "Event", "draw_answer", "line_event", "thought_event"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Behaviour", "Door", "Framing", "Kind", "draw_behaviour", "draw_door"]
+__all__ = ["GOOD", "Behaviour", "Door", "Framing", "Kind", "draw_behaviour", "draw_door"]
 
 
 Framing: TypeAlias = Literal["chunked", "length", "close"]
@@ -59,7 +59,7 @@ class Kind(StrEnum):
     """``[DONE]``, and then the body does not end."""
 
 
-_GOOD = (Kind.CLEAN, Kind.CLEAN, Kind.CLEAN, Kind.WHOLE, Kind.NO_DONE, Kind.LINGERS)
+GOOD = (Kind.CLEAN, Kind.CLEAN, Kind.CLEAN, Kind.WHOLE, Kind.NO_DONE, Kind.LINGERS)
 _BAD = (
     Kind.NO_HEAD,
     Kind.NO_BODY,
@@ -103,7 +103,7 @@ class Behaviour:
 
 def draw_behaviour(rng: Random, weather: float) -> Behaviour:
     """*weather* is the share of attempts that go wrong."""
-    kind = rng.choice(_BAD if rng.random() < weather else _GOOD)
+    kind = rng.choice(_BAD if rng.random() < weather else GOOD)
     framings: tuple[Framing, ...] = ("chunked", "chunked", "close", "length")
     return Behaviour(
         kind=kind,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import h11
 import trio
 
-from .records import Transcript
+from tests.simulation.records import Transcript
 
 if TYPE_CHECKING:
-    from .network import Network
-    from .plan import Asked, ClientPlan
-    from .records import Records
+    from tests.simulation.network import Network
+    from tests.simulation.plan import Asked, ClientPlan
+    from tests.simulation.records import Records
 
 __all__ = ["GATEWAY", "run_client"]
 
@@ -45,7 +45,7 @@ class _Client:
 
     async def run(self) -> None:
         try:
-            self._stream = await self._network.dial(GATEWAY, self._name)
+            self._stream = await self._network.dial(GATEWAY, self._name, own=self._plan.address)
         except ConnectionRefusedError:
             self._records.note(self._name, "refused")
             return

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
+
+from tests.simulation.behaviour import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import trio
 
-    from trio_gateway.engine.backends import Backend
+    from tests.simulation.network import Network
+    from tests.simulation.records import Records
+    from trio_gateway.engine.backend import Backend
     from trio_gateway.server.app import GatewayApp
 
-    from .network import Network
-    from .records import Records
+__all__ = [
+    "check_connections",
+    "check_gateway",
+    "check_openings",
+    "check_requests",
+    "check_sockets",
+    "tasks_of",
+]
 
-__all__ = ["check_connections", "check_gateway", "check_requests", "check_sockets", "tasks_of"]
-
-# Seconds (virtual: nothing is computed in them) in which a request's end must have reached everything of it.
+# Seconds (virtual: nothing is computed in them) in which a request's end must have reached everything of
+# it.
 _AT_ONCE = 0.05
+# Reasons for which calls that failed open a breaker.
+_TRIPS = {"consecutive", "failure_rate"}
 # The lists of models are asked for in the background, so what this task does at a given moment is no matter.
 _BACKGROUND = "Catalogue._follow"
 
@@ -38,11 +50,11 @@ def tasks_of(nursery: trio.Nursery) -> Counter[str]:
 def check_gateway(app: GatewayApp, records: Records) -> Iterator[str]:
     """With no request under way: permits, places, and what the metrics say."""
     gateway = app.gateway
-    if gateway.active or gateway._shared.running:
-        yield f"held: {gateway.active} places, {len(gateway._shared.running)} streams"
+    if gateway.active or gateway._running:
+        yield f"held: {gateway.active} places, {len(gateway._running)} streams"
     backends = list(gateway.backends.values())
-    if gateway._shared.summary_model is not None:
-        backends.append(gateway._shared.summary_model._backend)
+    if gateway._summarising is not None:
+        backends.append(gateway._summarising)
     for backend in backends:
         yield from _check_backend(backend)
     counted = sum(
@@ -93,6 +105,27 @@ def check_connections(records: Records) -> Iterator[str]:
         ends = (None if peer is None else peer.closed_at, attempt.whole_at)
         if not any(end is not None and end <= over_at + _AT_ONCE for end in ends):
             yield f"connection: {attempt.kind}, still open after the request's end ({attempt.tag})"
+
+
+def check_openings(records: Records, window: float) -> Iterator[str]:
+    """A breaker does not open for what one client alone was answered, while others called.
+
+    Where a connection failed, that may have been the reason. What went well is known for certain of answers
+    that were good and complete; every other one is taken for a bad one.
+    """
+    address = {each.asked.nonce: each.client.address for each in records.transcripts}
+    for opening in records.openings:
+        asked = [
+            each
+            for each in records.attempts
+            if each.upstream == opening.upstream and each.began_at <= opening.at
+        ]
+        well = [each for each in asked if each.kind in GOOD and (each.whole_at or math.inf) <= opening.at]
+        bad = {address[each.nonce] for each in asked if each not in well}
+        callers = {address[each.nonce] for each in asked if each.began_at >= opening.at - window}
+        lost = any(name == opening.upstream and at <= opening.at for at, name in records.unanswered)
+        if opening.reason in _TRIPS and not lost and len(bad) < 2 <= len(callers):
+            yield f"opening: of {opening.upstream} for what {bad} was answered, beside {callers}"
 
 
 def check_sockets(network: Network, *, at_end: bool) -> Iterator[str]:

@@ -15,13 +15,13 @@ from unittest.mock import patch
 
 import trio
 
-from .sockets import PORT, Socket
+from tests.simulation.sockets import PORT, Socket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from random import Random
 
-    from .sockets import Address
+    from tests.simulation.sockets import Address
 
 __all__ = ["Listener", "Network"]
 
@@ -78,9 +78,10 @@ class Network(trio.abc.SocketFactory, trio.abc.HostnameResolver):
         self._listeners[address] = listener = Listener(self, host, door)
         return listener
 
-    async def dial(self, host: str, name: str) -> trio.SocketStream:
-        """A connection of one of our own actors to *host*."""
+    async def dial(self, host: str, name: str, *, own: str) -> trio.SocketStream:
+        """A connection of one of our own actors, at the address *own*, to *host*."""
         connected = Socket(self, name)
+        connected.host = own
         await self.connect(connected, (self._hosts[host], PORT))
         return trio.SocketStream(connected)
 
@@ -91,6 +92,7 @@ class Network(trio.abc.SocketFactory, trio.abc.HostnameResolver):
         if listener.socket.closed_at is not None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
         arrived = Socket(self, listener.accepts)
+        arrived.peer_host = dialling.host
         room = self._rng.choice((2_000, 16_000, 64_000))
         dialling.join(arrived, room=room)
         for sock in (dialling, arrived):

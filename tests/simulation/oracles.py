@@ -10,14 +10,14 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from .answers import VOCABULARY
-from .behaviour import Kind
-from .seen import Seen, taken_apart
+from tests.simulation.answers import VOCABULARY
+from tests.simulation.behaviour import Kind
+from tests.simulation.seen import Seen, taken_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .records import Attempt, Transcript
+    from tests.simulation.records import Attempt, Transcript
 
 __all__ = ["check_answer"]
 

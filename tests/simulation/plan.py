@@ -56,6 +56,11 @@ class ClientPlan:
     stays: bool
     """Keeps its connection open when it has its answers."""
 
+    @property
+    def address(self) -> str:
+        """Some of the connections are one client's: it is known by its address."""
+        return f"10.2.0.{self.number % 4}"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .answers import thought_event
-from .behaviour import Kind
-from .wire import framing_header, head, response
+from tests.simulation.answers import thought_event
+from tests.simulation.behaviour import Kind
+from tests.simulation.wire import framing_header, head, response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .answers import Event
-    from .behaviour import Behaviour
-    from .plan import Style
-    from .records import Attempt
-    from .wire import Connection
+    from tests.simulation.answers import Event
+    from tests.simulation.behaviour import Behaviour
+    from tests.simulation.plan import Style
+    from tests.simulation.records import Attempt
+    from tests.simulation.wire import Connection
 
 __all__ = ["Play"]
 

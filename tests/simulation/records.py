@@ -10,12 +10,12 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-    from .answers import Answer
-    from .behaviour import Kind
-    from .plan import Asked, ClientPlan
-    from .sockets import Socket
+    from tests.simulation.answers import Answer
+    from tests.simulation.behaviour import Kind
+    from tests.simulation.plan import Asked, ClientPlan
+    from tests.simulation.sockets import Socket
 
-__all__ = ["Attempt", "Records", "Transcript"]
+__all__ = ["Attempt", "Opening", "Records", "Transcript"]
 
 
 @dataclass(slots=True)
@@ -31,6 +31,8 @@ class Attempt:
     finished: set[int] = field(default_factory=set)
     whole_at: float | None = None
     """The response is complete, and its connection may be used again."""
+    upstream: str = ""
+    began_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -53,6 +55,15 @@ class Transcript:
         return self.client.pause > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The breaker of an upstream has opened."""
+
+    at: float
+    upstream: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Records:
     """Everything that is written down while a schedule runs."""
@@ -65,6 +76,9 @@ class Records:
     transcripts: list[Transcript] = field(default_factory=list)
     ended: dict[str, float] = field(default_factory=dict)
     """Request id to the instant its log line was written."""
+    openings: list[Opening] = field(default_factory=list)
+    unanswered: list[tuple[float, str]] = field(default_factory=list)
+    """Instants at which an upstream took no connection, or closed one without an answer."""
     faults: list[str] = field(default_factory=list)
     """Violations seen on the way: tracebacks in the log and the like."""
 
@@ -77,6 +91,8 @@ class Records:
         name = event.pop("event")
         if name == "request":
             self.ended[event["request_id"]] = trio.current_time()
+        if name == "breaker_changed" and event["new"] == "open":
+            self.openings.append(Opening(trio.current_time(), event["upstream"], event["reason"]))
         if event.pop("exc_info", None) or level in {"error", "critical"}:
             self.faults.append(f"logged as an error: {name}")
         told = " ".join(f"{key}={value}" for key, value in event.items() if not key.endswith("_s"))

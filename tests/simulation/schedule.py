@@ -23,22 +23,28 @@ from hypercorn.config import Config, Sockets
 from trio._core import _run as trio_loop
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.simulation.client import GATEWAY, run_client
+from tests.simulation.inspection import (
+    check_connections,
+    check_gateway,
+    check_openings,
+    check_requests,
+    check_sockets,
+    tasks_of,
+)
+from tests.simulation.network import Network
+from tests.simulation.oracles import check_answer
+from tests.simulation.records import Records
+from tests.simulation.upstream import ModelServer
+from tests.support import settings
 from trio_gateway import create_app
-
-from ..support import settings
-from .client import GATEWAY, run_client
-from .inspection import check_connections, check_gateway, check_requests, check_sockets, tasks_of
-from .network import Network
-from .oracles import check_answer
-from .records import Records
-from .upstream import ModelServer
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Awaitable, Callable, Iterator
     from socket import socket
 
-    from .plan import Plan
+    from tests.simulation.plan import Plan
 
 __all__ = ["Result", "run_plan"]
 
@@ -49,7 +55,10 @@ _SETTLES_IN: Final = 1.5
 # Seconds in which a server that is told to stop must have stopped, beyond the grace it gives to running requests.
 _STOPS_IN: Final = 1.5
 # The tasks of a client's connection on which no request is under way.
-_IDLE: Final = ("trio._highlevel_serve_listeners._run_handler", "server.connection.Connection._idle_timeout")
+_IDLE: Final = (
+    "trio._highlevel_serve_listeners._run_handler",
+    "server.transport.connection.ClientConnection._idle_timeout",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,8 @@ async def _serve(plan: Plan, network: Network, records: Records) -> None:
         records.faults.append(f"stop: took {took:.2f} s of {allowed:.2f}")
     records.faults += [*check_gateway(app, records), *check_requests(records), *check_connections(records)]
     records.faults += check_sockets(network, at_end=True)
+    window = max(each.breaker.window for each in app.gateway.config.upstreams.values())
+    records.faults += check_openings(records, window)
     for transcript in records.transcripts:
         attempts = [attempt for attempt in records.attempts if attempt.nonce == transcript.asked.nonce]
         records.faults += check_answer(transcript, attempts, drained=not idle)

@@ -19,7 +19,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .network import Listener, Network
+    from tests.simulation.network import Listener, Network
 
 __all__ = ["PORT", "Address", "Socket"]
 
@@ -58,6 +58,8 @@ class Socket(trio.socket.SocketType):
         self._incoming = self._outgoing = _Pipe(0)
         self.bite: Callable[[int], int] = int
         """How many of so many bytes a read gives."""
+        self.host = "10.0.0.1"
+        self.peer_host = "10.0.0.2"
 
     def join(self, peer: Socket, *, room: int) -> None:
         """Connect the two; *room* is the size of either buffer."""
@@ -79,10 +81,10 @@ class Socket(trio.socket.SocketType):
         return -1 if self.closed_at is not None else 0
 
     def getsockname(self) -> Address:
-        return ("10.0.0.1", PORT)
+        return (self.host, PORT)
 
     def getpeername(self) -> Address:
-        return ("10.0.0.2", PORT)
+        return (self.peer_host, PORT)
 
     def setsockopt(self, *_: Any) -> None:
         """There is no kernel that would care."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from .network import Network
+from tests.simulation.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from trio.testing import MockClock
 
-    from .sockets import Socket
+    from tests.simulation.sockets import Socket
 
 
 @asynccontextmanager

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from .answers import Answer, Choice
-from .behaviour import Kind
-from .oracles import check_answer
-from .plan import Asked, ClientPlan
-from .records import Attempt, Transcript
-from .sockets import Socket
+from tests.simulation.answers import Answer, Choice
+from tests.simulation.behaviour import Kind
+from tests.simulation.oracles import check_answer
+from tests.simulation.plan import Asked, ClientPlan
+from tests.simulation.records import Attempt, Transcript
+from tests.simulation.sockets import Socket
 
 ASKED = Asked("zq07x", {}, streamed=True, choices=1, raw=False, usage=False)
 CLIENT = ClientPlan(7, 0.0, (ASKED,), 0.0, 0, 0.0, leaves="", leaves_after=0.0, stays=False)

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from .plan import draw_plan
-from .schedule import run_plan
+from tests.simulation.plan import draw_plan
+from tests.simulation.schedule import run_plan
 
 SEEDS = range(300)
 BATCH = 30

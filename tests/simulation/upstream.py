@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .answers import Answer, draw_answer, line_event
-from .behaviour import Behaviour, Door, draw_behaviour, draw_door
-from .plan import SUMMARY_MODEL
-from .play import Play
-from .records import Attempt
-from .wire import Connection, response
+from tests.simulation.answers import Answer, draw_answer, line_event
+from tests.simulation.behaviour import Behaviour, Door, Kind, draw_behaviour, draw_door
+from tests.simulation.plan import SUMMARY_MODEL
+from tests.simulation.play import Play
+from tests.simulation.records import Attempt
+from tests.simulation.wire import Connection, response
 
 if TYPE_CHECKING:
-    from .network import Network
-    from .plan import Asked, Plan
-    from .records import Records
-    from .sockets import Socket
+    from tests.simulation.network import Network
+    from tests.simulation.plan import Asked, Plan
+    from tests.simulation.records import Records
+    from tests.simulation.sockets import Socket
 
 __all__ = ["ModelServer"]
 
@@ -50,6 +50,8 @@ class ModelServer:
     async def _door(self) -> bool:
         door = draw_door(self._doors, self._plan.weather)
         self._records.note(self._name, f"connect: {door}")
+        if door not in {Door.OPEN, Door.SLOW}:
+            self._records.unanswered.append((trio.current_time(), self._name))
         match door:
             case Door.SLOW:
                 await trio.sleep(self._doors.choice((0.05, 0.2)))
@@ -116,4 +118,8 @@ class ModelServer:
         self, connection: Connection, nonce: str, tag: str, behaviour: Behaviour, answer: Answer
     ) -> Attempt:
         self._records.note(f"{self._name} {tag}", str(behaviour))
-        return Attempt(nonce, tag, behaviour.kind, answer, connection.socket)
+        if behaviour.kind is Kind.CLOSED:
+            self._records.unanswered.append((trio.current_time(), self._name))
+        attempt = Attempt(nonce, tag, behaviour.kind, answer, connection.socket)
+        attempt.upstream, attempt.began_at = self._name, trio.current_time()
+        return attempt

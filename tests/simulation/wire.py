@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 if TYPE_CHECKING:
-    from .sockets import Socket
+    from tests.simulation.sockets import Socket
 
 __all__ = ["Connection", "framing_header", "head", "response"]
 

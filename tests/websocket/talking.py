@@ -13,12 +13,12 @@ import trio
 import trio_websocket
 from wsproto.utilities import LocalProtocolError
 
-from ..support import Answer, Json
+from tests.support import Answer, Json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..support import Client
+    from tests.support import Client
 
 PATH = "/v1/chat/completions"
 CANCEL = '{"type": "cancel"}'

@@ -13,10 +13,8 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from mock_llm import Options
-
-from ..server.hypercorn_harness import bare_hypercorn
-from ..support import (
+from tests.server.hypercorn_harness import bare_hypercorn
+from tests.support import (
     HEAD,
     Client,
     chat,
@@ -29,7 +27,7 @@ from ..support import (
     text_answer,
     until,
 )
-from .talking import (
+from tests.websocket.talking import (
     BINARY,
     CANCEL,
     CLOSE,
@@ -42,11 +40,12 @@ from .talking import (
     open_socket,
     port_of,
 )
+from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..support import Script
+    from tests.support import Script
 
 SLOW = Options(port=0, first_token_delay=30)
 ASK = frame(TEXT, json.dumps(chat()).encode())

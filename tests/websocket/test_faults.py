@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..faults.scene import check_ending
-from ..faults.table import FAULTS, ODDITIES
-from ..faults.test_upstream_faults import (
+from tests.faults.scene import check_ending
+from tests.faults.table import FAULTS, ODDITIES
+from tests.faults.test_upstream_faults import (
     GOOD,
     UNSEEN,
     certificates,
@@ -17,13 +17,13 @@ from ..faults.test_upstream_faults import (
     rows,
     trusting,
 )
-from ..support import Client, chat
-from .talking import open_socket
+from tests.support import Client, chat
+from tests.websocket.talking import open_socket
 
 if TYPE_CHECKING:
-    from ..faults.certificates import Certificates
-    from ..faults.table import Fault, Oddity
-    from ..support import Answer
+    from tests.faults.certificates import Certificates
+    from tests.faults.table import Fault, Oddity
+    from tests.support import Answer
 
 __all__ = ["certificates", "impatient", "trusting"]  # fixtures, found by their names
 

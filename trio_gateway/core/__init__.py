@@ -1,1 +1,4 @@
-"""The pure floor: bytes, text or ``now`` in, values out. No await, no clock, no I/O."""
+"""The pure floor: bytes, text or ``now`` in, values out.
+
+No await, no clock, no I/O.
+"""

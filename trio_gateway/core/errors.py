@@ -1,4 +1,4 @@
-"""What a client is told when something fails: one table of codes, one shape of error.
+"""Errors: one table of codes, and one shape for clients.
 
 The shape is OpenAI's, so that every SDK understands it. Text that came from an upstream is never
 passed on as it stands: see :func:`clean_text`.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .strict_json import dumps
+from .json.strict import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,13 +1,15 @@
-"""What happens in one answer, as plain values: the engine makes them, an encoder writes them.
+"""Events: describe one answer as plain values, from the engine to an encoder.
 
 A batch (a list of events) is all that one read from the upstream gave; it leaves in one write.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
+
+from .budgets.weight import text_weight, weigh
 
 if TYPE_CHECKING:
     from .errors import ApiError
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "ChunkFields",
     "Done",
     "Event",
     "Failure",
@@ -24,10 +27,12 @@ __all__ = [
     "Ping",
     "PromptSummary",
     "ReasoningDelta",
+    "ReasoningExtra",
     "ReasoningLine",
     "Restart",
     "Retraction",
     "Usage",
+    "weight",
 ]
 
 
@@ -38,10 +43,23 @@ class PromptSummary(Struct, frozen=True):
 
 
 class ReasoningDelta(Struct, frozen=True):
-    """A piece of the reasoning itself. It feeds the summary; only a client that asked for it sees it."""
+    """A piece of the reasoning itself.
+
+    It feeds the summary; only a client that asked for it sees it.
+    """
 
     index: int
     text: str
+
+
+class ReasoningExtra(Struct, frozen=True):
+    """Fields of choice *index* that hold reasoning, as the upstream sent them.
+
+    Only a client that asked for the reasoning itself sees them.
+    """
+
+    index: int
+    delta: dict[str, Any]
 
 
 class ReasoningLine(Struct, frozen=True):
@@ -51,7 +69,10 @@ class ReasoningLine(Struct, frozen=True):
 
 
 class Restart(Struct, frozen=True):
-    """Another attempt begins, and what came of the answer so far is void. Only who gathers sees this."""
+    """Another attempt begins, and what came of the answer so far is void.
+
+    Only who gathers sees this.
+    """
 
 
 class Retraction(Struct, frozen=True):
@@ -65,7 +86,7 @@ class Retraction(Struct, frozen=True):
 
 
 class OutputDelta(Struct, frozen=True):
-    """A piece of the final output of choice *index*, with its log probabilities if there are any."""
+    """A piece of the final output of choice *index*, perhaps with log probabilities."""
 
     index: int
     text: str
@@ -73,18 +94,28 @@ class OutputDelta(Struct, frozen=True):
 
 
 class OutputExtra(Struct, frozen=True):
-    """Whatever else of a delta belongs to the final output (tool calls, refusal), as upstream gave it."""
+    """Parts of a delta beside text (tool calls, refusal), as the upstream sent them."""
 
     index: int
     delta: dict[str, Any]
     logprobs: object | None = None
 
 
+class ChunkFields(Struct, frozen=True):
+    """Facts beside the choices; they pass with the output's next chunk."""
+
+    fields: dict[str, Any]
+
+
 class Finish(Struct, frozen=True):
-    """Choice *index* is complete, for the reason the upstream gave."""
+    """Choice *index* is complete, for the reason the upstream gave.
+
+    *delta*: what waited for an output that never came.
+    """
 
     index: int
     reason: str
+    delta: dict[str, Any] = {}
 
 
 class Usage(Struct, frozen=True):
@@ -111,11 +142,13 @@ class Ping(Struct, frozen=True):
 Event: TypeAlias = (
     PromptSummary
     | ReasoningDelta
+    | ReasoningExtra
     | ReasoningLine
     | Restart
     | Retraction
     | OutputDelta
     | OutputExtra
+    | ChunkFields
     | Finish
     | Usage
     | Failure
@@ -123,3 +156,31 @@ Event: TypeAlias = (
     | Ping
 )
 Batch: TypeAlias = list[Event]
+
+_EVENT: Final = 64
+"""Bytes of an event, whatever it holds."""
+_HEAVY: Final = 1024 * 1024
+"""Bytes beyond which it does not matter how many there are."""
+
+
+def weight(event: Event) -> int:
+    """About how many bytes *event* takes; beyond 1 MiB it is only certain that it takes more than that.
+
+    >>> weight(OutputDelta(0, "four"))
+    68
+    """
+    if isinstance(event, OutputDelta) and event.logprobs is None:
+        return _EVENT + text_weight(event.text)  # nearly every event there is
+    match event:
+        case OutputDelta(_, text, logprobs):
+            return _EVENT + text_weight(text) + weigh(logprobs, limit=_HEAVY)
+        case ReasoningDelta(_, text):
+            return _EVENT + text_weight(text)
+        case OutputExtra(_, delta, logprobs):
+            return _EVENT + weigh([delta, logprobs], limit=_HEAVY)
+        case ReasoningExtra(_, fields) | ChunkFields(fields):
+            return _EVENT + weigh(fields, limit=_HEAVY)
+        case Finish(_, reason, fields):
+            return _EVENT + len(reason) + (weigh(fields, limit=_HEAVY) if fields else 0)
+        case _:
+            return _EVENT

@@ -1,4 +1,4 @@
-"""The three phases of an answer, and the one rule about them: they come in order, each at most once.
+"""Phases: three parts of an answer, in order, each at most once.
 
 The server emits through a :class:`PhaseOrder`; clients and tests check what they receive with the
 same object, so there is one definition of "in order".

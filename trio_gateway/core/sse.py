@@ -10,23 +10,43 @@ and UTF-8 is decoded an event at a time: neither needs care when a chunk cuts it
 Beyond the standard:
 
 - what waits is bounded: an unfinished line and the event under construction together;
+- comments are counted: an upstream that sends them is alive;
+- data of a large event may be left undecoded, as decoding it takes long;
 - a field named ``error`` (older llama.cpp servers report faults so) is an event of that type at once;
 - :meth:`SSEDecoder.finish` hands over the event the end of the stream has cut off.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-__all__ = ["DONE", "LineTooLongError", "SSEDecoder", "SSEEvent"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DONE", "LineTooLongError", "SSEDecoder", "SSEEvent", "cut_lines"]
 
 DONE: Final = "[DONE]"
 """Data of the event that ends an OpenAI stream."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _REPLACEMENT: Final = "\ufffd"
+
+_MAX_LINES: Final = 128
+"""Lines of a piece, which are 64 events: 2 ms of work where they hold reasoning, less for anything else."""
+_LINES = re.compile(rb"(?:[^\r\n]*+[\r\n]){%d}" % _MAX_LINES)
+
+
+def cut_lines(data: bytes) -> Iterator[bytes]:
+    """Cut what one read gave into pieces of bounded work: at most 128 lines each, none empty."""
+    start = 0
+    while (lines := _LINES.match(data, start)) is not None:
+        yield data[start : lines.end()]
+        start = lines.end()
+    if start < len(data):
+        yield data[start:]
 
 
 class LineTooLongError(ValueError):
@@ -40,6 +60,8 @@ class SSEEvent(Struct, frozen=True, gc=False):
     """Its type."""
     data: str = ""
     """Its data lines, joined by newlines."""
+    raw: bytes | bytearray = b""
+    """The same before it is decoded as UTF-8, where that is left to others; then ``data`` is empty."""
 
 
 class SSEDecoder:
@@ -50,10 +72,15 @@ class SSEDecoder:
     ([SSEEvent(event='message', data='one')], [SSEEvent(event='message', data='two')])
     """
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_error", "_line", "_max", "_name", "replaced")
+    __slots__ = (
+        *("_after_cr", "_at_start", "_data", "_error", "_line", "_max", "_name", "_raw_over"),
+        *("comments", "replaced"),
+    )
 
-    def __init__(self, *, max_line: int = 1_048_576) -> None:
+    def __init__(self, *, max_line: int = 16_777_216, raw_over: int | None = None) -> None:
+        """Take events of up to *max_line* bytes; data of more than *raw_over* bytes is left undecoded."""
         self._max = max_line
+        self._raw_over = max_line if raw_over is None else raw_over
         self._line = bytearray()  # the unfinished line
         self._data: bytearray | None = None  # None: no data line yet, which is not the same as empty data
         self._name = b""
@@ -62,6 +89,13 @@ class SSEDecoder:
         self._error: LineTooLongError | None = None
         self.replaced = 0
         """Ill-formed UTF-8 sequences that became U+FFFD so far."""
+        self.comments = 0
+        """Comments so far."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of the unfinished line and the event under construction."""
+        return len(self._line) + len(self._data or b"") + len(self._name)
 
     def feed(self, chunk: bytes) -> list[SSEEvent]:
         """Take what the socket gave; return the events it completes.
@@ -77,7 +111,9 @@ class SSEDecoder:
             lines, rest = self._split(chunk)
             for line in lines:
                 if line[:6] == b"data: " and self._data is None and len(line) + len(self._name) <= self._max:
-                    self._data = bytearray(line[6:])  # nearly every line there is, hence not by _field
+                    # Nearly every line there is, hence not by _field. A long one is not copied.
+                    self._data = line if isinstance(line, bytearray) else bytearray(line)
+                    del self._data[:6]
                 elif line:
                     self._field(line, events)
                 else:
@@ -100,30 +136,31 @@ class SSEDecoder:
         """
         return self.feed(b"\n\n")  # ends the unfinished line, if there is one, and then the event
 
-    def _split(self, chunk: bytes) -> tuple[list[bytes], bytes]:
+    def _split(self, chunk: bytes) -> tuple[list[bytes | bytearray], bytes]:
         """The lines that *chunk* completes, and the beginning of the next one."""
         if self._after_cr and chunk:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
-        lines = chunk.splitlines()  # bytes split at CR, LF and CRLF only
+        lines: list[bytes | bytearray] = [*chunk.splitlines()]  # bytes split at CR, LF and CRLF only
         rest = b""
         if chunk.endswith(b"\r"):
             self._after_cr = True
         elif lines and not chunk.endswith(b"\n"):
-            rest = lines.pop()
+            rest = bytes(lines.pop())
         if lines:
             if self._line:
-                lines[0] = bytes(self._line + lines[0])
-                self._line.clear()
+                self._line += lines[0]
+                lines[0], self._line = self._line, bytearray()
             if self._at_start:
                 self._at_start = False
                 self._check(len(lines[0]))
-                lines[0] = lines[0].removeprefix(_BOM)
+                if lines[0].startswith(_BOM):
+                    lines[0] = lines[0][len(_BOM) :]
         return lines, rest
 
-    def _field(self, line: bytes, events: list[SSEEvent]) -> None:
+    def _field(self, line: bytes | bytearray, events: list[SSEEvent]) -> None:
         self._check(len(line))
-        name, _, value = line.partition(b":")
+        name, _, value = bytes(line).partition(b":")
         value = value.removeprefix(b" ")
         match name:
             case b"data":
@@ -134,16 +171,23 @@ class SSEDecoder:
             case b"event":
                 self._name = value
             case b"error" if value:
-                events.append(SSEEvent("error", self._text(value)))
+                events.append(self._event("error", bytearray(value)))
+            case b"":
+                self.comments += 1
             case _:
-                pass  # comments have an empty name; id, retry and unknown fields mean nothing here
+                pass  # id, retry and unknown fields mean nothing here
 
     def _dispatch(self, events: list[SSEEvent]) -> None:
         if self._data is not None:
             name = self._text(self._name) if self._name else "message"
-            events.append(SSEEvent(name, self._text(self._data)))
+            events.append(self._event(name, self._data))
             self._data = None
         self._name = b""
+
+    def _event(self, name: str, data: bytearray) -> SSEEvent:
+        if len(data) > self._raw_over:
+            return SSEEvent(name, raw=data)
+        return SSEEvent(name, self._text(data))
 
     def _hold(self, rest: bytes) -> None:
         if rest:

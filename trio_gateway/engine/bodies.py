@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import trio
 from msgspec.structs import replace
 
-from ..core.body_budget import BodyBudget
-from ..core.chat import ChatRequest, parse_chat_request, scan_chat_body
+from ..core.budgets.body_ledger import BodyBudget
+from ..core.client_api.chat_request import scan_chat_body
 from ..core.errors import ApiError, RequestError
-from ..core.json_pieces import encode_pieces
-from ..core.strict_json import dumps
+from ..core.json.encoding import encode_pieces
+from ..core.json.strict import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..core.client_api.request import ChatRequest
 
 __all__ = ["Bodies", "Payload"]
 
@@ -42,6 +44,7 @@ _LONGEST_NAP: Final = 0.005
 
 T = TypeVar("T")
 Fields: TypeAlias = dict[str, Any]
+Parse: TypeAlias = "Callable[..., ChatRequest]"
 
 
 class Bodies:
@@ -56,18 +59,18 @@ class Bodies:
         self.budget = BodyBudget(max_bodies)
         self.threads = trio.CapacityLimiter(_THREADS)
 
-    async def read(self, body: bytes | bytearray) -> ChatRequest:
-        """The request that *body* is.
+    async def read(self, body: bytes | bytearray, *, parse: Parse) -> ChatRequest:
+        """The request that *body* is; *parse* reads it, as the client API wants.
 
         Raises:
             RequestError: 400, with the place in ``param``.
         """
         if len(body) <= _UNSCANNED:
-            return parse_chat_request(body)
+            return parse(body)
         values = await self._scan(body)
         if len(body) <= _AT_ONCE and values <= _VALUES_AT_ONCE:
-            return parse_chat_request(body)
-        request = await self._in_thread(partial(_parsed, body))
+            return parse(body)
+        request = await self._in_thread(partial(_parsed, parse, body))
         return replace(request, large=len(body))
 
     async def encode(self, request: ChatRequest, fields: Callable[[], Fields]) -> bytes | Payload:
@@ -139,8 +142,8 @@ def _result(work: Callable[[Callable[[], None]], T]) -> T | ApiError:
         return refused.error
 
 
-def _parsed(body: bytes | bytearray, pause: Callable[[], None]) -> ChatRequest:
-    return parse_chat_request(body, pause=pause)
+def _parsed(parse: Parse, body: bytes | bytearray, pause: Callable[[], None]) -> ChatRequest:
+    return parse(body, pause=pause)
 
 
 def _encoded(fields: Callable[[], Fields], _pause: Callable[[], None]) -> list[bytes]:

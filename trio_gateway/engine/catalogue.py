@@ -1,4 +1,4 @@
-"""The models on offer: those configured, and those the upstreams list when asked in the background."""
+"""Catalogue: lists configured models, and those that upstreams list."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from ..core.breaker import PauseCause
+from ..core.config.families import family_of
 from ..core.config.settings import resolve_model
-from ..core.families import family_of
-from ..core.learning import may_learn_start
+from ..core.upstream_api.learning import may_learn_start
 from .upstream import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..core.config import GatewayConfig, ModelConfig
-    from ..core.learning import StartMemory
-    from .backends import Backend
+    from ..core.upstream_api.faults import Fault
+    from ..core.upstream_api.learning import StartMemory
+    from .backend import Backend
 
 __all__ = ["Catalogue"]
 
@@ -30,6 +32,8 @@ _FRESH = 60.0
 _RETRY = 2.0
 # Seconds an upstream has to send its list.
 _PATIENCE = 10.0
+# Codes of a list that came, but is not read.
+_IGNORED = frozenset({"answer_too_large", "bad_content_encoding"})
 # Seconds between two lists at least, however often it is in doubt whether the key is good.
 _SOONEST = 0.5
 # Models taken from one upstream: they become labels of metrics, which must stay few.
@@ -45,6 +49,7 @@ class Catalogue:
         self._models = config.models
         self._backends = {backend.name: backend for backend in backends}
         self._created = int(time.time())
+        self._ignored: set[str] = set()  # upstreams whose lists came, but are not read
 
     async def run(self) -> None:
         """Keep the upstreams' lists fresh, until cancelled."""
@@ -70,12 +75,26 @@ class Catalogue:
         except (UpstreamFailure, trio.TooSlowError) as error:
             # No client waits for this: chat requests find out for themselves.
             log.debug("models_not_listed", upstream=backend.name, reason=str(error))
-            if isinstance(error, UpstreamFailure) and error.fault.pauses is PauseCause.KEY:
-                backend.refuse_key()
+            if isinstance(error, UpstreamFailure):
+                self._note_failure(backend, error.fault)
+            else:
+                backend.traffic.note_silence(backend.site, _PATIENCE)
             return False
+        self._ignored.discard(backend.name)
         backend.traffic.models = tuple(models)[:_MOST]
         backend.traffic.has_listed = True
+        backend.traffic.note_list(backend.site)
         return True
+
+    def _note_failure(self, backend: Backend, fault: Fault) -> None:
+        # Not every server has such a list: only a fault that a chat request would meet too counts as one.
+        meets_all = fault.unanswered or fault.pauses is not None
+        backend.traffic.note_failure(backend.site, fault if meets_all else replace(fault, hint=""))
+        if fault.pauses is PauseCause.KEY:
+            backend.refuse_key()
+        if fault.error.code in _IGNORED and backend.name not in self._ignored:
+            self._ignored.add(backend.name)  # one warning is enough, as it is asked again and again
+            log.warning("models_ignored", upstream=backend.name, reason=fault.error.message)
 
     async def _rest(self, backend: Backend, seconds: float) -> None:
         """Wait for *seconds*, or until a 401 makes the key doubtful: the list shows whether it is good."""

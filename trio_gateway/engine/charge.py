@@ -1,4 +1,4 @@
-"""Charge of one request to its client: taken when it arrives, reserved at admission, settled at its end."""
+"""Charge: reserves a request's tokens at admission and settles them at its end."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..core.allowance import Claim
+from ..core.access.allowance import Claim
 from ..core.errors import RequestError
-from ..core.token_estimate import text_weight, tokens_of, weights
+from ..core.text.token_estimate import text_weight, tokens_of, weights
 
 if TYPE_CHECKING:
-    from ..core.chat import ChatRequest
+    from ..core.access.usage import TokenCounts
+    from ..core.client_api.request import ChatRequest
     from ..core.errors import ApiError
-    from ..core.usage import TokenCounts
     from .clients import Client
 
 __all__ = ["Charge"]
 
 
 class Charge:
-    """One request's part of what its *client* may use. A call that comes too late does nothing."""
+    """One request's part of what its *client* may use.
+
+    A call that comes too late does nothing.
+    """
 
     def __init__(self, client: Client) -> None:
         self.client = client

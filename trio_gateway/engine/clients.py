@@ -1,4 +1,4 @@
-"""The clients: who holds a key, what each has left of its limits, and whose key is not good any more."""
+"""Clients: holders of keys, with what their limits leave."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..core.access import find_key
-from ..core.allowance import Allowance
+from ..core.access.allowance import Allowance
+from ..core.access.shown_key import find_key
 from ..core.config.keyfile import ClientKey
 from ..core.errors import RequestError, error_for, no_such_model
 
@@ -26,7 +26,10 @@ def _wrong_key() -> RequestError:
 
 
 class Client:
-    """The holder of one key. ``revoked`` is set when the key is not to be served any more."""
+    """The holder of one key.
+
+    ``revoked`` is set when the key is not to be served any more.
+    """
 
     def __init__(self, key: ClientKey) -> None:
         self.key = key
@@ -77,7 +80,7 @@ class Clients:
         """Who shows that key; None: no key.
 
         Raises:
-            RequestError: nobody who may come in.
+            RequestError: the key is not known, or has ended.
         """
         key: ClientKey | None = None
         if _ANYONE.id in self._clients:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,28 +10,32 @@ import trio
 from msgspec.structs import replace
 
 from ..core.breaker import Snapshot, State
+from ..core.budgets.held_bytes import ByteBudget
 from ..core.config.settings import Settings, resolve_model
 from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
-from ..core.learning import StartMemory
+from ..core.upstream_api.asking import AskingMemory
+from ..core.upstream_api.learning import StartMemory
+from ..core.upstream_api.site import site_of
 from ..version import __version__
-from .admission import Admission, Route
-from .backends import Backend
+from .backend import Backend
 from .bodies import Bodies
+from .call import Call
 from .catalogue import Catalogue
 from .clients import Clients
+from .memory import RequestMemory
 from .metrics import Metrics
-from .shared import Running, Shared
-from .stream import EventStream, open_stream
-from .summary_model import SummaryModel
+from .route import Route
+from .services import Running, Services
+from .summaries.summary_model import SummaryModel
 from .upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..core.chat import ChatRequest
+    from ..core.client_api.request import ChatRequest
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
     from .charge import Charge
-    from .report import Report
+    from .request_record import RequestRecord
 
 __all__ = ["Gateway"]
 
@@ -43,21 +47,27 @@ _SUMMARIES_AT_ONCE = 32
 
 
 class Gateway:
-    """Everything that lives as long as the server. Make it inside Trio; run :meth:`run` beside the server."""
+    """Everything that lives as long as the server.
+
+    Make it inside Trio; run :meth:`run` beside the server.
+    """
 
     config: GatewayConfig
     catalogue: Catalogue
-    _shared: Shared
+    _services: Services
 
     def __init__(self, settings: Settings) -> None:
         self.clients = Clients(settings.client_keys)
         self.bodies = Bodies(settings.config.server.max_bodies)
+        self._held = ByteBudget(settings.config.server.max_held)
         self.metrics = Metrics(self._snapshots, lambda: self.bodies.budget.taken)
+        self.metrics.held_bytes.set_function(lambda: self._held.held)
         self.backends: dict[str, Backend] = {}
         self.active = 0
         self.draining = False
         self._summarising: Backend | None = None
         self._memory = StartMemory()
+        self._asking = AskingMemory()
         self._running: set[Running] = set()
         self._drain = trio.Event()
         self._renewed = trio.Event()
@@ -92,28 +102,37 @@ class Gateway:
         """Make *settings* those that requests begin under."""
         self.config = settings.config
         self.bodies.budget.limit = settings.config.server.max_bodies
+        self._held.limit = settings.config.server.max_held
         self.backends = {
-            name: self._backend(self.backends.get(name), name, config, settings.keys.get(name))
+            name: self._backend(self.backends.get(name), name, config, settings)
             for name, config in settings.config.upstreams.items()
         }
         if self._memory.enabled is not self.config.server.learn_start:
             self._memory = StartMemory(enabled=self.config.server.learn_start)
-        self._shared = Shared(
+        self._services = Services(
             server=self.config.server,
             summary=self.config.summary,
             metrics=self.metrics,
             bodies=self.bodies,
             summary_model=self._summary_model(settings),
             memory=self._memory,
+            asking=self._asking,
             running=self._running,
         )
         self.catalogue = Catalogue(settings.config, list(self.backends.values()), self._memory)
 
-    def _backend(self, old: Backend | None, name: str, config: UpstreamConfig, key: str | None) -> Backend:
+    def _backend(
+        self, old: Backend | None, label: str, config: UpstreamConfig, settings: Settings, name: str = ""
+    ) -> Backend:
+        """The backend called *label* in logs, for the upstream of that *name* (or of the label's)."""
+        name = name or label
+        key = settings.keys.get(name)
+        setting = settings.url_settings.get(name, "")
+        site = site_of(name, config, settings.config.server, key=key, url_setting=setting)
         if old is None or old.config.url != config.url:  # another server: nothing is known of it
-            return Backend(name, config, Upstream(config, key), self.metrics)
+            return Backend(label, config, Upstream(config, key), self.metrics, site=site)
         upstream = old.upstream if old.upstream.serves(config, key) else Upstream(config, key)
-        return old.renewed(config, upstream)
+        return old.renewed(config, upstream, site)
 
     def _upstreams(self) -> set[Upstream]:
         backends = [*self.backends.values(), *filter(None, [self._summarising])]
@@ -132,8 +151,18 @@ class Gateway:
         self.draining = True
         self._drain.set()
 
-    def admit(self, request: ChatRequest, charge: Charge) -> Admission:
-        """A place for *request*, decided at once; *charge* is its client's, whose limits hold.
+    def admit(
+        self,
+        request: ChatRequest,
+        record: RequestRecord,
+        *,
+        authorization: str | None = None,
+        buffered: bool = False,
+    ) -> Call:
+        """Admit *request* of ``record.client``, or refuse it: decided at once.
+
+        *authorization* is the client's own header value. *buffered*: the client gets the answer when it is
+        whole.
 
         Raises:
             RequestError: it cannot be served: 401 (the key is not good any more), 404 (no such model), 429 or
@@ -143,6 +172,7 @@ class Gateway:
             raise RequestError(SHUTTING_DOWN)
         if self.active >= self.config.server.max_streams:
             raise RequestError(error_for("overloaded", "The gateway is busy.", retry_after=1.0))
+        charge = record.charge
         charge.check(request.model)
         model = self._model(request.model)
         route = Route(
@@ -155,29 +185,18 @@ class Gateway:
         if isinstance(first, ApiError):
             raise RequestError(first)
         self._enter(charge)
-        return Admission(model, route, first, partial(self._leave, charge))
-
-    def open_stream(
-        self,
-        request: ChatRequest,
-        admission: Admission,
-        *,
-        authorization: str | None,
-        report: Report,
-        gathered: bool,
-    ) -> AbstractAsyncContextManager[EventStream]:
-        """The answer to an admitted request.
-
-        *authorization* is the client's own header value. *gathered*: nobody sees the answer before it is
-        whole.
-        """
-        return open_stream(
-            request,
-            admission,
-            self._shared,
+        return Call(
+            request=request,
+            record=record,
+            services=self._services,
+            model=model,
+            route=route,
+            memory=RequestMemory(self.config.server, self._held),
+            deadline=trio.current_time() + self.config.server.request_timeout,
             authorization=authorization,
-            report=report,
-            gathered=gathered,
+            buffered=buffered,
+            first_lease=first,
+            leave=partial(self._leave, charge),
         )
 
     @property
@@ -192,7 +211,16 @@ class Gateway:
             "version": __version__,
             "uptime_s": round(trio.current_time() - self._started_at, 3),
             "active_streams": self.active,
-            "upstreams": {name: _shown(snapshot) for name, snapshot in self._snapshots().items()},
+            "upstreams": {name: self._shown(name, snapshot) for name, snapshot in self._snapshots().items()},
+        }
+
+    def _shown(self, name: str, snapshot: Snapshot) -> dict[str, Any]:
+        standing = self.backends[name].traffic.standing
+        age = standing.age(trio.current_time())
+        return {
+            **{field: getattr(snapshot, field) for field in _SHOWN},
+            "reachable": standing.reachable,
+            "seen_s": None if age is None else round(age, 3),
         }
 
     def _status(self) -> Literal["ok", "degraded", "unavailable", "draining"]:
@@ -211,7 +239,7 @@ class Gateway:
         name = summary.upstream or next(iter(self.backends))
         config = settings.config.upstreams[name]
         config = replace(config, max_concurrency=min(config.max_concurrency, _SUMMARIES_AT_ONCE))
-        self._summarising = self._backend(self._summarising, "summary", config, settings.keys.get(name))
+        self._summarising = self._backend(self._summarising, "summary", config, settings, name)
         return SummaryModel(summary, self._summarising, self.metrics)
 
     def _model(self, model_id: str) -> ModelConfig:
@@ -248,7 +276,3 @@ _SHOWN = (
     "opened_total",
     "last_error_class",
 )
-
-
-def _shown(snapshot: Snapshot) -> dict[str, Any]:
-    return {name: getattr(snapshot, name) for name in _SHOWN}

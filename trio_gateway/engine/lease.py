@@ -1,4 +1,4 @@
-"""Lease: the permission for one call of an upstream, given back once, whatever way the call ends."""
+"""Lease: permits one call of an upstream, and is given back once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import structlog
 import trio
 
 from ..core.breaker import NEUTRAL, SUCCESS, CircuitBreaker, PauseCause, Permit, State
+from ..core.upstream_api.standing import Standing
 
 if TYPE_CHECKING:
     from ..core.breaker import PauseBegun, Verdict
     from ..core.config import UpstreamConfig
-    from ..core.faults import Fault
+    from ..core.upstream_api.faults import Fault
+    from ..core.upstream_api.site import Site
     from .metrics import Metrics
     from .upstream import Upstream
 
@@ -22,7 +24,7 @@ log = structlog.get_logger("trio_gateway.upstream")
 
 
 class Traffic:
-    """The calls of one upstream that run, and its breaker; a reload of the configuration keeps both."""
+    """Running calls of one upstream, and its breaker; a reload keeps both."""
 
     def __init__(self, name: str, breaker: CircuitBreaker, metrics: Metrics) -> None:
         self.name = name
@@ -37,8 +39,44 @@ class Traffic:
         self.load = 0
         self.extra = 0
         """How many of the calls are repeats or hedges."""
+        self.standing = Standing()
+        self.seen = trio.Event()
+        """The upstream was asked something, with whatever outcome."""
         self.waiting: set[Lease] = set()
         self.flowing: set[Lease] = set()
+
+    def note_event(self, site: Site) -> None:
+        """The first event of an answer came."""
+        self.seen.set()
+        if self.standing.note_event(trio.current_time()):
+            self._report_recovery(site)
+
+    def note_list(self, site: Site) -> None:
+        """The list of models came."""
+        self.seen.set()
+        if self.standing.note_list(trio.current_time()):
+            self._report_recovery(site)
+
+    def note_failure(self, site: Site, fault: Fault) -> None:
+        """A call, or the question for the list of models, failed before anything of an answer came."""
+        self.seen.set()
+        if self.standing.note_failure(fault, trio.current_time()):
+            self._report_trouble(site, fault.verdict.cause, fault.hint)
+
+    def note_silence(self, site: Site, seconds: float) -> None:
+        """The list of models did not come within so many *seconds*."""
+        self.seen.set()
+        reason = f"no list of models in {seconds:.12g} s"
+        if self.standing.note_silence(trio.current_time(), reason):
+            self._report_trouble(site, reason, "Does {url} name a model server, and is it busy?")
+
+    def _report_trouble(self, site: Site, reason: str, hint: str) -> None:
+        log.warning(
+            "upstream_failed", upstream=self.name, url=site.url, reason=reason, hint=site.advice(hint)
+        )
+
+    def _report_recovery(self, site: Site) -> None:
+        log.info("upstream_recovered", upstream=self.name, url=site.url)
 
     def report_changes(self, *, sweep_flowing: bool) -> None:
         """Log what the breaker did, and where it opened cancel the calls that have no first event yet.
@@ -76,14 +114,23 @@ class Traffic:
 
 
 class Lease:
-    """One call that may be made now. Make it within ``scope``; then ``succeed``, ``fail`` or ``release``.
+    """One call that may be made now.
+
+    Make it within ``scope``; then ``succeed``, ``fail`` or ``release``.
 
     The first of these three counts; a later one does nothing, so ``release`` is safe in any ``finally``.
     ``scope`` carries the deadlines of the call, and a trip of the breaker cancels it.
     """
 
     def __init__(
-        self, traffic: Traffic, permit: Permit, *, config: UpstreamConfig, upstream: Upstream, extra: bool
+        self,
+        traffic: Traffic,
+        permit: Permit,
+        *,
+        config: UpstreamConfig,
+        upstream: Upstream,
+        site: Site,
+        extra: bool,
     ) -> None:
         self.name = traffic.name
         """The configured name of the upstream."""
@@ -96,6 +143,7 @@ class Lease:
         """The upstream was paused meanwhile, and why; nothing is known of this call itself."""
         self.extra = extra
         """A repeat or a hedge, which counts against the budget for those."""
+        self._site = site
         self._traffic = traffic
         self._permit = permit
         traffic.load += 1
@@ -116,8 +164,14 @@ class Lease:
             return
         self._traffic.waiting.discard(self)
         self._traffic.flowing.add(self)
+        self._traffic.note_event(self._site)
         self._permit = self._traffic.breaker.confirm(self._permit, trio.current_time())
         self._report_changes()
+
+    def note_queued(self) -> None:
+        """A comment came: until now the call has waited in a queue, which does not make its upstream slow."""
+        if self in self._traffic.waiting:
+            self._permit.queued_until = trio.current_time()
 
     def succeed(self) -> None:
         """The answer came to its end."""
@@ -127,7 +181,13 @@ class Lease:
         """The call failed. If this trips the breaker, calls that wait for a first event are cancelled."""
         if not self._permit.settled:
             self._traffic.metrics.upstream_errors.labels(self.name, fault.error.error_class).inc()
+            if self in self._traffic.waiting:
+                self._traffic.note_failure(self._site, fault)
             self._settle(fault.verdict)
+
+    def explain(self, fault: Fault) -> Fault:
+        """*fault* of this call with a message that names the upstream and says what to do next."""
+        return self._site.explain(fault, model=self.model, listed=self._traffic.models)
 
     def release(self) -> None:
         """The call is over without a verdict: its client left, or the gateway ended it."""

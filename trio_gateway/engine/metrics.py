@@ -1,4 +1,7 @@
-"""What the gateway counts, under the names dashboards rely on. One registry an app: nothing global."""
+"""What the gateway counts, under the names dashboards rely on.
+
+One registry an app: nothing global.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ Snapshots = Callable[[], Mapping[str, Snapshot]]
 
 
 class Metrics:
-    """The counters of one gateway. Breakers are read when scraped, from *snapshots*, and bytes of bodies."""
+    """The counters of one gateway.
+
+    Breakers are read when scraped, from *snapshots*, and bytes of bodies.
+    """
 
     def __init__(self, snapshots: Snapshots, bodies_bytes: Callable[[], int] = int) -> None:
         self.registry = registry = CollectorRegistry()
@@ -98,6 +104,9 @@ class Metrics:
             "gateway_bodies_bytes", "Request bodies in flight, as received.", registry=registry
         )
         self.bodies_bytes.set_function(bodies_bytes)
+        self.held_bytes = Gauge(
+            "gateway_held_bytes", "Large events and gathered answers that are held.", registry=registry
+        )
         registry.register(_BreakerCollector(snapshots))
 
 
@@ -106,7 +115,7 @@ def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) ->
 
 
 class _BreakerCollector(Collector):
-    """Reads the breakers' own counts at the moment of the scrape, so nothing is counted twice."""
+    """Breaker collector: reads the breakers' own counts at each scrape."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots

@@ -1,61 +1,64 @@
-"""The only module that knows httpx: requests to one model server, as bytes, with every fault named.
+"""Requests to one model server, as bytes, with every fault named.
 
-httpx is used for what it does well (TLS, pooling, HTTP/1.1). Its pool limit is off, because httpcore
-loses a slot whenever a request is cancelled while it waits for one (httpcore #1093); the backend counts
-instead. Redirects, proxies from the environment and cookies are off: a redirect would carry the key to
-another host, and one client's cookies are nobody else's business.
+How bytes travel is the task of :mod:`.transport`. Redirects are not followed and cookies not kept: a
+redirect would carry the key to another host, and a cookie of one client belongs to no other.
 """
 
 from __future__ import annotations
 
-import ssl
+import re
 import time
 from contextlib import asynccontextmanager, contextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import trio
 from msgspec.structs import replace
 
-from ..core.access import secrets_of
+from ..core.access.shown_key import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
-from ..core.chunks import InbandError, describe_http_error
-from ..core.faults import Fault, fault_of_error, fault_of_transport
-from ..core.model_list import parse_model_ids
+from ..core.errors import clean_text
+from ..core.json.scan import JSONScanError, scan_slices
+from ..core.upstream_api.chunks import InbandError, describe_http_error
+from ..core.upstream_api.content_coding import ContentCodingError, ContentDecoder
+from ..core.upstream_api.error_page import asks_for_tls, page_kind
+from ..core.upstream_api.faults import Fault, fault_of_error, fault_of_page, fault_of_transport
+from ..core.upstream_api.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
 from .bodies import Payload
+from .transport import Http1Client, Origin, Response, TransportFaultError, make_ssl_context
+from .transport.proxied import ProxiedClient, ProxiedResponse
+from .transport_wording import fault_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-
-    import httpcore
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from ..core.config import UpstreamConfig
+    from ..core.upstream_api.http_framing import Fields
 
 __all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
 
-# Larger than any list of models seen (a router with 3,000 entries sends 1.5 MB).
-_MAX_MODEL_LIST = 4 * 1024 * 1024
 # An error page is read no further than this: enough for any error object, nothing to fill memory with.
-_MAX_ERROR_BODY = 64 * 1024
-# Bytes and fields of an answer's head: many times what any proxy chain adds.
-_MAX_HEAD = 64 * 1024
-_MAX_FIELDS = 1000
-# Decompressed bytes per byte received. Real JSON stays under 20; a bomb is at 1000.
-_MAX_INFLATION = 100
-# Bytes of decompressed data that are always allowed, so that a short, repetitive answer is no bomb.
-_INFLATION_FLOOR = 1024 * 1024
-# Seconds that TLS connections may take to say goodbye.
-_FAREWELL = 1.0
+_MAX_ERROR_BODY: Final = 64 * 1024
+# Names of a query's fields whose values are keys: an error may quote the address.
+_SECRET_NAME: Final = re.compile(r"key|token|secret|sig|code|pass", re.IGNORECASE)
+# Statuses by which web servers refuse a path, or a POST to it.
+_PATH_REFUSED: Final = frozenset({404, 405})
+# Characters of a media type that an error shows.
+_MAX_MEDIA_TYPE: Final = 80
 
 
 class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstream, not an error of ours)
-    """An attempt failed; ``fault`` says what that means."""
+    """An attempt failed; ``fault`` is what that means.
 
-    def __init__(self, fault: Fault) -> None:
+    ``report`` is the upstream's own, if there is one. It may hold a key and is never shown.
+    """
+
+    def __init__(self, fault: Fault, report: InbandError | None = None) -> None:
         super().__init__(fault.error.message)
         self.fault = fault
+        self.report = report
 
     @classmethod
     def of(cls, code: str, message: str, *, cause: str = "") -> UpstreamFailure:
@@ -64,31 +67,51 @@ class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstre
 
     def redacted(self, secrets: Sequence[str]) -> UpstreamFailure:
         """The same failure, its error without *secrets*."""
-        return UpstreamFailure(self.fault.redacted(secrets))
+        return UpstreamFailure(self.fault.redacted(secrets), self.report)
 
 
 class UpstreamAnswer:
-    """An accepted request's answer, read as bytes."""
+    """The body of a response, decompressed a piece at a time."""
 
-    def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, response: Response | ProxiedResponse) -> None:
         self._response = response
-        self._chunks = chunks
-        self._received = 0
-        self.streamed = _media_type(response) != "application/json"
+        self._head = dict(response.fields)
+        with _faults_named():
+            codings = [value for name, value in response.fields if name == b"content-encoding"]
+            self._decoder = ContentDecoder(b", ".join(codings).decode("latin-1"))
+        self._pieces: Iterator[bytes] = iter(())
+        self.media_type = self.field(b"content-type").partition(";")[0].strip().lower()
+        self.streamed = self.media_type != "application/json"
         """Server-sent events, or one JSON object (some servers ignore ``stream``)."""
 
+    def field(self, name: bytes) -> str:
+        """The value of the head's field *name* (in lower case); empty where it is missing."""
+        return self._head.get(name, b"").decode("latin-1")
+
     async def receive(self) -> bytes:
-        """The next bytes of the body, as they come; empty at its end.
+        """The next bytes of the body, as they come, at most 64 KiB of decompressed ones; empty at its end.
 
         Raises:
-            UpstreamFailure: the connection or the body's framing broke.
+            UpstreamFailure: the connection, the framing or the compression is broken.
         """
         with _faults_named():
-            chunk = await anext(self._chunks, b"")
-        self._received += len(chunk)
-        if self._received > max(_INFLATION_FLOOR, _MAX_INFLATION * self._response.num_bytes_downloaded):
-            raise UpstreamFailure.of("bad_content_encoding", "The upstream's body inflates too far.")
-        return chunk
+            if piece := next(self._pieces, b""):
+                await trio.lowlevel.checkpoint()  # other tasks run between any two pieces of one read
+                return piece
+            while data := await self._response.receive():
+                if self._decoder.is_identity:
+                    return data
+                self._pieces = self._decoder.pieces(data)
+                if piece := next(self._pieces, b""):
+                    return piece
+        return b""
+
+    async def read(self, limit: int) -> bytes:
+        """The beginning of the body: at least *limit* bytes, and little more, where there are so many."""
+        body = bytearray()
+        while len(body) < limit and (piece := await self.receive()):
+            body += piece
+        return bytes(body)
 
 
 class Upstream:
@@ -96,29 +119,36 @@ class Upstream:
 
     def __init__(self, config: UpstreamConfig, key: str | None) -> None:
         self._made_of = _made_of(config, key)
+        self._config = config
         self._running = 0
         self._retired = False
         self._own_key = not config.pass_through_key
-        self._secrets = (key,) if key else ()
-        self._headers = {
-            "User-Agent": f"trio-gateway/{__version__}",
-            "Accept-Encoding": "identity",
-            **({"Authorization": f"Bearer {key}"} if key else {}),
-        }
-        self._config = config
+        url = urlsplit(config.url)
+        in_query = (value for name, value in parse_qsl(url.query) if _SECRET_NAME.search(name))
+        self._secrets = tuple(filter(None, (key, *in_query)))
+        self._origin = Origin(
+            host=(url.hostname or "").encode("idna").decode() if url.hostname else "",
+            port=url.port or (443 if url.scheme == "https" else 80),
+            secure=url.scheme == "https",
+        )
+        self._path = url.path.rstrip("/").encode()
+        self._query = f"?{url.query}".encode() if url.query else b""
+        self._fields: Fields = [
+            (b"Host", self._origin.authority),
+            (b"User-Agent", f"trio-gateway/{__version__}".encode()),
+            (b"Accept-Encoding", b"identity"),
+            *([_key_field(config.api_key_header, key)] if key else []),
+        ]
         self._client = self._open_client()
 
-    def _open_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            follow_redirects=False,
-            trust_env=False,
-            # Reading the authorities' certificates takes 25 ms, which plain HTTP has no use for.
-            verify=self._config.url.startswith("https:"),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-            # Every other limit of time belongs to the caller's scopes.
-            timeout=httpx.Timeout(None, connect=self._config.connect_timeout),
-        )
+    def _open_client(self) -> Http1Client | ProxiedClient:
+        config = self._config
+        # Reading the authorities' certificates takes 25 ms, which plain HTTP has no use for.
+        ca_file = Path(config.ca_file) if config.ca_file else None
+        context = make_ssl_context(ca_file) if self._origin.secure else None
+        if config.proxy:
+            return ProxiedClient(self._origin, config.proxy, context, config.connect_timeout)
+        return Http1Client(self._origin, ssl_context=context, connect_timeout=config.connect_timeout)
 
     def serves(self, config: UpstreamConfig, key: str | None) -> bool:
         """Whether another one made of these would do just the same."""
@@ -130,238 +160,153 @@ class Upstream:
 
     async def retire(self) -> None:
         """Keep no connection open from now on, but those of requests that run."""
-        self._retired = True
-        if not self._running:
-            await self.aclose()
-
-    @asynccontextmanager
-    async def _in_use(self) -> AsyncIterator[None]:
-        if self._client.is_closed:  # retired, and there comes a stream that began before
-            self._client = self._open_client()
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
-            if self._retired and not self._running:
-                with trio.move_on_after(_FAREWELL, shield=True):
-                    await self.aclose()
+        self._client.retire()
 
     @asynccontextmanager
     async def open_completion(
-        self, body: bytes | Payload, *, authorization: str | None
+        self, body: bytes | Payload, *, authorization: str | None, streamed: bool = True
     ) -> AsyncIterator[UpstreamAnswer]:
         """Post *body* and hand over the answer once its headers are accepted; a payload is dropped then.
 
         *authorization* is the client's own header value; it is sent only where the configuration says
-        ``pass_through_key``.
+        ``pass_through_key``. *streamed*: *body* asks for a stream.
 
         Raises:
-            UpstreamFailure: no connection, an error status, or a body of a kind we cannot read.
+            UpstreamFailure: no connection, an error status, or a body of a kind that cannot be read.
         """
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        accept = b"text/event-stream" if streamed else b"application/json"
+        fields = [*self._fields, (b"Content-Type", b"application/json"), (b"Accept", accept)]
         if self._own_key:
             authorization = None
         if authorization is not None:
-            headers["Authorization"] = authorization
-        async with self._in_use():
-            with _unanswered():
-                response = await self._send("POST", "/chat/completions", headers=headers, content=body)
-            try:
+            fields.append((b"Authorization", authorization.encode("latin-1")))
+        pieces = tuple(body.pieces) if isinstance(body, Payload) else (body,)
+        try:
+            async with self._response(b"POST", b"/chat/completions", fields, pieces) as response:
+                del pieces
                 if isinstance(body, Payload):
                     body.drop()
-                _check_head(response)
-                if not response.is_success:
-                    raise UpstreamFailure(await self._refusal(response))
-                chunks = _body(response)
-                try:
-                    yield UpstreamAnswer(response, chunks)
-                finally:
-                    await chunks.aclose()
-            except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
-                raise failure.redacted(secrets_of(authorization)) from failure
-            finally:
-                await response.aclose()
+                if not 200 <= response.status < 300:
+                    raise await self._refusal(response, "POST …/chat/completions")
+                yield _accepted(response)
+        except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
+            raise failure.redacted(secrets_of(authorization)) from failure
 
-    def fault_in_stream(self, told: InbandError) -> Fault:
+    def fault_in_stream(self, error: InbandError) -> Fault:
         """What an error event inside an answer means."""
-        return fault_of_error(told, own_key=self._own_key, secrets=self._secrets)
+        return fault_of_error(error, own_key=self._own_key, secrets=self._secrets)
 
     async def list_models(self) -> list[str]:
         """The ids of the models the upstream lists; none where its answer is no such list.
 
         Raises:
-            UpstreamFailure: it did not answer, or refused.
+            UpstreamFailure: it did not answer, or refused, or the list is too large.
         """
-        async with self._in_use():
-            response = await self._send("GET", "/models", headers={"Accept": "application/json"})
-            try:
-                if not response.is_success:
-                    raise UpstreamFailure(await self._refusal(response))
-                return parse_model_ids(await _read(response, _MAX_MODEL_LIST))
-            finally:
-                await response.aclose()
-
-    async def _send(
-        self, method: str, path: str, *, headers: dict[str, str], content: bytes | Payload | None = None
-    ) -> httpx.Response:
-        every = {**self._headers, **headers}
-        if isinstance(content, Payload):
-            every["Content-Length"] = str(content.size)
-
-        def request(extensions: dict[str, Any]) -> httpx.Request:
-            body = _Pieces(content) if isinstance(content, Payload) else content
-            return self._client.build_request(
-                method, self._config.url + path, headers=every, content=body, extensions=extensions
+        fields = [*self._fields, (b"Accept", b"application/json")]
+        async with self._response(b"GET", b"/models", fields) as response:
+            if not 200 <= response.status < 300:
+                raise await self._refusal(response, "GET …/models")
+            body = await UpstreamAnswer(response).read(MAX_LIST + 1)
+        if len(body) > MAX_LIST or not await _has_few_values(body):
+            raise UpstreamFailure.of(
+                "answer_too_large", "The upstream sent a list of models that is too large."
             )
+        return parse_model_ids(body)
 
-        connects = _Connects()
+    @asynccontextmanager
+    async def _response(
+        self, method: bytes, path: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
+    ) -> AsyncIterator[Response | ProxiedResponse]:
+        with _unanswered(), _faults_named():
+            response = await self._client.send(method, self._path + path + self._query, fields, pieces)
+        del pieces  # the upstream has them
         try:
-            with _faults_named():
-                return await self._client.send(request({"trace": connects.trace}), stream=True)
-        except UpstreamFailure:
-            if connects.fresh:
-                raise
-        # A pooled connection that the server had closed while it lay idle says nothing about the server: ask
-        # once more. The pool has dropped it.
-        with _faults_named():
-            return await self._client.send(request({"trace": _Connects().trace}), stream=True)
+            yield response
+        finally:
+            await response.aclose()
 
-    async def _refusal(self, response: httpx.Response) -> Fault:
+    async def _refusal(self, response: Response | ProxiedResponse, request: str) -> UpstreamFailure:
+        """What an error status means as an answer to *request*, its method and path.
+
+        Where its body cannot be read, the status alone is judged.
+        """
+        retry_after = _retry_after(dict(response.fields))
         try:
-            body = await _read(response, _MAX_ERROR_BODY)
+            body = await UpstreamAnswer(response).read(_MAX_ERROR_BODY)
         except UpstreamFailure:  # the status alone says enough
             body = b""
-        told = describe_http_error(response.status_code, body)
+        described = describe_http_error(response.status, body[:_MAX_ERROR_BODY])
+        return UpstreamFailure(
+            self._judged(response.status, body, described, retry_after, request), described
+        )
+
+    def _judged(
+        self, status: int, body: bytes, described: InbandError, retry_after: float | None, request: str
+    ) -> Fault:
+        if status in _PATH_REFUSED and (kind := page_kind(body)):
+            return fault_of_page(status, kind, request)
+        if status == 400 and not self._origin.secure and asks_for_tls(body):
+            return fault_of_transport(
+                "upstream_tls", "The upstream speaks TLS at this port.", hint="Write https:// in {url}."
+            )
         return fault_of_error(
-            told, own_key=self._own_key, retry_after=_pause(response.headers), secrets=self._secrets
+            described, own_key=self._own_key, retry_after=retry_after, secrets=self._secrets
         )
 
 
+def _key_field(header: str, key: str) -> tuple[bytes, bytes]:
+    bears_scheme = header.lower() == "authorization"
+    return header.encode(), (f"Bearer {key}" if bears_scheme else key).encode()
+
+
 def _made_of(config: UpstreamConfig, key: str | None) -> tuple[object, ...]:
-    return config.url, key, config.pass_through_key, config.connect_timeout
+    key_as_sent = (key, config.api_key_header, config.pass_through_key)
+    return (config.url, *key_as_sent, config.connect_timeout, config.ca_file, config.proxy)
 
 
-class _Pieces:
-    """Gives httpx a payload piece by piece: as one piece it would be copied and encrypted in one step."""
-
-    def __init__(self, payload: Payload) -> None:
-        self._pieces = iter(payload.pieces)
-
-    def __aiter__(self) -> _Pieces:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return next(self._pieces)
-        except StopIteration:
-            raise StopAsyncIteration from None
-
-
-class _Connects:
-    """Whether a request opened a connection of its own, seen through httpcore's trace."""
-
-    def __init__(self) -> None:
-        self.fresh = False
-        self._stream: httpcore.AsyncNetworkStream | None = None
-
-    async def trace(self, name: str, info: dict[str, Any]) -> None:
-        match name:
-            case "connection.connect_tcp.started":
-                self.fresh = True
-            case "connection.connect_tcp.complete":
-                self._stream = info["return_value"]
-            case "connection.start_tls.failed" if self._stream is not None:
-                await self._stream.aclose()  # httpcore forgets it where the handshake was cancelled
-
-
-def _media_type(response: httpx.Response) -> str:
-    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
-
-
-def _check_head(response: httpx.Response) -> None:
-    """Refuse what h11 lets pass: a head without measure, and a body framed in two ways.
-
-    Two readers of one connection may disagree where such a body ends, and the rest would be taken for the
-    answer to somebody else's request.
+def _accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
+    """The body of an accepted answer, once its head promises something that can be read.
 
     Raises:
-        UpstreamFailure: it is refused.
+        UpstreamFailure: it does not.
     """
-    fields = response.headers.raw
-    framed_twice = "Content-Length" in response.headers and "Transfer-Encoding" in response.headers
-    size = sum(len(name) + len(value) + 4 for name, value in fields)  # 4: the colon, a space, the line's end
-    if framed_twice or size > _MAX_HEAD or len(fields) > _MAX_FIELDS:
-        raise UpstreamFailure.of("upstream_protocol", "The head of the upstream's answer is not acceptable.")
-
-
-def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The bytes of an accepted answer, once its headers promise something we can read.
-
-    Raises:
-        UpstreamFailure: they do not.
-    """
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    # A missing type is let pass: what is no event stream fails as one soon enough.
-    if response.status_code == 204 or response.headers.get("Content-Length") == "0":
+    answer = UpstreamAnswer(response)
+    if response.status == 204 or answer.field(b"content-length") == "0":
         raise UpstreamFailure.of("empty", "The upstream sent no body.")
-    if _media_type(response) not in {"", "text/event-stream", "application/json"}:
-        raise UpstreamFailure.of("bad_content_type", "The upstream sent neither events nor JSON.")
-    match encoding:
-        case "identity" | "":
-            chunks = response.aiter_raw()
-        case "gzip" | "deflate":
-            chunks = response.aiter_bytes()
-        case _:
-            message = "The upstream used a content encoding that was not asked for."
-            raise UpstreamFailure.of("bad_content_encoding", message)
-    return cast("AsyncGenerator[bytes, None]", chunks)  # httpx promises an iterator; we need to close it
+    # A missing type is let pass: what is no event stream fails as one soon enough.
+    if answer.media_type not in {"", "text/event-stream", "application/json"}:
+        media_type = clean_text(answer.media_type, _MAX_MEDIA_TYPE)
+        message = f"The upstream answered with {media_type}, which is neither events nor JSON."
+        raise UpstreamFailure.of("bad_content_type", message)
+    return answer
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes:
-    """The body's first *limit* bytes."""
-    body = bytearray()
-    chunks = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+async def _has_few_values(body: bytes) -> bool:
+    """Whether a list of models can be parsed in one go."""
     try:
-        with _faults_named():
-            while len(body) < limit and (chunk := await anext(chunks, b"")):
-                body += chunk
-    finally:
-        await chunks.aclose()
-    return bytes(body[:limit])
+        for _ in scan_slices(body, max_values=MAX_VALUES):
+            await trio.lowlevel.checkpoint()
+    except JSONScanError:
+        return False
+    return True
 
 
-def _pause(headers: httpx.Headers) -> float | None:
-    if (exact := headers.get("retry-after-ms")) is not None:
-        return parse_retry_after_ms(exact)
-    value = headers.get("Retry-After")
-    return None if value is None else parse_retry_after(value, time.time())
+def _retry_after(head: dict[bytes, bytes]) -> float | None:
+    if (exact := head.get(b"retry-after-ms")) is not None:
+        return parse_retry_after_ms(exact.decode("latin-1"))
+    value = head.get(b"retry-after")
+    return None if value is None else parse_retry_after(value.decode("latin-1"), time.time())
 
 
 @contextmanager
 def _faults_named() -> Iterator[None]:
-    """Give httpx's exceptions the gateway's names. Their own texts stay inside: they may name hosts."""
+    """Give the transport's failures the gateway's names. Their own texts stay inside."""
     try:
         yield
-    except httpx.ConnectTimeout as error:
-        raise UpstreamFailure.of(
-            "upstream_connect_timeout", "The upstream could not be reached in time."
-        ) from error
-    except httpx.ConnectError as error:
-        if _caused_by(error, ssl.SSLError):
-            raise UpstreamFailure.of("upstream_tls", "No secure connection to the upstream.") from error
-        cause = "connection refused" if _caused_by(error, ConnectionRefusedError) else ""
-        raise UpstreamFailure.of(
-            "upstream_unreachable", "The upstream could not be reached.", cause=cause
-        ) from error
-    except httpx.DecodingError as error:
-        raise UpstreamFailure.of(
-            "bad_content_encoding", "The upstream's body cannot be decompressed."
-        ) from error
-    except httpx.RemoteProtocolError as error:
-        raise _protocol_failure(str(error)) from error
-    except httpx.NetworkError as error:
-        raise UpstreamFailure.of("upstream_closed", "The upstream closed the connection.") from error
+    except TransportFaultError as error:
+        raise UpstreamFailure(fault_of(error.fault)) from error
+    except ContentCodingError as error:
+        raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
 
 
 @contextmanager
@@ -371,23 +316,5 @@ def _unanswered() -> Iterator[None]:
         yield
     except UpstreamFailure as failure:
         fault = failure.fault
-        raise UpstreamFailure(
-            replace(fault, unanswered=fault.unanswered or fault.error.code == "upstream_closed")
-        ) from failure
-
-
-def _protocol_failure(text: str) -> UpstreamFailure:
-    # httpcore and h11 tell these apart by their texts alone.
-    if text.startswith("Server disconnected"):
-        return UpstreamFailure.of("upstream_closed", "The upstream closed the connection without an answer.")
-    if text.startswith("peer closed connection"):
-        return UpstreamFailure.of("truncated", "The upstream's answer ended before it was complete.")
-    return UpstreamFailure.of("upstream_protocol", "The upstream broke the rules of HTTP.")
-
-
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
-    while error is not None and not isinstance(error, kind):
-        if isinstance(error, BaseExceptionGroup):  # one for each address of the host
-            return all(_caused_by(each, kind) for each in error.exceptions)
-        error = error.__cause__ or error.__context__
-    return error is not None
+        unanswered = fault.unanswered or fault.error.code == "upstream_closed"
+        raise UpstreamFailure(replace(fault, unanswered=unanswered)) from failure

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -15,29 +13,35 @@ from quart import Response, g, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from ..core.config.settings import Settings, load_settings
+from ..core.client_api import FORMATS, OPEN_PATHS, WireFormat, format_of_path
 from ..core.errors import RequestError, no_such_model
-from ..core.strict_json import dumps
+from ..core.json.strict import dumps
 from ..engine.gateway import Gateway
-from .access import METRICS, admit_client, answer_preflight, share
 from .allocator import return_large_blocks
-from .asgi import HTTPConnection, Lifespan
-from .chat import answer_chat
-from .errors import http_error, internal_error, request_error
-from .hardening import Hardening, Limits
+from .auth_and_cors import METRICS, admit_client, answer_preflight, share
+from .chat_http import answer_chat
+from .error_responses import http_error, internal_error, request_error
+from .load_settings import load_settings
 from .pages import add_pages
-from .websocket import WebSocketConnection, talk
+from .paths import settled_path
+from .rendering.endpoint import answer_render
+from .rendering.renderer import Renderer
+from .transport.asgi import HTTPConnection, Lifespan
+from .transport.hardening import Hardening, Limits
+from .websocket.view import WebSocketConnection, talk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
     from quart.typing import ResponseTypes
     from quart.wrappers import Request, Websocket
     from werkzeug.datastructures import Headers
 
-    from ..core.config import ServerConfig
-    from ..core.encoder import Format
+    from ..core.config import ModelConfig, ServerConfig
+    from ..core.config.settings import Settings
     from ..engine.clients import Client
+    from .load_settings import Config
 
 __all__ = ["GatewayApp", "create_app"]
 
@@ -64,6 +68,7 @@ class GatewayApp(QuartTrio):
         super().__init__("trio_gateway", static_folder=None)
         self.settings = settings
         self._hardening = Hardening(_limits(settings.config.server))
+        self._renderer = Renderer()
         self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
         self.config["BODY_TIMEOUT"] = None  # slow bodies are cut off by their pace
         self.before_serving(self._start)
@@ -75,18 +80,37 @@ class GatewayApp(QuartTrio):
         self.register_error_handler(RequestError, request_error)
         self.register_error_handler(HTTPException, http_error)
         self.register_error_handler(Exception, internal_error)
-        self._route("/v1/chat/completions", "POST", self._chat)
-        self._route("/openai/v1/chat/completions", "POST", self._chat_openai)
-        self._socket("/v1/chat/completions", self._talk)
-        self._socket("/openai/v1/chat/completions", self._talk_openai)
+        for path in OPEN_PATHS:
+            self._chat_route(path, None)
+        for entry in FORMATS.values():
+            for path in entry.paths:
+                self._chat_route(path, entry)
         for prefix in ("", "/openai"):
             self._route(f"{prefix}/v1/models", "GET", self._models)
             self._route(f"{prefix}/v1/models/<path:model_id>", "GET", self._model)
+        self._route("/render", "POST", self._render)
         self._route("/health", "GET", self._health)
         self._route("/health/live", "GET", self._live)
         self._route("/health/ready", "GET", self._ready)
         self._route(METRICS, "GET", self._metrics)
         add_pages(self)
+
+    def _chat_route(self, path: str, path_format: WireFormat | None) -> None:
+        async def chat() -> Response:
+            return await answer_chat(self.gateway, request, path_format=path_format)
+
+        async def converse() -> None:
+            await self._converse(path_format)
+
+        chat.__name__, converse.__name__ = f"chat {path}", f"converse {path}"  # Quart names routes by these
+        self._route(path, "POST", chat)
+        self._socket(path, converse)
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one connection, under the path as the routes spell it."""
+        if scope["type"] in {"http", "websocket"}:
+            scope["path"] = settled_path(scope["path"])
+        await super().__call__(scope, receive, send)
 
     def _route(self, path: str, method: str, view: Callable[..., Awaitable[Response]]) -> None:
         self.add_url_rule(path, view_func=view, methods=[method], provide_automatic_options=False)
@@ -121,20 +145,21 @@ class GatewayApp(QuartTrio):
 
     async def _stop(self) -> None:
         self._hardening.uninstall()
+        await self._renderer.aclose()
 
     async def _drain(self) -> None:
         await self._hardening.drain()
         self.gateway.drain()
 
     async def _let_in(self) -> Response | None:
-        g.request_id = _id_of(request.headers)
+        g.request_id, g.path_format = _id_of(request.headers), format_of_path(request.path)
         preflight = answer_preflight(self.gateway.config.server, request)
         if preflight is None:
             self._identify(request)
         return preflight
 
     async def _let_socket_in(self) -> None:
-        g.request_id = _id_of(websocket.headers)
+        g.request_id, g.path_format = _id_of(websocket.headers), format_of_path(websocket.path)
         self._identify(websocket)
 
     def _identify(self, asking: Request | Websocket) -> None:
@@ -147,27 +172,15 @@ class GatewayApp(QuartTrio):
 
     async def _sign(self, response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
-        if "stream_format" in g:
-            response.headers["X-Stream-Format"] = g.stream_format
+        if "format" in g:
+            response.headers["X-Stream-Format"] = g.format.name
         client: Client | None = g.get("client")
         if client is not None:
             response.headers.extend(client.limits())
         share(self.gateway.config.server, request.headers, response.headers)
         return response
 
-    async def _chat(self) -> Response:
-        return await answer_chat(self.gateway, request)
-
-    async def _chat_openai(self) -> Response:
-        return await answer_chat(self.gateway, request, path_format="openai")
-
-    async def _talk(self) -> None:
-        await self._converse(None)
-
-    async def _talk_openai(self) -> None:
-        await self._converse("openai")
-
-    async def _converse(self, path_format: Format | None) -> None:
+    async def _converse(self, path_format: WireFormat | None) -> None:
         draining = self._hardening.drain
         await talk(
             self.gateway,
@@ -189,6 +202,9 @@ class GatewayApp(QuartTrio):
             raise no_such_model(model_id)
         return _json(entry)
 
+    async def _render(self) -> Response:
+        return await answer_render(self.gateway, self._renderer, request)
+
     async def _health(self) -> Response:
         return _json(self.gateway.health())
 
@@ -203,20 +219,21 @@ class GatewayApp(QuartTrio):
         return Response(generate_latest(self.gateway.metrics.registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def create_app(settings: Settings | None = None) -> GatewayApp:
-    """The application, for hypercorn's trio worker; without *settings*, as the environment says.
+def create_app(
+    config: Config | None = None,
+    *,
+    upstream_url: str | None = None,
+    models: Mapping[str, ModelConfig | Mapping[str, Any]] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> GatewayApp:
+    """The application, for hypercorn's trio worker or to be mounted in another one.
+
+    The arguments are those of :func:`.settings.load_settings`.
 
     Raises:
-        ConfigError: the environment or the file it names has a mistake.
+        ConfigError: the configuration has a mistake; its text is the line that the command line shows.
     """
-    if settings is None:
-        settings = load_settings(os.environ, read_text=read_text)
-    return GatewayApp(settings)
-
-
-def read_text(path: str) -> str:
-    """A configuration file's text."""
-    return Path(path).read_text(encoding="utf-8")
+    return GatewayApp(load_settings(config, upstream_url=upstream_url, models=models, environ=environ))
 
 
 def _limits(server: ServerConfig) -> Limits:

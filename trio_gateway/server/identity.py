@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from ..core.breaker import RequestIdentity
+from ..core.client_api.request import RequestIdentity
 
 if TYPE_CHECKING:
     from ..engine.clients import Client

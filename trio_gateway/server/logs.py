@@ -1,4 +1,4 @@
-"""Logging: one line an event on stderr, as JSON or as text, for our code and the libraries alike.
+"""Logging: writes one line an event to stderr, as JSON or text.
 
 Values may hold anything a client or an upstream sent: control characters are escaped in both formats, and the
 gateway's own client keys are redacted, wherever they stand.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from ..core.control_characters import escape_controls
 from ..core.errors import redact
+from ..core.text.control_characters import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

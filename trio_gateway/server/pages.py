@@ -1,4 +1,4 @@
-"""The pages: the playground at ``/``, to try the gateway in, and ``/docs``, which shows ``/openapi.json``.
+"""Pages: the playground at ``/``, and ``/docs`` for ``/openapi.json``.
 
 A page is written as a few files and served as one, with its style and scripts inline: one request, and no
 other path that would have to be public. What may run in it is pinned by hash: should a model's words ever
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from quart import Response, request
 
-from ..core.strict_json import dumps
+from ..core.json.strict import dumps
 from ..version import __version__
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _policy(*, scripts: list[str], styles: list[str]) -> str:
         "base-uri": ["'none'"],
         "form-action": ["'none'"],
         "frame-ancestors": ["'none'"],
-        # The page writes text nodes only; so every way from a string to markup or code can be shut.
+        # The page makes elements by name and text nodes, so every way from a string to markup can be shut.
         "require-trusted-types-for": ["'script'"],
         "trusted-types": ["'none'"],
     }

@@ -1,4 +1,4 @@
-"""The server process: a socket, hypercorn on it, and signals that let it finish what runs."""
+"""Server process: opens the socket, runs hypercorn and handles signals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import trio
 from hypercorn.config import Config
 
 from .app import create_app
-from .process import reload_at_signal
+from .banner import is_wanted, show_banner
+from .process import reload_at_signal, spare_the_start
 
 if TYPE_CHECKING:
     from ..core.config import ServerConfig
@@ -44,7 +45,7 @@ def run_server(settings: Settings, *, config_path: str | None = None) -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, config_path: str | None) -> None:
-    server = settings.config.server
+    server, url = settings.config.server, _url_of(listener)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = server.graceful_timeout
@@ -52,7 +53,12 @@ async def _serve(settings: Settings, listener: socket.socket, config_path: str |
     config.errorlog.setLevel(logging.WARNING)  # where it listens is told already
     stop = trio.Event()
     app = create_app(settings)
+    if is_wanted(settings):
+        show_banner(app, url)
+    else:
+        log.info("listening", url=url)
     reload_at_signal(app, config_path)
+    spare_the_start(app)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_at_signal, stop)
         await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait)
@@ -75,6 +81,9 @@ def _listen(server: ServerConfig) -> socket.socket:
         reason = str(error.strerror).partition(" (while")[0]  # create_server repeats the address there
         raise PortError(f"cannot listen on {where}: {reason}; set PORT or HOST to a free address") from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    host, port = listener.getsockname()[:2]
-    log.info("listening", url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     return listener
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,45 +1,62 @@
-"""A response body that is one answer's stream, as server-sent events."""
+"""Response body that is one answer's stream, as server-sent events."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
 from quart.wrappers.response import ResponseBody
 
-from ..core.batch_slices import slices
-from ..core.encoder import Encoder, sse
+from ..core.client_api import Encoder, sse_slices
+from .batch_sink import BatchSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    from ..core.batch_slices import Slice
+    from ..core.events import Batch
     from ..engine.stream import EventStream
+    from .transport.asgi import ResponseWriter
 
-__all__ = ["SSEBody"]
+__all__ = ["SSEBody", "SSESink"]
+
+
+class SSESink(BatchSink[bytes]):
+    """Sink that writes server-sent events to the client's connection."""
+
+    def __init__(self, encoder: Encoder, writer: ResponseWriter) -> None:
+        super().__init__()
+        self._encoder = encoder
+        self._writer = writer
+
+    def encode(self, batch: Batch) -> Iterator[bytes]:
+        return map(self._writer.framed, sse_slices(self._encoder, batch))
+
+    def send_nowait(self, data: bytes) -> bytes:
+        return data[self._writer.send_nowait(data) :]
+
+    async def send(self, data: bytes) -> None:
+        await self._writer.send_rest(data)
 
 
 class SSEBody(ResponseBody):
-    """Opens the stream when the server begins to send, and closes it when that ends, however it ends.
+    """Opens the stream when sending begins, and closes it at any end.
 
     The nursery of the stream lives exactly between ``__aenter__`` and ``__aexit__``: a generator could not
-    hold it, since its frames are suspended wherever the server happens to drop it.
-
-    *threads*: limits the threads that encode what would hold the event loop.
+    hold it, since its frames are suspended wherever the server happens to drop it. The stream writes to
+    the connection itself, through *sink*, so that iteration yields nothing.
     """
 
     def __init__(
         self,
         stream: AbstractAsyncContextManager[EventStream],
-        encoder: Encoder,
-        threads: trio.CapacityLimiter,
+        sink: SSESink,
+        *,
+        ping_first: bool,
     ) -> None:
         self._stream = stream
-        self._encoder = encoder
-        self._threads = threads
-        self._slices: Iterator[Slice] = iter(())
+        self._sink = sink
+        self._ping_first = ping_first
 
     async def __aenter__(self) -> SSEBody:
         self._events = await self._stream.__aenter__()
@@ -55,19 +72,5 @@ class SSEBody(ResponseBody):
         return self
 
     async def __anext__(self) -> bytes:
-        """What is written next: a batch, or a slice of a large one."""
-        while True:
-            for part in self._slices:
-                if data := await self._encoded(part):
-                    return data
-                await trio.lowlevel.checkpoint()  # nothing in it was for this client
-            self._slices = slices(await anext(self._events))
-
-    async def _encoded(self, part: Slice) -> bytes:
-        if part.is_heavy:
-            return await trio.to_thread.run_sync(_bytes, self._encoder, part, limiter=self._threads)
-        return _bytes(self._encoder, part)
-
-
-def _bytes(encoder: Encoder, part: Slice) -> bytes:
-    return sse(encoder.encode(part.events))
+        await self._events.deliver(self._sink, ping_first=self._ping_first)
+        raise StopAsyncIteration

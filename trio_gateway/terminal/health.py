@@ -1,4 +1,7 @@
-"""``--health``: the gateway's state, asked for and printed. It knows nothing of answers but how they fail."""
+"""``--health``: the gateway's state, asked for and printed.
+
+It knows nothing of answers but how they fail.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from rich.box import SIMPLE
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..core.control_characters import ascii_json, drop_controls
-from .answer import FAILED, OK, Answer, decode
-from .connection import CONNECT_TIMEOUT, failures_noted, interruptible, open_client
+from ..core.text.control_characters import ascii_json, drop_controls
+from .http_client import CONNECT_TIMEOUT, failures_noted, interruptible, open_client
+from .received import FAILED, OK, Answer, decode
 from .screen import open_console
 from .text import error_line, one_line
 
@@ -26,7 +29,7 @@ __all__ = ["check_health"]
 STATES = {"closed": "green", "half_open": "yellow", "open": "red"}
 
 
-class Backend(msgspec.Struct):
+class UpstreamHealth(msgspec.Struct):
     state: str
     failure_rate: float
     calls: int
@@ -42,7 +45,7 @@ class Health(msgspec.Struct):
     version: str
     uptime_s: float
     active_streams: int
-    upstreams: dict[str, Backend]
+    upstreams: dict[str, UpstreamHealth]
 
 
 async def check_health(options: Namespace, screen: Screen) -> int:

@@ -1,32 +1,31 @@
-"""The two output streams: what of an answer goes to which, and how it stands there.
+"""Screen: sends each part of an answer to stdout or stderr.
 
-It knows stdout, stderr and the clock, by which times are told; nothing of the network.
+It knows stdout, stderr and the clock, by which times are reported; nothing of the network.
 """
 
 from __future__ import annotations
 
 import codecs
 import os
-import re
 import sys
 import time
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.rule import Rule
-from rich.style import Style
 from rich.text import Text
 
-from ..core.control_characters import ascii_json, drop_controls, escape_controls
 from ..core.phases import Phase
-from .answer import to_json
-from .text import COLOURS, error_line, one_line, parse_markdown
+from ..core.text.control_characters import ascii_json, drop_controls, escape_controls
+from .plain import PlainOutput, PlainSummary
+from .received import INTERRUPTED, to_json
+from .status import StatusLine
+from .styled import StyledOutput, StyledSummary
+from .text import error_line, one_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from .answer import Answer, Piece
+    from .received import Answer, Piece
 
 __all__ = ["Screen", "open_console"]
 
@@ -37,31 +36,37 @@ _MOST_TOKENS = 1_000_000_000
 def open_console(stream: TextIO) -> Console:
     """*stream* for rich: colour on a terminal only, and with ``NO_COLOR`` no bold or underline either."""
     system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    return Console(file=stream, color_system=system, force_terminal=stream.isatty())
+    return Console(file=stream, color_system=system, force_terminal=stream.isatty(), highlight=False)
 
 
 class Screen:
-    """Where the parts of an answer go: final output to stdout as it comes, all else to stderr.
+    """Final output to stdout as it comes, all else to stderr.
 
-    On a terminal both are one screen, so it remembers which of the two has begun a line. There the output
-    streams as plain text, and is typeset in its place when it is complete.
+    On a terminal both are one screen: what one stream has begun there is ended before the other one writes.
     """
 
     def __init__(self, options: Namespace) -> None:
         self._options = options
         self._quiet = options.raw or options.json
-        self._err, self._out = open_console(sys.stderr), open_console(sys.stdout)
-        self._coloured = self._out.color_system is not None
-        self._style = Style.parse(COLOURS[Phase.FINAL_OUTPUT]) if self._coloured else Style.null()
-        self._line: Literal["out", "err"] | None = None
-        self._held = ""
+        self._err, out = open_console(sys.stderr), open_console(sys.stdout)
+        styled = self._err.color_system is not None
+        self._summary = StyledSummary(self._err) if styled else PlainSummary(sys.stderr)
+        self._output = StyledOutput(out) if out.color_system is not None else PlainOutput(sys.stdout)
+        self.moves = not self._quiet and (styled or out.color_system is not None)
+        """Whether ``tick`` has anything to do."""
         self.begin()
 
     def begin(self) -> None:
         """A request is being sent: times count from here."""
         self._sent = self._phase_began = time.monotonic()
-        self._answered = False
+        self._answered = self._begun = False
+        self._status = StatusLine(self._sent, self._err.encoding)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def tick(self) -> None:
+        """Time has passed: the status line goes on, and what waited to be drawn is drawn."""
+        self._summary.status(self._status.text(time.monotonic()))
+        self._output.draw()
 
     def mark(self, what: str) -> None:
         """With ``-v``: *what* happened now."""
@@ -76,21 +81,23 @@ class Screen:
             text = ascii_json(text)
         self._err.print(Text(text, style), soft_wrap=True)
 
+    def gap(self) -> None:
+        """On a styled terminal, an empty row behind an answer."""
+        if self.moves and self._err.is_terminal:
+            self._err.print()
+
     def show(self, piece: Piece | None) -> None:
         """A piece of the answer, if there is one, where and how its phase is shown."""
         if piece is None:
             return
         if piece.opens:
-            self._end_line()
-            self.mark(piece.phase)
-            self._phase_began = time.monotonic()
+            self._open(piece.phase)
         hidden = self._options.hide_reasoning and piece.phase is Phase.REASONING_SUMMARY
         if not piece.text or self._quiet or hidden:
             return
-        if piece.phase is Phase.FINAL_OUTPUT:
-            self._output(piece.text)
-        else:
-            self._summary(piece.text, COLOURS[piece.phase])
+        writer = self._output if piece.phase is Phase.FINAL_OUTPUT else self._summary
+        writer.write(drop_controls(piece.text))
+        self._begun = True
 
     def arrived(self, chunk: bytes) -> None:
         """Bytes as they were received."""
@@ -102,9 +109,8 @@ class Screen:
 
     def finish(self, answer: Answer) -> None:
         """The answer is over, well or not."""
+        self._status.stop()
         self._end_line()
-        if self._coloured and not self._quiet and answer.error is None:
-            self._typeset(drop_controls(answer.content))
         if self._options.raw:
             self._raw(b"", final=True)
         if self._options.json:
@@ -112,8 +118,21 @@ class Screen:
         if answer.finish_reason not in {None, "stop", "error"}:
             self.note(f"The model ended with: {one_line(answer.finish_reason)}")
         self.mark(f"end: {self._speed(answer)}")
-        if answer.error is not None:
+        if answer.exit_code == INTERRUPTED:
+            self.note("stopped by Ctrl-C")
+        elif answer.error is not None:
             self.note(error_line(answer.error), "red")
+
+    def _open(self, phase: Phase) -> None:
+        """The first piece of *phase* has come."""
+        self._end_line()
+        thought = self._status.opens(phase, time.monotonic())
+        if self.moves and thought:
+            self.note(thought)
+        if self._begun and not (self._options.hide_reasoning and phase is Phase.REASONING_SUMMARY):
+            self.gap()
+        self.mark(phase)
+        self._phase_began = time.monotonic()
 
     def _speed(self, answer: Answer) -> str:
         count, since, unit = len(answer.content), self._phase_began, "characters of output"
@@ -121,12 +140,6 @@ class Screen:
         if isinstance(tokens, int) and 0 <= tokens <= _MOST_TOKENS:
             count, since, unit = tokens, self._sent, "tokens with reasoning"
         return f"{count} {unit}, {count / max(time.monotonic() - since, 1e-3):.0f} a second"
-
-    def _output(self, text: str) -> None:
-        text = drop_controls(text)
-        if text:
-            self._line = None if text.endswith("\n") else "out"
-        self._write(self._style.render(text))
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text)
@@ -140,32 +153,6 @@ class Screen:
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
 
-    def _typeset(self, text: str) -> None:
-        """Show the complete output as Markdown in the place of the plain text just above."""
-        if (markdown := parse_markdown(text)) is None:
-            return
-        width, height = self._out.size
-        lines = text.removesuffix("\n").split("\n")
-        rows = sum(max(1, -(-cell_len(line.expandtabs()) // width)) for line in lines)
-        self._out.file.write(f"\x1b[{rows}F\x1b[J")
-        if rows >= height:  # all that was on the screen is gone, but not what has scrolled off
-            self._out.print(Rule(style="bright_black"))
-        self._out.print(markdown)
-
-    def _summary(self, text: str, colour: str) -> None:
-        # White space at the end waits for more text: the blank line that closes a phase is for clients
-        # that join all content.
-        text = self._held + text
-        shown = text.rstrip()
-        self._held = text[len(shown) :]
-        if shown:
-            lines = re.sub(r"(?<!\s)\s*\n", "\n", drop_controls(shown))
-            self._err.print(Text(lines, colour), end="", soft_wrap=True)
-            self._line = "err"
-
     def _end_line(self) -> None:
-        if self._line == "out":
-            self._write("\n")
-        elif self._line == "err":
-            self._err.print()
-        self._line, self._held = None, ""
+        self._summary.end()
+        self._output.end()

@@ -12,15 +12,23 @@ import httpx
 import trio
 
 from ..core.sse import DONE
-from .answer import unpack
-from .connection import CHAT, CONNECT_TIMEOUT, STREAM_TIMEOUT, failures_noted, headers, interruptible, refusal
+from .http_client import (
+    CHAT,
+    CONNECT_TIMEOUT,
+    STREAM_TIMEOUT,
+    failures_noted,
+    headers,
+    interruptible,
+    refusal,
+)
+from .received import unpack
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from trio_websocket import WebSocketConnection
 
-    from .answer import Answer
+    from .received import Answer
     from .screen import Screen
 
 __all__ = ["exchange_frames"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from .delay import DELAY
-from .figure import Bar, Figure, Quantity
-from .growth import GROWTH
-from .hostile import HOSTILE
-from .idle import IDLE
-from .pace import FAIRNESS, FIRST_BYTE, PACED, THOUSAND
-from .throughput import UNPACED, UNPACED_REASONING, WHOLE
+from benchmarks.streams.figures.delay import DELAY
+from benchmarks.streams.figures.figure import Bar, Figure, Quantity
+from benchmarks.streams.figures.growth import GROWTH
+from benchmarks.streams.figures.hostile import HOSTILE
+from benchmarks.streams.figures.idle import IDLE
+from benchmarks.streams.figures.pace import FAIRNESS, FIRST_BYTE, PACED, THOUSAND
+from benchmarks.streams.figures.throughput import UNPACED, UNPACED_REASONING, WHOLE
 
 __all__ = ["FIGURES", "Bar", "Figure", "Quantity"]
 

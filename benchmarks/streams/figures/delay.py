@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..load import Load
-from .figure import Bar, Figure, Quantity
+from benchmarks.streams.figures.figure import Bar, Figure, Quantity
+from benchmarks.streams.load import Load
 
 if TYPE_CHECKING:
-    from ..stage import Stage
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["DELAY"]
 

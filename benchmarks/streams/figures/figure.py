@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ..stage import Stage
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["Bar", "Figure", "Measure", "Quantity"]
 

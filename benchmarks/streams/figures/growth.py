@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from ..load import Load, RunFailedError
-from .figure import Bar, Figure, Quantity
+from benchmarks.streams.figures.figure import Bar, Figure, Quantity
+from benchmarks.streams.load import Load, RunFailedError
 
 if TYPE_CHECKING:
-    from ..load import Tick
-    from ..stage import Stage
+    from benchmarks.streams.load import Tick
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["GROWTH", "STREAMS", "key"]
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..load import Load
-from .figure import Bar, Figure, Quantity
+from benchmarks.streams.figures.figure import Bar, Figure, Quantity
+from benchmarks.streams.load import Load
 
 if TYPE_CHECKING:
-    from ..servers import Server
-    from ..stage import Stage
+    from benchmarks.streams.servers import Server
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["HOSTILE"]
 

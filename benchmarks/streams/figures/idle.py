@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from ..processes import start, stop, usage
-from ..servers import health_answered
-from .figure import Bar, Figure, Quantity
+from benchmarks.streams.figures.figure import Bar, Figure, Quantity
+from benchmarks.streams.processes import start, stop, usage
+from benchmarks.streams.servers import health_answered
 
 if TYPE_CHECKING:
-    from ..stage import Stage
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["IDLE"]
 

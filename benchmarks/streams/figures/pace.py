@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from ..load import Load
-from ..stage import DIRECT
-from .figure import Bar, Figure, Quantity
+from benchmarks.streams.figures.figure import Bar, Figure, Quantity
+from benchmarks.streams.load import Load
+from benchmarks.streams.stage import DIRECT
 
 if TYPE_CHECKING:
-    from ..stage import Stage
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["FAIRNESS", "FIRST_BYTE", "PACED", "THOUSAND"]
 

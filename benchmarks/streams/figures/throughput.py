@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..load import Load
-from ..stage import DIRECT
-from .figure import Bar, Figure, Quantity
+from benchmarks.streams.figures.figure import Bar, Figure, Quantity
+from benchmarks.streams.load import Load
+from benchmarks.streams.stage import DIRECT
 
 if TYPE_CHECKING:
-    from ..stage import Stage
+    from benchmarks.streams.stage import Stage
 
 __all__ = ["UNPACED", "UNPACED_REASONING", "WHOLE"]
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import httpx
 from httpx_sse import connect_sse
 
-from . import PROMPT, TOOL, Json, Seen, look_up
+from tests.compat.drivers import PROMPT, TOOL, Json, Seen, look_up
 
 Ask: TypeAlias = Callable[[str, Json], Iterator[tuple[str, str]]]
 """Posts a body to a URL, and gives each event's name and data."""

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
-from . import PROMPT, Seen, look_up, raised
+from tests.compat.drivers import PROMPT, Seen, look_up, raised
 
 
 def openai(url: str, cuts: list[str]) -> Seen:

@@ -6,7 +6,7 @@ from typing import Any
 
 import litellm
 
-from . import PROMPT, TOOL, Json, Seen, look_up, raised
+from tests.compat.drivers import PROMPT, TOOL, Json, Seen, look_up, raised
 
 
 def drive(url: str, cuts: list[str]) -> Seen:

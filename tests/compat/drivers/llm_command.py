@@ -9,7 +9,7 @@ from importlib.metadata import version
 from inspect import getsource
 from pathlib import Path
 
-from . import PROMPT, TOOL_RESULT, Seen, look_up
+from tests.compat.drivers import PROMPT, TOOL_RESULT, Seen, look_up
 
 MODEL = "- {{model_id: {0}, model_name: {0}, api_base: {1}/openai/v1, supports_tools: true}}\n"
 FUNCTIONS = f"TOOL_RESULT, PROMPT = {TOOL_RESULT!r}, {PROMPT!r}\n{getsource(look_up)}"

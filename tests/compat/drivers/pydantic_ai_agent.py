@@ -9,7 +9,7 @@ from pydantic_ai.messages import ThinkingPart
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from . import PROMPT, Seen, look_up, raised
+from tests.compat.drivers import PROMPT, Seen, look_up, raised
 
 
 def drive(url: str, cuts: list[str]) -> Seen:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
+from tests.support import until
 from trio_gateway.engine.transport import Http1Client, Origin
-
-from ...support import until
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
-    from trio_gateway.core.http_framing import Fields
+    from trio_gateway.core.upstream_api.http_framing import Fields
     from trio_gateway.engine.transport import PoolLimits
 
 __all__ = ["FIELDS", "Peer", "Script", "Server", "answers", "fetch", "open_client", "open_server", "sockets"]

@@ -12,11 +12,19 @@ import pytest
 import trio
 import trio.testing
 
+from tests.engine.transport.serving import (
+    FIELDS,
+    Peer,
+    Script,
+    answers,
+    fetch,
+    open_client,
+    open_server,
+    sockets,
+)
+from tests.faults.certificates import Certificates, make_certificates
+from tests.support import until
 from trio_gateway.engine.transport import Http1Client, Origin, make_ssl_context
-
-from ...faults.certificates import Certificates, make_certificates
-from ...support import until
-from .serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server, sockets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import trio
+from trio.testing import assert_checkpoints
 
-from trio_gateway.core.http_framing import InvalidRequestError
+from tests.engine.transport.serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server
+from tests.support import until
+from trio_gateway.core.upstream_api.http_framing import InvalidRequestError
 from trio_gateway.engine.transport import (
     ConnectFaultError,
     Http1Client,
@@ -20,9 +23,6 @@ from trio_gateway.engine.transport import (
     TransportFaultError,
     WriteFaultError,
 )
-
-from ...support import until
-from .serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +122,42 @@ async def test_one_read_is_one_piece_however_many_chunks_it_holds() -> None:
         # Head, body and its end came in one read: the connection is free before the end is asked for.
         assert (response.ended, client.statistics.idle) == (True, 1)
         assert await response.receive() == await response.receive() == b""
+
+
+@pytest.mark.parametrize("excess", [b"", b"HTTP/1.1 200 OK\r\n\r\n" * 500], ids=["alone", "and more"])
+async def test_a_read_of_thousands_of_chunks_is_decoded_in_pieces(excess: bytes) -> None:
+    """Other tasks run in between; what follows the body in the same read still costs the connection."""
+    raw = b"1\r\na\r\n" * 9_000 + b"0\r\n\r\n" + excess
+    async with open_server(answers(CHUNKED, CHUNKED)) as server, open_client(server) as client:
+        async with client.request(b"POST", b"/", FIELDS) as response:
+            response._ahead = raw  # as if one read had given it
+            pieces = [await response.receive()]
+            while pieces[-1]:
+                if response._resumes:
+                    with assert_checkpoints():
+                        pieces.append(await response.receive())
+                else:
+                    pieces.append(await response.receive())
+        assert client.statistics.idle == (0 if excess else 1)
+    assert b"".join(pieces) == b"a" * 9_000
+    assert len(pieces) > 8
+
+
+async def test_a_piece_that_is_waited_for_can_be_cancelled_and_asked_for_again() -> None:
+    async with (
+        open_server(answers(CHUNKED)) as server,
+        open_client(server) as client,
+        client.request(b"POST", b"/", FIELDS) as response,
+    ):
+        response._ahead = b"1\r\na\r\n" * 9_000 + b"0\r\n\r\n"
+        received = await response.receive()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await response.receive()
+        assert scope.cancelled_caught
+        while piece := await response.receive():
+            received += piece
+    assert received == b"a" * 9_000
 
 
 async def test_what_the_head_of_a_response_holds() -> None:

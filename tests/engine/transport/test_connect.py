@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.engine.transport.serving import answers, fetch, open_client, open_server
 from trio_gateway.engine.transport import (
     ConnectFaultError,
     ConnectTimeoutError,
@@ -18,8 +19,6 @@ from trio_gateway.engine.transport import (
     Origin,
     TransportFault,
 )
-
-from .serving import answers, fetch, open_client, open_server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

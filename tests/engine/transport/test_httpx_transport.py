@@ -10,6 +10,9 @@ import httpx
 import pytest
 import trio
 
+from tests.engine.transport.serving import Peer, answers, open_server
+from tests.faults.certificates import make_certificates
+from tests.support import until
 from trio_gateway.engine.transport import (
     PeerProtocolError,
     PoolLimits,
@@ -19,15 +22,11 @@ from trio_gateway.engine.transport import (
     make_ssl_context,
 )
 
-from ...faults.certificates import make_certificates
-from ...support import until
-from .serving import Peer, answers, open_server
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from .serving import Server
+    from tests.engine.transport.serving import Server
 
 TWO = b"HTTP/1.1 200 Fine\r\nContent-Type: text/plain\r\nX: 1\r\nX: 2\r\nContent-Length: 2\r\n\r\nhi"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

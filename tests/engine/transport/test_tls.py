@@ -14,6 +14,9 @@ import pytest
 import trio
 import trio.testing
 
+from tests.engine.transport.serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server
+from tests.faults.certificates import Certificates, make_certificates
+from tests.support import until
 from trio_gateway.engine.transport import (
     ConnectFaultError,
     ConnectTimeoutError,
@@ -24,10 +27,6 @@ from trio_gateway.engine.transport import (
     TransportFault,
     make_ssl_context,
 )
-
-from ...faults.certificates import Certificates, make_certificates
-from ...support import until
-from .serving import FIELDS, Peer, Script, answers, fetch, open_client, open_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -378,7 +377,7 @@ async def test_a_server_that_changes_its_keys_and_asks_for_ours(
         client = Http1Client(Origin("127.0.0.1", server.port, secure=True), ssl_context=trusting)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer)
-            response = await client.open(client.prepare(b"POST", b"/", FIELDS, b"first\n"))
+            response = await client.open(client.prepare(b"POST", b"/", FIELDS, (b"first\n",)))
             assert await response.receive() == b"hi\r\n"
             nursery.start_soon(change_keys)
             assert await response.receive() == b"ho\r\n"

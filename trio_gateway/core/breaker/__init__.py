@@ -1,4 +1,4 @@
-"""The circuit breaker of one upstream: pure, synchronous, its clock and its chance given from outside."""
+"""Circuit breaker of one upstream: pure and synchronous; clock and chance are arguments."""
 
 from .calls import (
     ANONYMOUS,
@@ -9,7 +9,6 @@ from .calls import (
     PauseCause,
     Permit,
     Refusal,
-    RequestIdentity,
     Verdict,
 )
 from .circuit import CircuitBreaker
@@ -28,7 +27,6 @@ __all__ = [
     "Permit",
     "Reason",
     "Refusal",
-    "RequestIdentity",
     "Snapshot",
     "State",
     "Transition",

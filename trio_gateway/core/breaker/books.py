@@ -18,7 +18,7 @@ _MAX_EVENTS: Final = 256
 
 
 class Books:
-    """Counts of calls by what became of them; admitted = settled + stale + in flight."""
+    """Counts of calls by outcome; admitted = settled + stale + in flight."""
 
     def __init__(self) -> None:
         self.admitted = 0

@@ -1,4 +1,4 @@
-"""Calls: who asks an upstream for what, the permit for it, and the verdict at its end."""
+"""Calls: identify a request to an upstream, its permit and its verdict."""
 
 from __future__ import annotations
 
@@ -17,20 +17,8 @@ __all__ = [
     "PauseCause",
     "Permit",
     "Refusal",
-    "RequestIdentity",
     "Verdict",
 ]
-
-
-class RequestIdentity(Struct, frozen=True):
-    """Who sends a request, and which one: what a failure is attributed to."""
-
-    client: str = ""
-    """Id of the client's key; where no keys are asked for, the address of the peer."""
-    digest: bytes = b""
-    """Digest of the body as the client sent it; empty: unknown, and like no other."""
-    credential: bytes = b""
-    """Digest of the client's ``Authorization``; empty: there is none."""
 
 
 class CallIdentity(Struct, frozen=True):
@@ -40,7 +28,7 @@ class CallIdentity(Struct, frozen=True):
     """The upstream's id of the model."""
     client: str = ""
     digest: bytes = b""
-    """These two as in :class:`RequestIdentity`."""
+    """These two as in :class:`.RequestIdentity`."""
     key: bytes = b""
     """Digest of the client's own key, where the upstream is sent that; empty: the gateway's key is used."""
 
@@ -101,6 +89,8 @@ class Permit:
     deadline: float = math.inf
     """Instant by which a probe must be decided; infinity for every other call."""
     first_event_at: float | None = None
+    queued_until: float = -math.inf
+    """Instant of the last comment before the first event: until then the call waited in a queue."""
     settled: bool = False
     """Its holder has given it back."""
     lapsed: bool = False

@@ -1,4 +1,4 @@
-"""The circuit breaker of one upstream: its theory of operation and table of states, carried out.
+"""Circuit breaker of one upstream: carries out the table of states.
 
 Both stand in :mod:`trio_gateway.core.breaker.state`.
 """
@@ -12,9 +12,9 @@ from .calls import ANONYMOUS, SUCCESS, Outcome, PauseCause, Permit, Refusal, Ver
 from .growth import Growth
 from .judge import Judge
 from .probes import Probes
+from .refusal_wording import FORCED
 from .retry_after import clamp_retry_after
 from .state import TABLE, Reason, Snapshot, State, Transition
-from .wording import FORCED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

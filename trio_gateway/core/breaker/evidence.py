@@ -1,4 +1,4 @@
-"""Evidence: what calls have shown about an upstream, and whether it is enough to open the breaker.
+"""Evidence: collects what calls show, and decides whether it opens the breaker.
 
 A failure without an HTTP answer is the upstream's own. Any other bad call may be due to the request, so it is
 judged by who asked. Calls of one client with one body count once while the first of them is in the window. Of
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .bodies import KnownBodies
+from .known_bodies import KnownBodies
 from .state import Reason
 from .tally import Tally
 from .window import LatestTwo, Record, Window
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from .calls import CallIdentity
     from .window import Totals
 
-__all__ = ["Evidence", "Running", "Trip"]
+__all__ = ["Evidence", "RunningCalls", "Trip"]
 
 
-class Running:
-    """The calls that are under way, by client. Each admitted call enters once and leaves once."""
+class RunningCalls:
+    """The calls that are under way, by client.
+
+    Each admitted call enters once and leaves once.
+    """
 
     def __init__(self) -> None:
         self._calls: dict[str, int] = {}
@@ -58,7 +61,7 @@ class Trip(NamedTuple):
 class Evidence:
     """What was seen since the last change of state."""
 
-    def __init__(self, config: BreakerConfig, now: float, running: Running) -> None:
+    def __init__(self, config: BreakerConfig, now: float, running: RunningCalls) -> None:
         self._config = config
         self._running = running
         self._streak = Tally()  # failures since the last success

@@ -1,4 +1,4 @@
-"""Growth: the length of an opening or of a pause, which doubles with each renewal in a row, up to a cap."""
+"""Growth: doubles the length of a pause with each renewal, up to a cap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["Growth"]
 
 
 class Growth:
-    """One row of openings. Lengths are seconds, spread by ``jitter`` so that gateways do not return together.
+    """One row of openings.
+
+    Lengths are seconds, spread by ``jitter`` so that gateways do not return together.
 
     *random* gives numbers in [0, 1).
     """

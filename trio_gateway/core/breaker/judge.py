@@ -1,4 +1,4 @@
-"""Judge: what the end of a call means, for the upstream as a whole or for one model of it."""
+"""Judge: decides what the end of a call means for upstream and model."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, assert_never
 
 from .calls import Outcome
-from .evidence import Evidence, Running
+from .evidence import Evidence, RunningCalls
 from .pauses import Pauses
+from .refusal_wording import why_opened
 from .retry_after import clamp_retry_after
 from .state import Reason
-from .wording import why_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ class Judge:
 
     def __init__(self, config: BreakerConfig, now: float, random: Callable[[], float]) -> None:
         self._config = config
-        self._running = Running()
+        self._running = RunningCalls()
         self.evidence = Evidence(config, now, self._running)
         self.pauses = Pauses(random)
         self.why = ""
@@ -117,11 +117,12 @@ class Judge:
         return doubted and (listed_before or not self.evidence.had_success(now))
 
     def _is_slow(self, permit: Permit, verdict: Verdict, now: float) -> bool:
+        since = max(permit.admitted_at, permit.queued_until)
         if permit.first_event_at is not None:
-            return permit.first_event_at - permit.admitted_at > self._config.slow_after
+            return permit.first_event_at - since > self._config.slow_after
         if verdict.outcome is Outcome.NEUTRAL and self._last_event_at > permit.admitted_at:
             return False  # another call had its first event meanwhile: the upstream is alive
-        return now - permit.admitted_at > self._config.slow_after
+        return now - since > self._config.slow_after
 
     def _is_known(self, permit: Permit, verdict: Verdict, now: float) -> bool:
         """Whether the model is paused for failing, and the call tried it (which renews that) or is older."""

@@ -1,4 +1,4 @@
-"""Pauses: models of one upstream that are left alone for a while, each then tried by one call.
+"""Pauses: leave models of one upstream alone, then try each by one call.
 
 A pause begins with what the upstream answered (a rate limit, a spent quota, a refused key) or with failures
 that were one model's alone. It concerns that model; where clients send keys of their own, a limit concerns
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from .calls import PauseCause, Refusal
 from .growth import Growth
+from .refusal_wording import why_limited
 from .retry_after import clamp_retry_after
-from .wording import why_limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

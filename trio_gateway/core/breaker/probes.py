@@ -1,4 +1,4 @@
-"""Probes: the few calls that a half-open breaker lets through, each to be decided by a deadline."""
+"""Probes: let few calls through a half-open breaker, each with a deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long an upstream asks us to stay away: the ``Retry-After`` header and its millisecond sibling.
+"""Retry-After: reads for how long an upstream asks to be left alone.
 
 Two spellings of the value exist (RFC 9110, 10.2.3): seconds, or the date to come back at. Whatever is
 neither is ignored. A client gets the value as the upstream gave it, up to :data:`MAX_FORWARDED`; the gateway

@@ -1,4 +1,4 @@
-"""State machine of the breaker: its states, the table of ways between them, and its theory of operation.
+"""State machine of the breaker: defines its states and the transitions between them.
 
 Theory of operation
 ===================
@@ -136,7 +136,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What ``/health`` and the metrics show; admitted = success + failure + neutral + stale + in_flight."""
+    """State of the breaker as ``/health`` and the metrics show it."""
 
     state: State
     generation: int

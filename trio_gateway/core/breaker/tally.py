@@ -1,4 +1,4 @@
-"""Tally: failures, or slow calls, counted by the client that asked and the model that was asked for."""
+"""Tally: counts failures, or slow calls, by client and by model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OTHER_MODELS: Final = ""
 
 
 class Tally:
-    """Counts, each for a source, or for none: a call that got no HTTP answer blames the upstream alone."""
+    """Counts by source; a call without an HTTP answer counts for the upstream alone."""
 
     __slots__ = ("_by", "total")
 

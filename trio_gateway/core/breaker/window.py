@@ -1,4 +1,4 @@
-"""Sliding window: the calls of the last so many seconds, or the last so many calls, with who brought them.
+"""Sliding window: holds the latest calls, by time or by number, and their clients.
 
 Both kinds hold an amount of memory that does not grow with the number of calls, and count exactly. A window
 is never emptied: a new one takes its place.
@@ -109,7 +109,7 @@ class Window:
 
 
 class LatestTwo:
-    """The two names that were seen last, each with its slot: enough to know when any other than one was."""
+    """The two names seen last, each with its slot."""
 
     __slots__ = ("_slots",)
 

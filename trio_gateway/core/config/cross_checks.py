@@ -1,4 +1,4 @@
-"""What is checked and completed once every table is sound by itself: references, URLs, families, keys."""
+"""Cross checks: verify references, URLs, families and keys between the tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from ..families import DEFAULT_MODELS, family_of
+from .families import DEFAULT_MODELS, family_of
 from .keyfile import parse_keys
 from .match_patterns import expectation_missed
 from .schema import ConfigError
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["KEY_WAYS", "base_url", "client_keys", "complete", "secret_variable", "upstream_key"]
 
 KEY_WAYS: Final = ("api_key_env", "api_key_file", "pass_through_key")
+# What lacks nothing but its scheme, and can be no key put in the wrong place, so that it may be shown.
+_LOCAL: Final = re.compile(r"(?:localhost|[A-Za-z0-9.-]{1,60}:[0-9]{1,5})(?:/[A-Za-z0-9/._-]{0,100})?")
+_CHAT: Final = "/chat/completions"
 _KEYS_FILE: Final = ("server", "api_keys_file")
 
 
@@ -51,7 +54,13 @@ def _complete_upstream(name: str, upstream: UpstreamConfig, tables: Tables) -> U
     try:
         return replace(upstream, url=base_url(upstream.url))
     except ValueError as error:
-        expected = "a URL of http or https with a host, without user, query and fragment"
+        url, setting = upstream.url, tables.setting((*path, "url"))
+        if _LOCAL.fullmatch(url):
+            is_variable = setting == "UPSTREAM_URL"
+            advice = f"{setting}={url}" if is_variable else f"{setting} = {quote(url)}"
+            where = tables.file if setting.startswith("upstreams.") else ""
+            raise ConfigError(where, "", f"{advice}: write http://{url}") from None
+        expected = "a URL of http or https with a host, without user and fragment"
         raise tables.error((*path, "url"), expected, str(error)) from None
 
 
@@ -170,11 +179,20 @@ def secret_variable(name: str, path: KeyPath, tables: Tables) -> str | None:
     return tables.read(path, variables[twin], variable=twin).strip()
 
 
+_OF_REQUESTS: Final = "/chat/completions"
+
+
 def base_url(url: str) -> str:
     """The base of an API, without a slash at its end: *url* itself, with ``/v1`` where it has no path.
 
+    A path that ends in ``/chat/completions`` is that of a request: it is cut there. A query stays.
+
     >>> base_url("http://localhost:9000"), base_url("https://host/v1beta/openai/")
     ('http://localhost:9000/v1', 'https://host/v1beta/openai')
+    >>> base_url("https://host/v1/chat/completions?api-version=1")
+    'https://host/v1?api-version=1'
+    >>> base_url("https://host/chat/completions")
+    'https://host/'
 
     Raises:
         ValueError: not such a URL; the text says why without quoting it, as it may hold a password.
@@ -192,6 +210,8 @@ def base_url(url: str) -> str:
         raise ValueError("a user or a password")
     if not host:
         raise ValueError("no host")
-    if "?" in url or "#" in url:
-        raise ValueError("a query or a fragment")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+    if "#" in url:
+        raise ValueError("a fragment")
+    path = parts.path.rstrip("/")
+    path = path.removesuffix(_OF_REQUESTS).rstrip("/") if path.endswith(_OF_REQUESTS) else path or "/v1"
+    return f"{parts.scheme}://{parts.netloc}{path}{'?' if parts.query else ''}{parts.query}"

@@ -60,7 +60,7 @@ class ClientKey(Struct, frozen=True, kw_only=True):
 def parse_keys(text: str, path: str) -> tuple[ClientKey, ...]:
     """The keys of a key file, in its order; *path* names the file in messages.
 
-    A file without any key is a good one: it lets nobody in.
+    A file without any key is valid: no client is let in.
 
     Raises:
         ConfigError: a line is malformed, or an id or a digest stands twice; the text says which line.

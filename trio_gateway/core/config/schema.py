@@ -1,16 +1,20 @@
-"""The gateway's configuration as values: what each key means, its unit, its range and its default.
+"""Configuration schema: defines meaning, unit, range and default of each key.
 
 The TOML file and the environment are read into these structs by :mod:`trio_gateway.core.config.settings`;
-nothing here touches a file or a variable. Durations are seconds, sizes are bytes unless said otherwise.
+nothing here touches a file or a variable. Durations are seconds, sizes are bytes unless stated otherwise.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
-from msgspec import Meta, Struct, field
+import msgspec
+from msgspec import Meta, Struct, field, inspect
+from msgspec.structs import fields, force_setattr
 
-from ..summary.request import PROMPT, REASONING
+from ..client_api.request import FormatName  # noqa: TC001 -- msgspec resolves it
+from .instructions import PROMPT, REASONING
+from .mistake_wording import blame, dotted
 
 __all__ = [
     "BreakerConfig",
@@ -46,6 +50,14 @@ Origin = Annotated[
         description="an origin, such as https://app.example",
     ),
 ]
+FieldName = Annotated[
+    str,
+    Meta(
+        max_length=128,
+        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z",
+        description="the name of an HTTP header, such as api-key",
+    ),
+]
 Instruction = Annotated[str, Meta(min_length=1, max_length=4000, description="1 to 4,000 characters")]
 Marker = Annotated[
     str,
@@ -65,19 +77,21 @@ Wrapper = tuple[MarkerOrNone, Marker]
 
 
 class ConfigError(Exception):
-    """A mistake in the configuration, told in one line: what to correct, and where.
+    """A mistake in the configuration, reported in one line: what to correct, and where.
 
-    ``<file or variable>: <key>: expected <what>, found <what>``, without the key where there is none.
-    Whatever the parts hold, the text is one printable line. Who raises it keeps secrets out of *found*.
+    ``<file or variable>: <key>: expected <what>, found <what>``, without the key where there is none; where
+    *found* is empty, *expected* is a text of its own. Whatever the parts hold, the text is one printable
+    line. Who raises it keeps secrets out of *found*.
     """
 
-    def __init__(self, where: str, key: str, expected: str, found: str) -> None:
-        line = ": ".join(part for part in (where, key, f"expected {expected}, found {found}") if part)
+    def __init__(self, where: str, key: str, expected: str, found: str = "") -> None:
+        what = f"expected {expected}, found {found}" if found else expected
+        line = ": ".join(part for part in (where, key, what) if part)
         super().__init__("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line))
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: immutable, and a key it does not know is a mistake."""
+    """A table of the file: immutable; unknown keys are mistakes."""
 
 
 class ServerConfig(_Section, frozen=True, kw_only=True):
@@ -87,7 +101,7 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     """Address to listen on; loopback unless asked otherwise."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     """TCP port; 0 lets the system choose."""
-    stream_format: Literal["phases", "openai"] = "phases"
+    stream_format: FormatName = "phases"
     """Format of the answer where the request names none."""
     heartbeat: Seconds = 15.0
     """Longest silence towards a client before an SSE comment is sent."""
@@ -156,11 +170,17 @@ class UpstreamConfig(_Section, frozen=True, kw_only=True):
     """``[upstreams.NAME]``: one model server."""
 
     url: Url
-    """Base URL of its API; without a path ``/v1`` is added."""
+    """Base URL of its API; without a path ``/v1`` is added. A query stays (Azure's ``?api-version=…``)."""
     api_key_env: str = ""
     """Environment variable that holds its key."""
     api_key_file: str = ""
     """File that holds its key."""
+    api_key_header: FieldName = "Authorization"
+    """Header of the key: ``Authorization`` with ``Bearer``, any other the bare key (``api-key`` of Azure)."""
+    ca_file: str = ""
+    """File of certificates to trust besides the system's and those of ``SSL_CERT_FILE``."""
+    proxy: str = ""
+    """URL of an HTTP proxy to reach it by; empty: none."""
     pass_through_key: bool = False
     """Send it the client's own ``Authorization`` instead of a key of ours."""
     connect_timeout: Seconds = 5.0
@@ -180,10 +200,13 @@ class UpstreamConfig(_Section, frozen=True, kw_only=True):
 
 
 class ModelConfig(_Section, frozen=True, kw_only=True):
-    """``[models.ID]``: how a model is reached and how its reasoning is told from its answer.
+    """``[models.ID]``: how a model is reached and how its reasoning is separated from its answer.
 
     A family in ``DEFAULT_MODELS`` is one of these too, with ``match`` set. An entry of the
     configuration file starts from its family's values and overrides them key by key.
+
+    Raises:
+        ConfigError: a value has a wrong type, or is out of its range.
     """
 
     match: str = ""
@@ -229,6 +252,22 @@ class ModelConfig(_Section, frozen=True, kw_only=True):
     """End an attempt whose reasoning runs in a circle."""
     on_runaway: Literal["error", "next", "no_thinking"] = "error"
     """What follows when a limit of thinking is hit."""
+
+    def __post_init__(self) -> None:
+        """Check the fields that differ from their defaults, and make lists the tuples they stand for."""
+        for name, usual, kind in _MODEL_FIELDS:
+            value = getattr(self, name)
+            if value == usual:
+                continue
+            try:
+                force_setattr(self, name, msgspec.convert(value, kind))
+            except msgspec.ValidationError as error:
+                path, expected, found = blame(str(error), inspect.type_info(kind), value, (name,))
+                raise ConfigError("ModelConfig", dotted(path), expected, found) from None
+
+
+_MODEL_TYPES = get_type_hints(ModelConfig, include_extras=True)
+_MODEL_FIELDS = tuple((each.name, each.default, _MODEL_TYPES[each.name]) for each in fields(ModelConfig))
 
 
 class SummaryConfig(_Section, frozen=True, kw_only=True):

@@ -4,8 +4,8 @@ The file is parsed into plain tables. Variables are laid over them (environment 
 which value came from which variable is noted, so that a mistake is blamed on the right place. The tables are
 then checked against the structs of :mod:`trio_gateway.core.config.schema`, across sections, and completed:
 full URLs, the upstreams' keys, the reasoning rules of each model's family. Every mistake is a
-:class:`ConfigError`; the first one found is told. No message holds a key, nor a value that could be one put
-in the wrong place.
+:class:`ConfigError`; the first one found is reported. No message holds a key, nor a value that could be one
+put in the wrong place.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import msgspec
 from msgspec import inspect
 from msgspec.structs import replace
 
-from ..access import is_loopback
-from ..families import family_of
+from .addresses import is_loopback
 from .cross_checks import KEY_WAYS, base_url, client_keys, complete, secret_variable, upstream_key
+from .families import family_of
 from .schema import ConfigError, GatewayConfig, ModelConfig
 from .tables import Tables, dotted, quote
 
@@ -50,6 +50,9 @@ _VARIABLES: Final[Mapping[str, KeyPath]] = {
     "UPSTREAM_MODEL": ("models", "default", "upstream_model"),
 }
 
+_IN_CODE: Final = "config"
+"""What messages call tables that are given in code."""
+
 _REDIS_URL: Final = "REDIS_URL"
 
 
@@ -69,25 +72,55 @@ class Settings:
     """One of debug, info, warning, error, critical."""
     log_format: LogFormat | None = None
     """How log lines are written; ``None``: text where stderr is a terminal, else JSON."""
+    url_settings: Mapping[str, str] = field(default_factory=dict)
+    """Upstream id to what has set its URL: a variable, or a key of the file."""
     redis_url: str | None = field(default=None, repr=False)
     """Where shared state lives, as ``REDIS_URL`` or the file of ``REDIS_URL_FILE`` says; it may hold a
     password."""
 
 
 def load_settings(
-    environ: Mapping[str, str], *, config_path: str | None = None, read_text: Callable[[str], str]
+    environ: Mapping[str, str],
+    *,
+    config_path: str | None = None,
+    tables: Mapping[str, Any] | None = None,
+    upstream_url: str | None = None,
+    models: Mapping[str, Mapping[str, Any]] | None = None,
+    read_text: Callable[[str], str],
 ) -> Settings:
     """Read the configuration that *environ* and the file at *config_path* (else ``GATEWAY_CONFIG``) describe.
 
-    Files are read through *read_text* alone: it takes a path, and raises ``OSError``, or ``ValueError`` for
-    what is not UTF-8. A variable that is set to nothing counts as unset.
+    *tables* stand in the place of a file. *upstream_url* and *models*, each an entry by its id, beat file and
+    environment. Files are read through *read_text* alone: it takes a path, and raises ``OSError``, or
+    ``ValueError`` for what is not UTF-8. A variable that is set to nothing counts as unset.
 
     Raises:
         ConfigError: the first mistake found.
     """
     variables = {name: value for name, value in environ.items() if value}
-    file = config_path or variables.get("GATEWAY_CONFIG", "")
-    tables = Tables(file, variables, read_text)
+    if tables is None:
+        raw = Tables(config_path or variables.get("GATEWAY_CONFIG", ""), variables, read_text)
+    else:
+        raw = Tables(_IN_CODE, variables, read_text, cast("dict[str, Any]", _plain(tables, _IN_CODE)))
+    for name, entry in (models or {}).items():
+        raw.put(("models", name), _plain(entry, f"models[{quote(name)}]"), "models")
+    if models and "default" in models:
+        raw.overruled.add("UPSTREAM_MODEL")
+    if upstream_url is not None:
+        raw.put(("upstreams", "main", "url"), upstream_url, "upstream_url")
+        raw.overruled.add("UPSTREAM_URL")
+    return _settings(raw, variables)
+
+
+def _plain(value: object, where: str) -> object:
+    """A copy of *value* of what TOML has: tables, arrays, strings, numbers."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigError(where, "", "tables, arrays, strings and numbers", "something else") from None
+
+
+def _settings(tables: Tables, variables: Mapping[str, str]) -> Settings:
     warnings = _lay_over(tables)
     tables.check(cast("inspect.StructType", inspect.type_info(GatewayConfig)), tables.root, ())
     config = complete(msgspec.convert(tables.root, GatewayConfig), tables)
@@ -101,6 +134,7 @@ def load_settings(
         tuple(warnings),
         _log_level(variables),
         _log_format(variables),
+        {name: tables.setting(("upstreams", name, "url")) for name in config.upstreams},
         redis_url,
     )
 
@@ -127,11 +161,11 @@ def _lay_over(tables: Tables) -> list[str]:
     tables.table(("models", "default"))
     upstreams = tables.table(("upstreams",))
     has_main = "main" in upstreams or not upstreams
-    if has_main:
-        tables.table(("upstreams", "main")).setdefault("url", _DEFAULT_URL)
+    if has_main and "url" not in tables.table(("upstreams", "main")):
+        tables.put(("upstreams", "main", "url"), _DEFAULT_URL, "UPSTREAM_URL")
     for name, path in _VARIABLES.items():
         text = tables.variables.get(name)
-        if text is None or (name.startswith("UPSTREAM_") and not has_main):
+        if text is None or name in tables.overruled or (name.startswith("UPSTREAM_") and not has_main):
             continue
         if not text.isprintable():
             raise ConfigError(name, dotted(path), "printable text", "a control character or broken UTF-8")

@@ -1,16 +1,18 @@
-"""Reasoning told from output in the text of any model: the splitter and what it knows of each dialect."""
+"""Splitter: separates reasoning from output in the text of any model."""
 
-from .account import KEPT
-from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
+from .flagged import FlaggedThoughts
+from .piece_buffer import KEPT
+from .pieces import Output, Piece, Reasoning, Reclassified, ToolCall
 from .splitter import ReasoningSplitter, starts_in_reasoning
 
 __all__ = [
     "KEPT",
+    "FlaggedThoughts",
     "Output",
     "Piece",
-    "Promotion",
     "Reasoning",
     "ReasoningSplitter",
+    "Reclassified",
     "ToolCall",
     "starts_in_reasoning",
 ]

@@ -1,4 +1,4 @@
-"""Whether a place in a text lies in Markdown code, for a text that arrives in pieces.
+"""Code spans: tell whether a place in arriving text lies in Markdown code.
 
 A marker in code is text: an answer about ``<think>`` must not be cut by it. The question is asked seldom
 and text arrives often, so text is only collected until it is asked (or enough of it has gathered), and then

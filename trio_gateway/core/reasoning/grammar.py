@@ -1,4 +1,4 @@
-"""What a model's configuration makes of the splitter's states: which markers are looked for, and where."""
+"""Grammar: compiles a model's markers for each state of the splitter."""
 
 from __future__ import annotations
 
@@ -6,38 +6,45 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..config import ModelConfig
-from .harmony import HARMONY
-from .markers import Kind, Lexicon, Marker, Scan, is_prose, orphan, phrase, tag
+from ..config.families import HEAD_MARKERS, declares_markers
+from .harmony import HARMONY, HEADER, STRIPPED, STRIPPED_HEAD
+from .markers import Kind, Marker, MarkerSearch, MarkerSet, is_prose, orphan, phrase, tag
 from .prose import CUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Grammar", "grammar_of"]
+__all__ = ["Grammar", "grammar_after", "grammar_of"]
 
 
 class Grammar:
-    """The markers of one model, compiled. The text of a marker, as here, is that of :class:`Marker`."""
+    """The markers of one model, compiled.
 
-    echo: Lexicon
+    The text of a marker, as here, is that of :class:`Marker`.
+    """
+
+    echo: MarkerSet
     """At the head of a text that begins in reasoning: a start marker all the same."""
-    head: Lexicon
+    head: MarkerSet
     """At the head of any other text."""
-    prose_head: Lexicon
+    prose_head: MarkerSet
     """There too, after emphasis."""
-    any_block: Scan
+    any_block: MarkerSearch
     """Inside a block that the prompt opened: any end."""
-    blocks: dict[str, Scan]
+    blocks: dict[str, MarkerSearch]
     """Inside a block, by its start: the ends paired with it."""
-    prose: Scan
+    prose: MarkerSearch
     """Inside prose."""
-    candidate: Scan
+    candidate: MarkerSearch
     """After words that may have ended it; outside code, which is minded there."""
     closers: dict[str, str]
     """What closes a wrapper, by what opens it."""
 
     def __init__(self, model: ModelConfig) -> None:
         pairs = [pair for pair in model.markers if all(pair)]
+        own = {_text(start) for start, _ in pairs}
+        more = () if declares_markers(model) else HEAD_MARKERS
+        at_head = [pair for pair in more if pair[0] not in own]
         starts = [tag(Kind.START, text, attributes=True) for text in _unique(start for start, _ in pairs)]
         ends = _unique(end for _, end in pairs)
         tools = [tag(Kind.TOOL, text, attributes=True) for text in _unique(model.tool_markers)]
@@ -47,27 +54,31 @@ class Grammar:
         self._openers = [tag(Kind.OPEN, text, attributes=True) for text in openers]
         self.closers = {_text(opener): _text(closer) for opener, closer in model.wrappers if opener}
         self._lone_closers = {_text(closer) for opener, closer in model.wrappers if not opener}
-        self._outputs: dict[tuple[bool, frozenset[str]], Scan] = {}
+        self._outputs: dict[tuple[bool, frozenset[str]], MarkerSearch] = {}
 
-        self.echo = Lexicon(starts)
-        self.head = Lexicon([*starts, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
-        self.prose_head = Lexicon(phrase(Kind.PROSE_START, text) for text in _unique(model.prose_starts))
+        heads = [*starts, *(tag(Kind.START, start, attributes=True) for start, _ in at_head)]
+        if pairs or more:  # an entry with no markers has chosen to see everything
+            heads.append(HEADER)
+        self.echo = MarkerSet(heads)
+        self.head = MarkerSet([*heads, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
+        self.prose_head = MarkerSet(phrase(Kind.PROSE_START, text) for text in _unique(model.prose_starts))
         self.any_block = _block(ends, tools)
         paired = {start.text: [end for text, end in pairs if _text(text) == start.text] for start in starts}
         self.blocks = {start: _block(ends, tools) for start, ends in paired.items()}
+        self.blocks |= {start: _block([end], tools) for start, end in at_head}
         tags = [*self._orphans, *self._starts]
         prose_ends = [phrase(Kind.PROSE_END, text) for text in _unique(model.prose_ends)]
         cues = [phrase(Kind.CUE, cue) for cue in CUES]
-        self.prose = Scan(tools, sentence=prose_ends, line=tags, outside_code=True)
-        self.candidate = Scan(tools, sentence=cues, line=tags)
+        self.prose = MarkerSearch(tools, sentence=prose_ends, line=tags, outside_code=True)
+        self.candidate = MarkerSearch(tools, sentence=cues, line=tags)
 
-    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
         """In output: whether *orphans* count, and the closers of the wrappers that are open."""
         key = (orphans, wrapped)
         if key not in self._outputs:
             line = [*(self._orphans if orphans else ()), *self._starts, *self._openers]
             closers = self._closing(self._lone_closers | wrapped)
-            self._outputs[key] = Scan(closers, line=line, outside_code=True)
+            self._outputs[key] = MarkerSearch(closers, line=line, outside_code=True)
         return self._outputs[key]
 
     def _closing(self, closers: Iterable[str]) -> list[Marker]:
@@ -75,20 +86,58 @@ class Grammar:
 
 
 class _Harmony(Grammar):
-    """The channel format knows no other markers."""
+    """Grammar of the channel format; tags count at its head only."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__(ModelConfig(family=model.family, markers=model.markers))
+        self.head = MarkerSet([*self.head.markers, *HARMONY.line.markers, STRIPPED_HEAD])
+        self.any_block = HARMONY
+
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
+        return HARMONY
+
+
+class _Stripped(Grammar):
+    """The channel format without its tokens, until the channel ``final``."""
 
     def __init__(self) -> None:
         super().__init__(ModelConfig())
-        self.any_block = HARMONY
+        self.any_block = STRIPPED
 
-    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> Scan:
-        return HARMONY
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
+        return STRIPPED
+
+
+class _Final(Grammar):
+    """Text in which nothing is a marker any more."""
+
+    def __init__(self) -> None:
+        super().__init__(ModelConfig())
+
+    def output(self, *, orphans: bool, wrapped: frozenset[str]) -> MarkerSearch:
+        return _NOTHING
+
+
+_NOTHING = MarkerSearch()
 
 
 @lru_cache(maxsize=256)
 def grammar_of(model: ModelConfig) -> Grammar:
     """The grammar of *model*; kept, as compiling it takes some milliseconds."""
-    return _Harmony() if model.dialect == "harmony" else Grammar(model)
+    return _Harmony(model) if model.dialect == "harmony" else Grammar(model)
+
+
+@lru_cache(maxsize=1)
+def _harmonies() -> tuple[Grammar, Grammar, Grammar]:
+    return _Harmony(ModelConfig()), _Stripped(), _Final()
+
+
+def grammar_after(header: str) -> Grammar:
+    """The grammar of what follows a harmony *header*, with its tokens or without them."""
+    harmony, stripped, final = _harmonies()
+    if "<|" in header:
+        return harmony
+    return final if header.endswith("final") else stripped
 
 
 def _unique(texts: Iterable[str]) -> list[str]:
@@ -99,5 +148,5 @@ def _text(marker: str) -> str:
     return tag(Kind.START, marker).text
 
 
-def _block(ends: Iterable[str], tools: list[Marker]) -> Scan:
-    return Scan([*(tag(Kind.END, end) for end in _unique(ends)), *tools])
+def _block(ends: Iterable[str], tools: list[Marker]) -> MarkerSearch:
+    return MarkerSearch([*(tag(Kind.END, end) for end in _unique(ends)), *tools])

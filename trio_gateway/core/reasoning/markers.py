@@ -1,8 +1,8 @@
 """Markers, and finding them in a text of which only the beginning is known.
 
-A :class:`Marker` says how it is written; a :class:`Lexicon` tells whether one of several stands at a place,
-or may still come to stand there; a :class:`Scan` says which markers count at which kind of place, and finds
-the places worth looking at.
+A :class:`Marker` says how it is written; a :class:`MarkerSet` tells whether one of several stands at a place,
+or may still come to stand there; a :class:`MarkerSearch` knows which markers count at which kind of place,
+and finds the places worth looking at.
 
 How a marker may be written:
 
@@ -22,7 +22,18 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["BLANKS", "Hit", "Kind", "Lexicon", "Marker", "Scan", "is_prose", "orphan", "phrase", "tag"]
+__all__ = [
+    "BLANKS",
+    "Hit",
+    "Kind",
+    "Marker",
+    "MarkerSearch",
+    "MarkerSet",
+    "is_prose",
+    "orphan",
+    "phrase",
+    "tag",
+]
 
 BLANKS = 64
 """Characters of whitespace before a marker that belong to it, and the longest attributes of a tag."""
@@ -51,7 +62,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One marker. ``text`` is how it begins, in lower case if ``folded``; ``pattern`` matches it whole.
+    """One marker.
+
+    ``text`` is how it begins, in lower case if ``folded``; ``pattern`` matches it whole.
 
     ``more`` matches the texts at least as long as ``text``, but by at most ``slack`` characters, that leave
     open whether this is the marker.
@@ -123,7 +136,7 @@ class Hit(NamedTuple):
     stop: int
 
 
-class Lexicon:
+class MarkerSet:
     """Markers that are looked for at the same places. The longest that matches wins."""
 
     __slots__ = ("_full", "_reach", "markers")
@@ -145,8 +158,8 @@ class Lexicon:
         return Hit(self.markers[found.lastindex - 1], found.end())
 
 
-class Scan:
-    """What is looked for in one state: at any place, at the start of a sentence, at the start of a line.
+class MarkerSearch:
+    """Markers searched in one state: anywhere, at a sentence's or a line's start.
 
     ``outside_code``: markers in Markdown code are text.
     """
@@ -161,14 +174,14 @@ class Scan:
         line: Sequence[Marker] = (),
         outside_code: bool = False,
     ) -> None:
-        self.mid = Lexicon(mid)
-        self.sentence = Lexicon((*mid, *sentence)) if sentence else self.mid
+        self.mid = MarkerSet(mid)
+        self.sentence = MarkerSet((*mid, *sentence)) if sentence else self.mid
         # First those of a line: an end marker that stands alone on one may close a wrapper elsewhere.
-        self.line = Lexicon((*line, *mid, *sentence)) if line or sentence else self.mid
+        self.line = MarkerSet((*line, *mid, *sentence)) if line or sentence else self.mid
         self.outside_code = outside_code
         self.triggers = _triggers(self.line.markers)
 
-    def place(self, text: str, place: int, before: str) -> Lexicon:
+    def place(self, text: str, place: int, before: str) -> MarkerSet:
         """What counts at *place* of *text*; *before*: the last character before it that is no whitespace.
 
         A sentence starts after a newline, or after ``.``, ``!``, ``?`` or ``:`` and whitespace.

@@ -1,4 +1,4 @@
-"""What a splitter gives: pieces of reasoning and of output, in the order of the text."""
+"""Pieces: reasoning and output of a text, in its order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-__all__ = ["Output", "Piece", "Promotion", "Reasoning", "ToolCall"]
+__all__ = ["Output", "Piece", "Reasoning", "Reclassified", "ToolCall"]
 
 
 class Reasoning(Struct, frozen=True, gc=False):
@@ -21,7 +21,7 @@ class Output(Struct, frozen=True, gc=False):
     text: str
 
 
-class Promotion(Struct, frozen=True, gc=False):
+class Reclassified(Struct, frozen=True, gc=False):
     """Reasoning that was the answer after all.
 
     ``text`` is output; the last ``given`` characters of the reasoning given so far are reasoning no longer.
@@ -45,4 +45,4 @@ class ToolCall(Struct, frozen=True, gc=False):
     arguments: str
 
 
-Piece: TypeAlias = Reasoning | Output | Promotion | ToolCall
+Piece: TypeAlias = Reasoning | Output | Reclassified | ToolCall

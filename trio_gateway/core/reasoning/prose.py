@@ -1,4 +1,4 @@
-"""Words that may have ended reasoning told in prose ("Therefore,"), and whether they did.
+"""Words that may have ended reasoning in prose ("Therefore,"), and whether they did.
 
 Prose markers are weak: of 500 real reasoning traces 134 have such words in their midst. So the words, and
 what follows them for a while (the hold), are in doubt until the model takes them back ("Wait, …") or the hold
@@ -9,9 +9,9 @@ with them.
 from __future__ import annotations
 
 from .codespans import CodeTracker
-from .markers import Kind, Marker, Scan
+from .markers import Kind, Marker, MarkerSearch
 
-__all__ = ["CONFIRMED", "CUES", "Doubt"]
+__all__ = ["CONFIRMED", "CUES", "ProseEndCandidate"]
 
 CUES = ("Wait", "Hmm", "But wait", "Actually", "Alternatively", "Hold on", "Let me check")
 """What a model says when it has not come to its answer after all; counts at the start of a sentence."""
@@ -20,7 +20,7 @@ CONFIRMED = -1
 """The words did end the reasoning."""
 
 
-class Doubt:
+class ProseEndCandidate:
     """Weighs one text in doubt, which begins with the words.
 
     *scan* has the cues and the tags; *window* is the number of characters that decide, the words included.
@@ -28,7 +28,7 @@ class Doubt:
 
     __slots__ = ("_before", "_code", "_scan", "_weighed", "_window")
 
-    def __init__(self, scan: Scan, window: int) -> None:
+    def __init__(self, scan: MarkerSearch, window: int) -> None:
         self._scan = scan
         self._window = window
         self._weighed = 0

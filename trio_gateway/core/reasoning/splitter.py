@@ -11,7 +11,7 @@ GAP        after a marker, back in the answer; whitespace is dropped; awaited: a
 BLOCK      after a start marker; whitespace and the label are dropped; awaited: text
 REASONING  in a block; awaited: an end paired with its start, or a tool call
 PRESUMED   text that other answers make likely to be reasoning; awaited: as in OUTPUT
-PROSE      reasoning told in prose, a guess; awaited: words that end it, or a tag, which beats the guess
+PROSE      reasoning in prose, a guess; awaited: words that end it, or a tag, which beats the guess
 CANDIDATE  after such words; awaited: words that take them back, or the end of the hold
 CALL       the arguments of a harmony tool call; awaited: the next token of the format
 
@@ -33,25 +33,25 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from ..config import ModelConfig
-from .account import Account
 from .codespans import CodeTracker
-from .grammar import grammar_of
+from .grammar import grammar_after, grammar_of
 from .harmony import Channel, read_header
-from .markers import BLANKS, Hit, Kind, Scan
-from .pieces import Output, Piece, Promotion, Reasoning, ToolCall
-from .prose import CONFIRMED, Doubt
+from .markers import BLANKS, Hit, Kind, MarkerSearch
+from .piece_buffer import PieceBuffer
+from .pieces import Output, Piece, Reasoning, Reclassified, ToolCall
+from .prose import CONFIRMED, ProseEndCandidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..byte_budget import Holding
+    from ..budgets.held_bytes import Holding
 
 __all__ = [
     "Output",
     "Piece",
-    "Promotion",
     "Reasoning",
     "ReasoningSplitter",
+    "Reclassified",
     "ToolCall",
     "starts_in_reasoning",
 ]
@@ -63,10 +63,10 @@ _BLANK = re.compile(r"\s*")
 _BLANK_OR_BOM = re.compile(r"[\s\ufeff]*")
 _EMPHASIS = re.compile(rf"[\s*_]{{0,{BLANKS}}}")
 _ANYTHING = re.compile("")
-_NOTHING: Final = Scan()
+_NOTHING: Final = MarkerSearch()
 
 
-class State(Enum):
+class SplitterState(Enum):
     """Described at the top of the file."""
 
     HEAD = auto()
@@ -81,15 +81,21 @@ class State(Enum):
     CALL = auto()
 
 
-_IN_BLOCK: Final = (State.ASSUMED, State.BLOCK, State.REASONING)
-_IN_PROSE: Final = (State.PROSE, State.CANDIDATE)
-_STEADY: Final = (State.OUTPUT, State.REASONING, State.PRESUMED, State.PROSE, State.CALL)
+_IN_BLOCK: Final = (SplitterState.ASSUMED, SplitterState.BLOCK, SplitterState.REASONING)
+_IN_PROSE: Final = (SplitterState.PROSE, SplitterState.CANDIDATE)
+_STEADY: Final = (
+    SplitterState.OUTPUT,
+    SplitterState.REASONING,
+    SplitterState.PRESUMED,
+    SplitterState.PROSE,
+    SplitterState.CALL,
+)
 
 
 def starts_in_reasoning(model: ModelConfig, *, thinking: bool | None) -> bool:
     """Whether the answer to a request begins inside reasoning.
 
-    *thinking* is what the request said by ``enable_thinking``, ``thinking`` or ``reasoning_effort: none``;
+    *thinking* is what the request wants by ``enable_thinking``, ``thinking`` or ``reasoning_effort: none``;
     ``None``: nothing. Where it was switched off no block is open; a model with ``"when_thinking"`` opens one
     only where it was switched on.
     """
@@ -121,14 +127,14 @@ class ReasoningSplitter:
     ([Reasoning(text='2 + 2')], [Output(text='4')], [])
     """
 
-    _state: State
-    _scan: Scan
+    _state: SplitterState
+    _scan: MarkerSearch
     """What is looked for in this state."""
     _flow: Callable[[str], None]
     """Where text goes in this state."""
     _trigger: Callable[[str], re.Match[str] | None]
     """Whether anything is looked for that can begin in the text."""
-    _doubt: Doubt
+    _doubt: ProseEndCandidate
     """In CANDIDATE."""
 
     def __init__(
@@ -148,7 +154,7 @@ class ReasoningSplitter:
         """The answer ended in a block that was left open, so that this became output."""
         self._model = model
         self._grammar = grammar_of(model)
-        self._account = Account(keep_output=whole and not starts_in_reasoning, room=room)
+        self._account = PieceBuffer(keep_output=whole and not starts_in_reasoning, room=room)
         self._code = CodeTracker()
         self._held = ""  # the text under consideration; the next begins after it
         self._presumed = presumed and not (starts_in_reasoning or whole)
@@ -160,7 +166,7 @@ class ReasoningSplitter:
         self._last = ""  # in prose, the last character given that is no whitespace
         if starts_in_reasoning:
             self._account.open_block("")
-        self._enter(State.ASSUMED if starts_in_reasoning else State.HEAD, _NOTHING)
+        self._enter(SplitterState.ASSUMED if starts_in_reasoning else SplitterState.HEAD, _NOTHING)
 
     def feed(self, text: str) -> list[Piece]:
         """Take the next delta of text; gives what it made certain."""
@@ -175,13 +181,13 @@ class ReasoningSplitter:
     def structured(self) -> list[Piece]:
         """A field of its own brought reasoning: all text is output from here on, what was held back too."""
         pieces = self._account.begin()
-        if self._state in (*_IN_PROSE, State.PRESUMED):
+        if self._state in (*_IN_PROSE, SplitterState.PRESUMED):
             self._promote()
         elif self._state in _IN_BLOCK:
             self._account.close_block()
             self._account.part()
         self._account.release()
-        self._enter(State.OUTPUT, _NOTHING)
+        self._enter(SplitterState.OUTPUT, _NOTHING)
         if held := self._take_held():
             self._flow(held)
         return pieces
@@ -189,7 +195,7 @@ class ReasoningSplitter:
     def end_reasoning(self) -> list[Piece]:
         """A tool call came beside the text: open reasoning ends, and words that may have ended it did."""
         self._presumed = False
-        if self._state is State.PRESUMED:
+        if self._state is SplitterState.PRESUMED:
             pieces = self._account.begin()
             self._unpresume()
             return pieces
@@ -208,12 +214,17 @@ class ReasoningSplitter:
         reasoning. Prose that nothing ended, and what was only presumed to be reasoning, is output always.
         """
         pieces = self._run(self._take_held(), final=True)
-        if (self._state in _IN_BLOCK and finish_reason == "stop") or self._state is State.PRESUMED:
+        if (self._state in _IN_BLOCK and finish_reason == "stop") or self._state is SplitterState.PRESUMED:
             self.promoted = self._promote()
         elif self._state in _IN_PROSE:
             self._promote()
         self._account.release()
         return pieces
+
+    @property
+    def spoken(self) -> bool:
+        """Output came that is not only whitespace, even if it is held back."""
+        return self._account.spoken
 
     def close(self) -> None:
         """Nothing more is asked of it: give the room back."""
@@ -223,26 +234,26 @@ class ReasoningSplitter:
         held, self._held = self._held, ""
         return held
 
-    def _enter(self, state: State, scan: Scan) -> None:
+    def _enter(self, state: SplitterState, scan: MarkerSearch) -> None:
         self._state = state
         self._scan = scan
         self._flow = self._account.speak
         match state:
-            case State.OUTPUT if scan.outside_code:
-                self._flow = self._speak
-            case State.ASSUMED | State.BLOCK | State.REASONING:
+            case SplitterState.OUTPUT if scan.outside_code:
+                self._flow = self._emit_output
+            case SplitterState.ASSUMED | SplitterState.BLOCK | SplitterState.REASONING:
                 self._flow = self._account.think
-            case State.PRESUMED:
+            case SplitterState.PRESUMED:
                 self._flow = self._presume
-            case State.PROSE | State.CANDIDATE:
-                self._flow = self._muse
-            case State.CALL:
+            case SplitterState.PROSE | SplitterState.CANDIDATE:
+                self._flow = self._emit_prose
+            case SplitterState.CALL:
                 self._flow = self._account.call
             case _:
                 pass
         self._trigger = (scan.triggers if state in _STEADY else _ANYTHING).search
 
-    def _speak(self, text: str) -> None:
+    def _emit_output(self, text: str) -> None:
         self._code.add(text)
         self._account.speak(text)
 
@@ -257,9 +268,9 @@ class ReasoningSplitter:
     def _unpresume(self) -> None:
         """What was presumed to be reasoning is output, and what comes is read as output."""
         self._promote()
-        self._enter(State.OUTPUT, self._scan)
+        self._enter(SplitterState.OUTPUT, self._scan)
 
-    def _muse(self, text: str) -> None:
+    def _emit_prose(self, text: str) -> None:
         self._code.add(text)
         self._last = text.rstrip()[-1:] or self._last
         self._account.think(text)
@@ -271,20 +282,20 @@ class ReasoningSplitter:
         at = 0
         while at < len(text):
             match self._state:
-                case State.HEAD | State.ASSUMED:
+                case SplitterState.HEAD | SplitterState.ASSUMED:
                     at = self._at_head(text, at, final=final)
-                case State.GAP:
+                case SplitterState.GAP:
                     at = self._in_gap(text, at, final=final)
-                case State.BLOCK:
+                case SplitterState.BLOCK:
                     at = self._at_block(text, at, final=final)
-                case State.CANDIDATE:
+                case SplitterState.CANDIDATE:
                     at = self._in_doubt(text, at, final=final)
                 case _:  # OUTPUT, REASONING, PRESUMED, PROSE, CALL
                     at = self._in_text(text, at, final=final)
         return pieces
 
     def _at_head(self, text: str, at: int, *, final: bool) -> int:
-        at_head = self._state is State.HEAD
+        at_head = self._state is SplitterState.HEAD
         place = _end(_BLANK_OR_BOM, text, at)
         lexicon = self._grammar.head if at_head else self._grammar.echo
         hit = lexicon.at(text, place, len(text), final=final)
@@ -293,14 +304,14 @@ class ReasoningSplitter:
         if hit is not None:
             if place - at > BLANKS:
                 self._flow(text[at : place - BLANKS])
-            return self._meet(hit, text, max(at, place - BLANKS), place)
+            return self._on_marker(hit, text, max(at, place - BLANKS), place)
         if at_head and self._presumed:
             self._account.open_block("")
-            self._enter(State.PRESUMED, self._output_scan())
+            self._enter(SplitterState.PRESUMED, self._output_scan())
         elif at_head:
-            self._enter(State.OUTPUT, self._output_scan())
+            self._enter(SplitterState.OUTPUT, self._output_scan())
         else:
-            self._enter(State.REASONING, self._block)
+            self._enter(SplitterState.REASONING, self._block)
         return at
 
     def _in_gap(self, text: str, at: int, *, final: bool) -> int:
@@ -309,9 +320,9 @@ class ReasoningSplitter:
             return place
         hit = self._scan.line.at(text, place, len(text), final=final)
         if hit is not None:
-            return self._meet(hit, text, place, place)
+            return self._on_marker(hit, text, place, place)
         self.divided = self._follows_text
-        self._enter(State.OUTPUT, self._scan)
+        self._enter(SplitterState.OUTPUT, self._scan)
         return place
 
     def _at_block(self, text: str, at: int, *, final: bool) -> int:
@@ -327,7 +338,7 @@ class ReasoningSplitter:
         if not final and label.startswith(found) and place + len(found) == len(text):
             self._label, self._held = label, found
             return len(text)
-        self._enter(State.REASONING, self._block)
+        self._enter(SplitterState.REASONING, self._block)
         return place
 
     def _in_text(self, text: str, at: int, *, final: bool) -> int:
@@ -339,14 +350,14 @@ class ReasoningSplitter:
             hit = scan.place(text, place, before).at(text, place, end, final=final)
             if hit is None:
                 continue
-            at = self._give(text, at, place)
+            at = self._emit_upto(text, at, place)
             if scan.outside_code and self._code.inside(text[at:place]):
                 continue
-            return self._meet(hit, text, at, place)
+            return self._on_marker(hit, text, at, place)
         if final or not scan.line.markers:
             self._flow(text[at:])
         else:
-            self._held = text[self._give(text, at, end) :]
+            self._held = text[self._emit_upto(text, at, end) :]
         return end
 
     def _in_doubt(self, text: str, at: int, *, final: bool) -> int:
@@ -356,22 +367,22 @@ class ReasoningSplitter:
             return len(text)
         if verdict == CONFIRMED:
             self._account.close_block()
-            self._enter(State.OUTPUT, self._output_scan())
+            self._enter(SplitterState.OUTPUT, self._output_scan())
             return at  # the words are read again, as output
-        self._enter(State.PROSE, self._grammar.prose)
-        return self._give(text, at, verdict)
+        self._enter(SplitterState.PROSE, self._grammar.prose)
+        return self._emit_upto(text, at, verdict)
 
-    def _meet(self, hit: Hit, text: str, at: int, place: int) -> int:
+    def _on_marker(self, hit: Hit, text: str, at: int, place: int) -> int:
         """A marker stands at *place*, where it counts; whitespace that touches it begins at *at*."""
         marker, stop = hit
         if marker is None:
             self._held = text[at:]
             return len(text)
-        if self._state is State.PRESUMED and marker.kind is not Kind.ORPHAN:
+        if self._state is SplitterState.PRESUMED and marker.kind is not Kind.ORPHAN:
             self._unpresume()
         match marker.kind:
             case Kind.START:
-                if self._state is State.PROSE:
+                if self._state is SplitterState.PROSE:
                     self._promote()
                 self._started = True
                 self._label = self._model.label.lstrip()
@@ -380,12 +391,14 @@ class ReasoningSplitter:
                 self._read_header(text[at:stop])
             case Kind.PROSE_START:
                 self._account.open_block("")
-                self._enter(State.PROSE, self._grammar.prose)
+                self._enter(SplitterState.PROSE, self._grammar.prose)
                 self._flow(text[at:stop])
             case Kind.PROSE_END:
                 self._flow(text[at:place])
-                self._doubt = Doubt(self._grammar.candidate, stop - place + self._model.prose_hold)
-                self._enter(State.CANDIDATE, _NOTHING)
+                self._doubt = ProseEndCandidate(
+                    self._grammar.candidate, stop - place + self._model.prose_hold
+                )
+                self._enter(SplitterState.CANDIDATE, _NOTHING)
                 return place
             case Kind.TOOL:
                 self._leave()
@@ -405,31 +418,32 @@ class ReasoningSplitter:
 
     def _read_header(self, header: str) -> None:
         channel, name = read_header(header)
+        self._grammar = grammar_after(header)
         match channel:
             case Channel.REASONING:
                 self._open(header, self._grammar.any_block)
             case Channel.TOOL:
                 self._account.open_call(name)
-                self._enter(State.CALL, self._scan)
+                self._enter(SplitterState.CALL, self._grammar.any_block)
             case _:
                 self._leave()
 
-    def _open(self, opener: str, ends: Scan) -> None:
+    def _open(self, opener: str, ends: MarkerSearch) -> None:
         self._block = ends
         self._account.open_block(opener)
-        self._enter(State.BLOCK, _NOTHING)
+        self._enter(SplitterState.BLOCK, _NOTHING)
 
     def _leave(self) -> None:
         """A marker is over, and any block with it."""
         self._account.close_block()
         self._account.part()
         self._code = CodeTracker()
-        self._enter(State.GAP, self._output_scan())
+        self._enter(SplitterState.GAP, self._output_scan())
 
-    def _output_scan(self) -> Scan:
+    def _output_scan(self) -> MarkerSearch:
         return self._grammar.output(orphans=not (self._started or self.orphans), wrapped=self._wrapped)
 
-    def _give(self, text: str, at: int, place: int) -> int:
+    def _emit_upto(self, text: str, at: int, place: int) -> int:
         """Give the text up to *place*, but no whitespace that may touch a marker there; how far that is."""
         if given := _without_blanks(text[at:place]):
             self._flow(given)
@@ -439,7 +453,7 @@ class ReasoningSplitter:
         promotion = self._account.reclaim()
         if promotion is None:
             return False
-        self._account.promote(Promotion(self._unwrapped(promotion.text), promotion.given))
+        self._account.promote(Reclassified(self._unwrapped(promotion.text), promotion.given))
         return True
 
     def _unwrapped(self, text: str) -> str:
@@ -461,7 +475,7 @@ class ReasoningSplitter:
         pieces = self._account.begin()
         self._account.speak(self._take_held() + text)
         self._code = CodeTracker()
-        self._enter(State.OUTPUT, self._output_scan())
+        self._enter(SplitterState.OUTPUT, self._output_scan())
         return pieces
 
 

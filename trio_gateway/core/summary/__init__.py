@@ -1,4 +1,4 @@
-"""What is said of a prompt (`prompt`) and, as it comes, of a reasoning (`lines`)."""
+"""What is emitted about a prompt (`prompt`) and, as it comes, of a reasoning (`lines`)."""
 
 from .lines import SIZES, Detail, ReasoningSummary
 

@@ -1,10 +1,10 @@
-"""What a model is busy with when it thinks nothing new: a deed, and the thing it is done to.
+"""Activity: names a deed and its object when the reasoning repeats itself.
 
-For sentences that may not be told, because they were told before or would give the result away. The thing is
-the subject of a sentence ("the number of bits is 19" speaks of *the number of bits*), so it bears no value.
-The deed is the check that was announced last ("let me double-check that"), else what the words around show:
-another way, a confirmation, a doubt, a supposition. Or both stand in the text: "by counting the bits". The
-rules are English; elsewhere no activity is found.
+For sentences that may not be shown, because they were shown before or would give the result away. The thing
+is the subject of a sentence ("the number of bits is 19" is about *the number of bits*), so it bears no
+value. The deed is the check that was announced last ("let me double-check that"), else what the words
+around show: another way, a confirmation, a doubt, a supposition. Or both stand in the text: "by counting
+the bits". The rules are English; elsewhere no activity is found.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Keeps the final result out of lines that are shown before the answer.
 
-Nobody says which number is the result, but a reasoner betrays it: it calls it the answer, boxes it, puts it
+No field names the result, but a reasoner betrays it: it calls it the answer, boxes it, puts it
 under a heading, or states a value of the very thing it set out to find. Such a sentence is hidden whole, and
 its value is remembered: a later clause that bears the same value is hidden too. Intermediate results stay.
 """
@@ -109,7 +109,7 @@ class AnswerGuard:
         return self._closing or bool(_SUSPECT.search(clause))
 
     def note_value(self, sentence: str) -> None:
-        """Take the last value of *sentence* for a result; single digits are too common to be told apart."""
+        """Take the last value of *sentence* for a result; single digits are too common."""
         values = _VALUE.findall(sentence)
         if values and len(value := _bare(values[-1])) > 1:
             self._values.append(value)

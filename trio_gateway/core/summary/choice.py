@@ -1,7 +1,7 @@
-"""Which clauses make the next line: those that carry most weight for their cost and were not told.
+"""ClauseChoice: selects the clauses of a line by weight, cost and novelty.
 
-*late* means here that the reader has been waiting: what was told in part, but not in nearly the same words,
-may then be told.
+*late* means here that the reader has been waiting: what was shown in part, but not in nearly the same words,
+may then be shown.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .terms import is_cjk, terms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .salience import Told, Weights
+    from .salience import ShownClauses, Weights
     from .steps import Steps
 
-__all__ = ["CODE", "SIZES", "Choice", "Clause", "Detail", "joined"]
+__all__ = ["CODE", "SIZES", "Clause", "ClauseChoice", "Detail", "joined"]
 
 Detail = Literal["concise", "auto", "detailed"]
 
@@ -47,8 +47,10 @@ _WORK_DONE = re.compile(r"[A-Z][a-z-]+ing\s")
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A part of a sentence that can stand alone; *sentence* is the number of that sentence. A *fragment* is a
-    sentence that lacks a verb."""
+    """A part of a sentence that can stand alone.
+
+    A *fragment* is a sentence that lacks a verb.
+    """
 
     text: str
     terms: frozenset[str]
@@ -56,13 +58,13 @@ class Clause:
     fragment: bool = False
 
 
-class Choice:
-    """Chooses among the clauses of one reasoning, by what its *weights* and *told* have become."""
+class ClauseChoice:
+    """Chooses among the clauses of one reasoning, by what its *weights* and *shown* have become."""
 
-    def __init__(self, detail: Detail, weights: Weights, told: Told) -> None:
+    def __init__(self, detail: Detail, weights: Weights, shown: ShownClauses) -> None:
         self._size = SIZES[detail]
         self._weights = weights
-        self._told = told
+        self._shown = shown
 
     def best(self, options: Sequence[Clause], *, late: bool = False) -> Steps[list[Clause]]:
         """The clauses to show, in their order; none when all was shown. The best pair is found by trying, and
@@ -110,7 +112,7 @@ class Choice:
             yield
             if text:
                 whole = replace(option, text=text, terms=frozenset(terms(text)))
-                if not self._told.knows(whole.terms, late=late):
+                if not self._shown.knows(whole.terms, late=late):
                     return [whole]
         return []
 
@@ -125,7 +127,7 @@ class Choice:
         ranking = sorted(zip(values, options, strict=True), key=lambda valued: -valued[0])
         fresh: list[Clause] = []
         for _, option in ranking[:TRIED]:
-            if not self._told.knows(option.terms, late=late):
+            if not self._shown.knows(option.terms, late=late):
                 fresh.append(option)
                 if len(fresh) == COMPARED:
                     break

@@ -1,4 +1,4 @@
-"""From a sentence of somebody thinking aloud to clauses worth reading.
+"""From a sentence of a reasoner to clauses worth reading.
 
 Fillers at the head go ("Okay, so", "Hmm, wait"), announcements become what they announce ("I need to find x"
 reads "Finding x"), long sentences are parted at conjunctions, and what cannot stand alone is left out. The

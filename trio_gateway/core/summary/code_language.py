@@ -1,4 +1,4 @@
-"""Which language a piece of code is written in, from the name of its fence or from the look of its lines."""
+"""Code language: recognises it by the fence's name or the look of lines."""
 
 from __future__ import annotations
 

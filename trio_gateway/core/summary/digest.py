@@ -1,4 +1,4 @@
-"""One attempt's reasoning, worked up sentence by sentence: plain words, terms, clauses that may be shown.
+"""Digest: turns an attempt's reasoning into sentences, terms and clauses.
 
 Text is only kept as it comes. It is worked up when it is asked for, in pieces of ``PIECE`` characters from
 the place where it was asked for before, so that neither the pieces in which it came nor the moment matter.
@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..recent_text import RecentText
+from ..text.recent import RecentText
 from .answer_guard import AnswerGuard
 from .choice import CODE, Clause
 from .clauses import clauses, fragment
@@ -40,7 +40,7 @@ _NAME = re.compile(r"[^\W\d]{3}")
 
 @dataclass(frozen=True, slots=True)
 class Digested:
-    """A sentence in plain words, its terms, and its clauses; none where it gives the result away."""
+    """A sentence in plain words with its terms and clauses."""
 
     text: str
     terms: list[str]
@@ -48,7 +48,7 @@ class Digested:
 
 
 class Digest:
-    """The latest sentences of one attempt, at most ``KEPT``, and the text that was not worked up yet."""
+    """The latest sentences of one attempt, and the text that waits."""
 
     def __init__(self) -> None:
         self.pending = RecentText(RECENT)

@@ -1,25 +1,25 @@
-"""What a model is working out, in lines for people, taken from its reasoning while it comes.
+"""Reasoning summary: makes lines for people from reasoning as it comes.
 
 Theory of operation: text is only kept, and only the latest. When a line is asked for it is worked up into
 sentences (:mod:`.digest`), and every clause of the new sentences that can stand alone is a candidate. The
 line is the clause, or the few clauses of different sentences, that carry most weight for their cost: terms
-that many of the new sentences share and that earlier rounds did not have. What was told is not told again,
+that many of the new sentences share and that earlier rounds did not have. What was shown is not shown again,
 also not in other words, and the final result is kept back.
 
 A model that goes over its work, or is about to tell the result, leaves nothing to say so. When the line is
 late, less will do, in this order: a clause that is new in part, a finished clause of the sentence under way,
-a remark or a fragment, the activity as such. Each is told once as well; where all of them are used up there
+a remark or a fragment, the activity as such. Each is shown once as well; where all of them are used up there
 is no line.
 """
 
 from __future__ import annotations
 
 from .activity import activities_in
-from .choice import SIZES, Choice, Clause, Detail, joined
+from .choice import SIZES, Clause, ClauseChoice, Detail, joined
 from .clauses import finished
 from .digest import END, RECENT, Digest
 from .plain_text import plain
-from .salience import Told, Weights
+from .salience import ShownClauses, Weights
 from .steps import Effort, Steps, at_once
 from .terms import terms
 
@@ -48,9 +48,9 @@ class ReasoningSummary:
     def __init__(self, *, detail: Detail = "auto") -> None:
         self._width = SIZES[detail].width
         self._weights = Weights()
-        self._told = Told()
-        self._dealt_with = Told()
-        self._choice = Choice(detail, self._weights, self._told)
+        self._shown = ShownClauses()
+        self._dealt_with = ShownClauses()
+        self._choice = ClauseChoice(detail, self._weights, self._shown)
         self._digest = Digest()
         self._new = 0
         self._complete = False
@@ -109,11 +109,11 @@ class ReasoningSummary:
         yield from digest.work_up()
         if digest is not self._digest:  # another attempt has begun meanwhile
             return False
-        told = frozenset(terms(line))
-        if digest.guard.announces(line) or digest.guard.tells(line) or self._told.knows(told):
+        shown = frozenset(terms(line))
+        if digest.guard.announces(line) or digest.guard.tells(line) or self._shown.knows(shown):
             self._new, self._complete = self._new + new, self._complete or complete
             return False
-        self._told.add(told)
+        self._shown.add(shown)
         self._weights.learn(sentence.terms for sentence in digest.sentences)
         self._close(digest)
         return True
@@ -151,7 +151,7 @@ class ReasoningSummary:
         if digest is not self._digest:  # another attempt has begun meanwhile
             return None
         for clause in chosen:
-            self._told.add(clause.terms)
+            self._shown.add(clause.terms)
         line = joined(chosen) if chosen else (yield from self._activity(digest)) if late else None
         if chosen or late:  # what is not worth a late line never will be worth one
             self._close(digest)
@@ -179,7 +179,7 @@ class ReasoningSummary:
         if len(line) > self._width or given_away or self._dealt_with.knows(words):
             return False
         self._dealt_with.add(words)
-        return self._told.add_exactly(frozenset(terms(line)))
+        return self._shown.add_exactly(frozenset(terms(line)))
 
 
 def _options(digest: Digest) -> Steps[list[Clause]]:

@@ -1,4 +1,4 @@
-"""Text for people: one line, no control or invisible characters, no HTML, no Markdown, formulas in words."""
+"""Plain text: removes control characters, HTML and Markdown, and words formulas."""
 
 from __future__ import annotations
 

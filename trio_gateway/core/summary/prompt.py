@@ -1,7 +1,7 @@
-"""What the user asks for, in one line, before anything has been asked of a model.
+"""Prompt summary: puts the user's request into one line.
 
 A short prompt is quoted. A longer one is mostly material (a report, code, a log) with an instruction before
-or after it: the instruction is told as the deed it asks for, and the material by its kind and size.
+or after it: the instruction is shown as the deed it asks for, and the material by its kind and size.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _content(content: object) -> tuple[str, int, list[str]]:
         elif isinstance(name, str) and one_line(name):
             files.append(f"the file {cut(harmless(name), 60)}")
         else:
-            others[_noun(str(part.get("type", "")))] += 1
+            others[_noun(part.get("type"))] += 1
     return *_ends(texts), files[:3] + [_counted(count, noun) for noun, count in others.items()]
 
 
@@ -108,9 +108,10 @@ def _ends(texts: list[str]) -> tuple[str, int]:
     return f"{head}\n\n{tail}", length
 
 
-def _noun(kind: str) -> str:
+def _noun(kind: object) -> str:
     nouns = {"image": "image", "audio": "audio recording", "video": "video", "file": "file"}
-    return next((noun for mark, noun in nouns.items() if mark in kind), "attachment")
+    known = (noun for mark, noun in nouns.items() if isinstance(kind, str) and mark in kind)
+    return next(known, "attachment")
 
 
 def _tool_results(messages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a long prompt carries besides its instruction: stack traces, code, diffs, data, tables, logs, texts.
+"""Prompt material: finds traces, code, diffs, data, tables and logs in a prompt.
 
 Each kind is recognised by its own plain marks and described in a few words with its size. Nothing is parsed:
 a wrong guess costs a word in a summary, so regular expressions, most of them read line by line, are enough.
@@ -55,8 +55,7 @@ SHORTEST_TAGGED = 200
 
 @dataclass(slots=True)
 class Material:
-    """What was found: a stack trace ("a Python traceback: KeyError in load_users"), labels as they stand in a
-    sentence ("40 lines of Python"), and the words that are left."""
+    """Material that was found, by kind."""
 
     trace: str = ""
     labels: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The task in the words of a prompt: which sentence is the instruction, told as the deed it asks for.
+"""Prompt task: finds the instruction in a prompt and names its deed.
 
 The instruction mostly stands in the first or in the last sentences, begins with a verb ("Please translate…"),
 asks a question, or points at the material ("the following report"). Where none of this is found, which is the
@@ -67,7 +67,7 @@ _MINE_WORD = re.compile(r"\b(?:my|me|our|us)\b")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The deed, its verb in front ("Translating…") or a quotation; whether the words hold material too."""
+    """A deed with its verb in front, or a quotation."""
 
     deed: str
     bulk: bool

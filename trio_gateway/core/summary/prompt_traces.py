@@ -1,4 +1,4 @@
-"""Stack traces in a prompt: the language, the error and the place, whichever trace comes first.
+"""Stack traces: finds language, error and place of a prompt's first trace.
 
 They are read line by line, each line once. A trace that is cut off before its error, as people paste them, is
 no trace here.
@@ -38,7 +38,7 @@ _AT_JAVASCRIPT = re.compile(r"at (?:async )?([\w.$]++) \(")
 _RUST = re.compile(r"thread '[^'\n]*+' panicked at ([^\n]*+)")
 _RUST_FILE = re.compile(r"(?<![\w/.-])[\w/.-]*?\.rs(?![\w/.-])")
 _GO = re.compile(r"^panic: [^\n]*+\n((?:[^\n]*+\n){0,12})", re.MULTILINE)
-_GO_CALL = re.compile(r"(?<![\w./])([\w./]++)\([^\n()]*+\)\n")
+_GO_CALL = re.compile(r"^([\w./]++(?:\(\*\w++\)[\w.]*+)?)\([^\n()]*+\)$", re.MULTILINE)
 
 
 class Trace(NamedTuple):

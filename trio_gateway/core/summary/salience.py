@@ -1,4 +1,4 @@
-"""What is worth saying: how much a term weighs just now, and what was said already."""
+"""Salience: weighs terms, and remembers which clauses have been shown."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Told", "Weights"]
+__all__ = ["ShownClauses", "Weights"]
 
 VOCABULARY = 4000
 """Terms whose rounds are counted; the rarer half is forgotten beyond."""
 REMEMBERED = 256
-"""Told clauses that a new one is compared with; of older ones the exact terms are remembered."""
+"""ShownClauses clauses that a new one is compared with; of older ones the exact terms are remembered."""
 REMEMBERED_EXACTLY = 4096
 TOO_SIMILAR = 0.7
 """Share of the shorter clause's terms that makes two clauses say the same."""
@@ -27,7 +27,7 @@ A model that goes over its work again says little that is new, which is then wor
 
 
 class Weights:
-    """A term weighs more the more of the new sentences have it, and the fewer earlier rounds had it.
+    """Weights of terms: more for frequent new ones, less for old ones.
 
     The exponents were chosen on annotated chains of thought (``benchmarks/summaries.py``) from the middle of
     a plateau: a third more or less of any of them changes the measure by less than a twentieth.
@@ -39,7 +39,7 @@ class Weights:
         self._now: Counter[str] = Counter()
 
     def learn(self, sentences: Iterable[list[str]]) -> None:
-        """Take the terms of all new sentences; again, with more of them, while nothing was told."""
+        """Take the terms of all new sentences; again, with more of them, while nothing was shown."""
         self._now = Counter(term for sentence in sentences for term in dict.fromkeys(sentence))
 
     def close(self) -> None:
@@ -59,8 +59,8 @@ class Weights:
         return gain / float(cost**0.3)
 
 
-class Told:
-    """Remembers clauses by their terms, so that nothing is told twice, also not in other words. Bounded."""
+class ShownClauses:
+    """Clauses that have been shown, kept by their terms; bounded."""
 
     def __init__(self) -> None:
         self._recent: deque[frozenset[str]] = deque(maxlen=REMEMBERED)
@@ -72,7 +72,7 @@ class Told:
         self.add_exactly(clause)
 
     def add_exactly(self, clause: frozenset[str]) -> bool:
-        """Remember these terms, no others like them; False if they were told already."""
+        """Remember these terms, no others like them; False if they were shown already."""
         if hash(clause) in self._exact:
             return False
         self._exact[hash(clause)] = None
@@ -81,17 +81,17 @@ class Told:
         return True
 
     def knows(self, clause: frozenset[str], *, late: bool = False) -> bool:
-        """Whether a clause of these terms would repeat what was told; *late*, in nearly the same words."""
+        """Whether a clause of these terms would repeat what was shown; *late*, in nearly the same words."""
         if hash(clause) in self._exact:
             return True
         size = len(clause)
         if late and size <= FEW:
             return False
-        for told in self._recent:
-            common = len(clause & told)
+        for shown in self._recent:
+            common = len(clause & shown)
             if late:
-                if common > CONTAINED * size or common > ALIKE * (size + len(told) - common):
+                if common > CONTAINED * size or common > ALIKE * (size + len(shown) - common):
                     return True
-            elif common > TOO_SIMILAR * min(size, len(told)):
+            elif common > TOO_SIMILAR * min(size, len(shown)):
                 return True
         return False

@@ -48,14 +48,14 @@ _SOFT_END = re.compile(r"[，、,;；：]\s*|\s")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence as it stood in the text, or (*code*) the first line of a fenced block."""
+    """One sentence as it stood, or (*code*) a block's first line."""
 
     text: str
     code: bool = False
 
 
 class SentenceReader:
-    """Takes text as it comes and gives back the sentences that are complete, at most the latest ``KEPT``.
+    """Sentence reader: takes text as it comes, gives complete sentences back.
 
     >>> reader = SentenceReader()
     >>> reader.feed("Let x = 2. Then"), [sentence.text for sentence in reader.take()]

@@ -1,4 +1,4 @@
-"""Work in slices: a generator that yields wherever other tasks may run, and what runs one to its end.
+"""Steps: generators that yield wherever other tasks may run.
 
 A summary must never hold the event loop, and the core may not wait. So whatever takes longer than a moment is
 a generator here: between two of its yields it does an effort of about ``SLICE``, which takes well under 2 ms.

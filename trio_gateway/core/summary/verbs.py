@@ -1,4 +1,4 @@
-"""English verbs that say what is done with a text, a number or a program, and their *-ing* form."""
+"""English verbs: what is done with a text or program, with *-ing* forms."""
 
 from __future__ import annotations
 

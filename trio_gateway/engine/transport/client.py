@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ...core.http_framing import Framing, FramingError, encode_request_head, frame_body
+from ...core.upstream_api.http_framing import Framing, FramingError, encode_request_head, frame_body
 from .connect import make_ssl_context, open_wire
 from .failures import PeerProtocolError, TransportFault, TransportFaultError
 from .pool import Pool, PoolLimits
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
-    from ...core.http_framing import Fields
+    from ...core.upstream_api.http_framing import Fields
     from .origin import Origin
     from .pool import Connection, PoolStatistics
 
@@ -65,13 +65,26 @@ class Http1Client:
         Raises:
             InvalidRequestError: a part of the request cannot be written.
         """
-        return _OpenResponse(self, self.prepare(method, target, fields, body))
+        return _OpenResponse(self, self.prepare(method, target, fields, (body,)))
 
-    def prepare(self, method: bytes, target: bytes, fields: Fields, body: bytes = b"") -> Request:
-        """Encode a request for ``open``; see ``request``."""
+    def prepare(
+        self, method: bytes, target: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
+    ) -> Request:
+        """Encode a request for ``open``, its body in *pieces*; see ``request``."""
         if not any(name.lower() == b"host" for name, _ in fields):
             fields = [(b"Host", self._origin.authority), *fields]
-        return Request(method, encode_request_head(method, target, fields, len(body)), body)
+        size = sum(map(len, pieces))
+        return Request(method, encode_request_head(method, target, fields, size), pieces)
+
+    async def send(
+        self, method: bytes, target: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
+    ) -> Response:
+        """Send a request and return the response once its head has come. The caller closes it.
+
+        Raises:
+            TransportFaultError: as ``open``.
+        """
+        return await self.open(self.prepare(method, target, fields, pieces))
 
     async def open(self, request: Request, connect_timeout: float | None = None) -> Response:
         """Send a prepared request and return the response once its head has come. The caller closes it.
@@ -107,6 +120,10 @@ class Http1Client:
     def close(self) -> None:
         """Close every connection, those in use too, and serve no request any more."""
         self._pool.close()
+
+    async def aclose(self) -> None:
+        """Close every connection, those in use too."""
+        self.close()
 
     async def _round_trip(self, connection: Connection, request: Request) -> Response:
         trip = RoundTrip(connection.wire, request)

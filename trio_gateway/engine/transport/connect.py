@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+import certifi
 import trio
 
 from .failures import ConnectFaultError, ConnectTimeoutError, TransportFault, connect_fault
@@ -28,7 +29,10 @@ def make_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
     Raises:
         OSError: *ca_file* cannot be read, or holds no certificate.
     """
-    context = ssl.create_default_context()
+    known = ssl.get_default_verify_paths()
+    # Some builds of Python, macOS's from python.org for one, name no file of authorities that exists.
+    no_system = not (known.cafile or known.capath)
+    context = ssl.create_default_context(cafile=certifi.where() if no_system else None)
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     context.set_alpn_protocols(["http/1.1"])

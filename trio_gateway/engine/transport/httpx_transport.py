@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from ...core.http_framing import InvalidRequestError
+from ...core.upstream_api.http_framing import InvalidRequestError
 from .client import Http1Client
 from .connect import make_ssl_context
 from .origin import Origin
@@ -111,6 +111,6 @@ async def _prepare(client: Http1Client, request: httpx.Request) -> Request:
     fields = [(name, value) for name, value in request.headers.raw if name.lower() not in _FRAMING]
     body = await request.aread()
     try:
-        return client.prepare(request.method.encode("ascii"), request.url.raw_path, fields, body)
+        return client.prepare(request.method.encode("ascii"), request.url.raw_path, fields, (body,))
     except (InvalidRequestError, UnicodeEncodeError) as error:
         raise httpx.LocalProtocolError("the request is not valid in HTTP") from error

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from ...core.http_framing import FramingError, IncompleteBodyError
+from ...core.upstream_api.http_framing import FramingError, IncompleteBodyError
 from .failures import BROKEN, PeerProtocolError, ReadFaultError, TransportFault
 
 if TYPE_CHECKING:
-    from ...core.http_framing import Fields, Framing, ResponseHead
+    from ...core.upstream_api.http_framing import Fields, Framing, ResponseHead
     from .failures import TransportFaultError
     from .pool import Connection
 
 __all__ = ["Response"]
+
+# A read with more ends of lines is decoded so many bytes at a time, as each chunk takes a microsecond.
+_MANY_LINES: Final = 4096
+_PIECE: Final = 4096
 
 
 class Response:
@@ -25,7 +29,10 @@ class Response:
     connection.
     """
 
-    __slots__ = ("_ahead", "_connection", "_decoder", "_error", "_keep", "ended", "head", "retried")
+    __slots__ = (
+        *("_ahead", "_connection", "_decoder", "_error", "_keep", "_resumes"),
+        *("ended", "head", "retried"),
+    )
 
     def __init__(self, head: ResponseHead, framing: Framing, ahead: bytes, connection: Connection) -> None:
         self.head = head
@@ -37,6 +44,7 @@ class Response:
         self.ended = False
         """Whether the body was read to its end."""
         self._ahead = ahead
+        self._resumes = False  # what is ahead is the rest of a read of which a piece was decoded
         self._connection: Connection | None = connection
         self._decoder = framing.decoder
         self._keep = framing.keep_alive
@@ -56,7 +64,8 @@ class Response:
         """Return all of the body that one read gives; nothing once it has ended.
 
         There is no limit of time, and a call that is cancelled can be made again. What came behind the head
-        in one read, and the end, are returned without a checkpoint.
+        in one read, and the end, are returned without a checkpoint. A read that holds thousands of chunks is
+        returned in pieces, with a checkpoint before each but the first.
 
         Raises:
             TransportFaultError: the connection broke, ended too early, or broke the rules. All bytes that
@@ -65,6 +74,8 @@ class Response:
         """
         payload = b""
         while not payload:
+            if self._resumes:
+                await trio.lowlevel.checkpoint()
             connection = self._connection
             if connection is None:
                 return self._after_end()
@@ -74,6 +85,9 @@ class Response:
                     data = await connection.wire.receive()
                 except BROKEN as error:
                     raise self._failed(ReadFaultError(TransportFault.RESET)) from error
+            self._resumes = len(data) > _PIECE and data.count(b"\r\n") > _MANY_LINES
+            if self._resumes:
+                data, self._ahead = data[:_PIECE], data[_PIECE:]
             payload = self._take(data, connection)
         return payload
 
@@ -82,6 +96,10 @@ class Response:
         if self._connection is not None:
             self._connection.drop()
             self._connection = None
+
+    async def aclose(self) -> None:
+        """Close the connection if the body has not been read to its end."""
+        self.close()
 
     def _take(self, data: bytes, connection: Connection) -> bytes:
         decoder = self._decoder
@@ -100,7 +118,7 @@ class Response:
     def _settle(self, connection: Connection) -> None:
         self.ended = True
         self._connection = None
-        if self._keep and not self._decoder.excess:
+        if self._keep and not self._decoder.excess and not self._ahead:
             connection.give_back()
         else:
             connection.drop()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from msgspec import Struct
 
-from ...core.http_framing import FramingError, HeadReader
+from ...core.upstream_api.http_framing import FramingError, HeadReader
 from .failures import (
     BROKEN,
     ConnectFaultError,
@@ -22,7 +22,7 @@ from .failures import (
 )
 
 if TYPE_CHECKING:
-    from ...core.http_framing import ResponseHead
+    from ...core.upstream_api.http_framing import ResponseHead
     from .tcp import Wire
 
 __all__ = ["Request", "RoundTrip"]
@@ -39,7 +39,8 @@ class Request(Struct, frozen=True):
 
     method: bytes
     head: bytes
-    body: bytes
+    pieces: tuple[bytes, ...] = ()
+    """The body, in pieces that are written one after another."""
 
 
 class RoundTrip:
@@ -74,9 +75,10 @@ class RoundTrip:
         Raises:
             TransportFaultError: there is none.
         """
-        if len(self._request.head) + len(self._request.body) > _SMALL:
+        request = self._request
+        if len(request.head) + sum(map(len, request.pieces)) > _SMALL:
             return await self._write_while_reading()
-        await self._write(self._request.head + self._request.body)
+        await self._write(b"".join((request.head, *request.pieces)))
         return await self._read_head()
 
     async def _write(self, *parts: bytes) -> None:
@@ -88,7 +90,7 @@ class RoundTrip:
     async def _write_while_reading(self) -> ResponseHead:
         outcome: ResponseHead | TransportFaultError
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, self._request.head, self._request.body)
+            nursery.start_soon(self._write, self._request.head, *self._request.pieces)
             try:
                 outcome = await self._read_head()
             except TransportFaultError as error:

@@ -29,7 +29,7 @@ class Wire(Protocol):
         """
 
     def send_all(self, data: bytes) -> Awaitable[None]:
-        """Write all of *data*. After a cancelled call the connection is good for nothing but a close."""
+        """Write all of *data*. After a cancelled call the connection can only be closed."""
 
     def is_quiet(self) -> bool:
         """Whether nothing waits to be read: no bytes, no end, no error. One system call."""

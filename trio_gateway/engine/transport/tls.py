@@ -41,7 +41,7 @@ class TlsWire:
         """Agree on keys and check the server's certificate.
 
         Raises:
-            ConnectFaultError: the server does not speak TLS, or is not to be trusted.
+            ConnectFaultError: the server does not use TLS, or is not to be trusted.
             OSError: the connection broke.
         """
         first_byte = b""

@@ -4,12 +4,12 @@
 const HEALTH_POLL = 5_000;  // milliseconds
 const MODEL_POLL = 30_000;
 const TONES = {ok: 'good', degraded: 'warn', draining: 'warn', unavailable: 'bad'};
-const BREAKERS = {
-  closed: ['closed', 'good'],
-  half_open: ['half open', 'warn'],
-  open: ['open', 'bad'],
-  forced_closed: ['held closed', 'good'],
-  forced_open: ['held open', 'bad'],
+const STATES = {  // of an upstream's breaker: what a request would meet, and how good that is
+  closed: ['takes requests', 'good'],
+  half_open: ['being tried again', 'warn'],
+  open: ['paused', 'bad'],
+  forced_closed: ['takes requests, whatever happens', 'good'],
+  forced_open: ['taken out of use', 'bad'],
 };
 
 let refused = null;  // the key that was not accepted, '' where none was shown; null: none was refused
@@ -30,25 +30,25 @@ async function pollHealth() {
   }
   const version = health.version ? ` · v${health.version}` : '';
   $('health').textContent = health.status + version;
+  $('health').title = $('health').textContent;
   $('health').dataset.tone = TONES[health.status] ?? 'bad';
   $('upstreams').replaceChildren(...Object.entries(health.upstreams).map(upstreamItem));
 }
 
-function upstreamItem([name, {state, failure_rate, calls, in_flight, open_until_s, last_error_class}]) {
-  const [word, tone] = BREAKERS[state] ?? [state, 'warn'];
+function upstreamItem([name, upstream]) {
+  const {state, failure_rate, calls, in_flight, open_until_s, last_error_class, last_error_age_s, reachable, seen_s} = upstream;
+  let [words, tone] = STATES[state] ?? [state, 'warn'];
+  if (reachable === false && tone === 'good') [words, tone] = ['does not answer', 'bad'];
+  const age = last_error_age_s ?? (reachable === false ? seen_s : undefined);
   const facts = [
-    `breaker ${word}`,
     open_until_s > 0 && `tries again in ${Math.ceil(open_until_s)} s`,
     in_flight > 0 && `${in_flight} running`,
-    calls > 0 && `${Math.round(failure_rate * 100)} % of ${calls} failed`,
-    last_error_class && `last error: ${last_error_class}`,
+    calls > 0 && `${Math.round(failure_rate * 100)} % of the last ${calls} failed`,
+    last_error_class && `last error: ${last_error_class.replaceAll('_', ' ')}${age > 0 ? `, ${Math.round(age)} s ago` : ''}`,
   ];
-  const label = create('strong', name);
-  label.className = 'dotted';
+  const label = make('strong', 'dotted', name);
   label.dataset.tone = tone;
-  const detail = create('span', facts.filter(Boolean).join(' · '));
-  detail.className = 'quiet';
-  return create('li', label, detail);
+  return create('li', label, ` ${words}`, make('span', 'quiet', facts.filter(Boolean).join(' · ')));
 }
 
 async function loadModels() {
@@ -58,19 +58,36 @@ async function loadModels() {
     const {data} = await getJSON('v1/models', key);
     if (key !== shownKey()) return;  // another list is on its way
     judgeKey(key, true);
-    showModels(data.map(({id}) => id));
+    showModels(data);
   } catch (error) {
     if (error.facts?.status === 401) judgeKey(key, false);
     // Else what is shown stays, and it is asked again.
   }
 }
 
-function showModels(ids) {
-  if (!ids.length) return;
-  const {value, options} = $('model');
-  if (ids.join('\n') === [...options].map(each => each.value).join('\n')) return;  // it may be open just now
-  $('model').replaceChildren(...ids.map(id => create('option', id)));
-  if (ids.includes(value)) $('model').value = value;
+function showModels(models) {
+  if (!models.length) return;
+  const groups = new Map();
+  for (const {id, owned_by: owner} of models) groups.set(owner, [...groups.get(owner) ?? [], id]);
+  fillModels($('model'), groups, []);
+  fillModels($('second'), groups, [$('second').options[0]]);
+}
+
+/** The models in a list, grouped by upstream where there is more than one. */
+function fillModels(select, groups, first) {
+  const ids = [...groups.values()].flat();
+  const shown = [...select.options].slice(first.length).map(each => each.value);
+  if (ids.join('\n') === shown.join('\n')) return;  // it may be open just now
+  const wanted = select.dataset.wanted ?? select.value;
+  const items = [...groups].flatMap(([owner, each]) => {
+    const options = each.map(id => new Option(id, id));
+    if (groups.size < 2) return options;
+    const group = create('optgroup', ...options);
+    group.label = owner;
+    return [group];
+  });
+  select.replaceChildren(...first, ...items);
+  if (ids.includes(wanted)) select.value = wanted;
 }
 
 function shownKey() {
@@ -80,12 +97,12 @@ function shownKey() {
 /** The gateway has accepted that key ('' is none), or not. The first time it does not, the field unfolds. */
 function judgeKey(key, accepted) {
   if (key !== shownKey()) return;  // it was changed meanwhile
-  if (!accepted && refused === null) $('key-box').open = true;
+  if (!accepted && refused === null) $('key-box').hidden = false;
   refused = accepted ? null : key;
   tellKey();
   const {state} = document.body.dataset;
-  if (state === 'idle' && !accepted) enter('locked', 'Needs a key');
-  if (state === 'locked' && accepted) enter('idle', 'Ready');
+  if (state === 'idle' && !accepted) showState('locked', 'Needs a key');
+  if (state === 'locked' && accepted) showState('idle', 'Ready');
 }
 
 /** Say below the key what is wrong with it, if anything is known to be. */
@@ -105,10 +122,9 @@ function tellKey() {
 function askForKey(key) {
   if (key !== shownKey()) return;
   judgeKey(key, false);
-  $('key-box').open = true;
+  $('key-box').hidden = false;
   $('key').focus({preventScroll: true});
   $('key').select();
-  $('key-box').scrollIntoView({block: 'nearest'});  // on a narrow screen it is out of sight, focused or not
 }
 
 /** Do it now and then, but not in a hidden tab. */

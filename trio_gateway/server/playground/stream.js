@@ -129,5 +129,5 @@ async function refusal(response, key) {
 function keyRefused(key) {
   return key
     ? 'This gateway does not accept this key: it may be mistyped, expired or revoked.'
-    : 'This gateway asks for a key. Enter it under “API key”, then send again.';
+    : 'This gateway asks for a key. Enter it above the message, then try again.';
 }

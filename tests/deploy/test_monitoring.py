@@ -1,0 +1,129 @@
+"""Dashboard, alerts and the page of metrics: what they name is in the registry, and what is there is explained."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.deploy.programs import DEPLOY, ROOT, check, documents, needs
+from tests.metrics_page import PAGE, families, page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RULES = DEPLOY / "prometheus" / "alerts.yml"
+DASHBOARD = DEPLOY / "grafana" / "dashboard.json"
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+ALERTS = [rule for group in documents(RULES)[0]["groups"] for rule in group["rules"]]
+LABELS = {series: set(each.labels) for each in families() for series in each.series}
+# What Prometheus adds to every series, and to the buckets of a histogram.
+ADDED = {"instance", "job", "le"}
+LANGUAGE = {"sum", "min", "max", "rate", "histogram_quantile", "label_values", "by", "and", "or", "instance"}
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    for alert in ALERTS:
+        yield alert["alert"], alert["expr"]
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], target["expr"]
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            yield variable["name"], variable["query"]["query"]
+
+
+QUERIES = list(queries())
+
+
+def names_of(query: str) -> set[str]:
+    """The names of series in *query*: words that are neither in quotes, nor labels, nor of the language."""
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\bby \([^)]*\)', " ", re.sub(r'"[^"]*"', '""', query))
+    return set(re.findall(r"(?<![\w.])[a-zA-Z_:][\w:]*", bare)) - LANGUAGE
+
+
+def labels_of(query: str) -> set[str]:
+    """The labels that *query* selects or groups by."""
+    inside = " ".join(re.findall(r"\{([^}]*)\}", re.sub(r'"[^"]*"', '""', query)))
+    grouped = ",".join(re.findall(r"\bby \(([^)]*)\)", query))
+    return set(re.findall(r"\w+(?==|!)", inside)) | {each.strip() for each in grouped.split(",") if each}
+
+
+@pytest.mark.parametrize(("where", "query"), QUERIES, ids=lambda text: text[:30])
+def test_what_a_query_names_is_in_the_registry(where: str, query: str) -> None:
+    names = names_of(query)
+    assert names, where
+    assert names <= {*LABELS, "up"}
+    assert labels_of(query) <= ADDED.union(*(LABELS.get(name, set()) for name in names))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sum(rate(gateway_request_total[5m]))",
+        "upp == 0",
+        'up{jbo="x"}',
+        "sum by (modle) (gateway_active_streams)",
+    ],
+)
+def test_a_slip_in_a_query_is_seen(query: str) -> None:
+    names = names_of(query)
+    known = names <= {*LABELS, "up"}
+    assert not (known and labels_of(query) <= ADDED.union(*(LABELS.get(name, set()) for name in names)))
+
+
+def test_every_metric_is_on_the_dashboard() -> None:
+    shown = set().union(*(names_of(query) for _, query in QUERIES))
+    assert [each.name for each in families() if not each.series & shown] == []
+
+
+def test_the_page_of_metrics_is_that_of_the_registry() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m tests.metrics_page writes it anew"
+
+
+def test_every_metric_and_alert_is_explained() -> None:
+    assert [each.name for each in families() if f"`{each.name}`" not in OPERATIONS] == []
+    for alert in ALERTS:
+        assert f"\n#### {alert['alert']}\n" in OPERATIONS
+        assert alert["annotations"]["runbook"] == f"docs/operations.md#{alert['alert'].lower()}"
+    named = set(re.findall(r"^#### (Gateway\w+)$", OPERATIONS, re.MULTILINE))
+    assert named == {alert["alert"] for alert in ALERTS}
+    counted = set(re.findall(r"`((?:gateway|gen_ai)_\w+)`", OPERATIONS))
+    assert counted <= {each.name for each in families()} | set(LABELS)
+
+
+def test_what_compose_gives_prometheus_is_in_its_folder() -> None:
+    for name in ("prometheus.yml", "prometheus-keys.yml"):
+        (config,) = documents(DEPLOY / "prometheus" / name)
+        assert [(DEPLOY / "prometheus" / each).is_file() for each in config["rule_files"]] == [True]
+        (job,) = config["scrape_configs"]
+        assert f'job="{job["job_name"]}"' in RULES.read_text(encoding="utf-8")
+
+
+@pytest.mark.system
+@needs("promtool")
+def test_promtool_takes_the_rules_and_they_fire_when_they_should() -> None:
+    check("promtool", "check", "rules", RULES)
+    check("promtool", "test", "rules", "alerts.test.yml", cwd=RULES.parent)
+    check("promtool", "check", "config", "--syntax-only", RULES.parent / "prometheus.yml")
+    check("promtool", "check", "config", "--syntax-only", RULES.parent / "prometheus-keys.yml")
+
+
+@pytest.mark.system
+@needs("promtool")
+def test_promtool_takes_the_dashboards_queries(tmp_path: Path) -> None:
+    filled = [
+        query.replace("$__rate_interval", "5m").replace("$instance", ".*")
+        for _, query in QUERIES
+        if not query.startswith("label_values")
+    ]
+    rules = [{"record": f"dashboard:{number}", "expr": query} for number, query in enumerate(filled)]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    check("promtool", "check", "rules", "--lint=none", path)

@@ -1,0 +1,1 @@
+"""Access: decides which key a client shows, and what its limits allow."""

@@ -1,0 +1,225 @@
+"""Rate limits of one client: requests and tokens a minute, and requests at a time.
+
+Each limit a minute is a bucket that holds a minute's worth and fills evenly, which is how OpenAI's limits
+work and what their headers show.
+
+A request takes from the bucket of requests when it arrives: before its body is read, so that bodies which
+are refused count as well. When it is admitted, it reserves its estimated input in the bucket of tokens, and
+at its end that is settled by its real cost. No answer's length is known beforehand: it may take the bucket
+below nothing, and the client's next request waits until it has filled again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ApiError, error_for
+
+if TYPE_CHECKING:
+    from ..config.keyfile import ClientKey
+
+__all__ = ["Allowance", "Claim", "Stage"]
+
+_MINUTE: Final = 60.0
+# What rounding may take from a whole one.
+_ROUNDING: Final = 1e-6
+# Seconds after which a client that has too many requests running may try again: none of ours can say better.
+_PAUSE: Final = 1.0
+
+
+class _Bucket:
+    """*limit* a minute, full at first. Instants are seconds of any one clock."""
+
+    def __init__(self, limit: int, now: float) -> None:
+        self.limit = limit
+        self._level = float(limit)
+        self._at = now
+
+    def level(self, now: float) -> float:
+        return min(self.limit, self._level + (now - self._at) * self.limit / _MINUTE)
+
+    def take(self, amount: float, now: float) -> None:
+        """Take *amount*, or give it back where it is negative; a full bucket takes nothing more."""
+        self._level = self.level(now) - amount
+        self._at = now
+
+    def until(self, level: float, now: float) -> float:
+        """Seconds until that much is in it; 0: it is there."""
+        missing = level - self.level(now)
+        return missing * _MINUTE / self.limit if missing > _ROUNDING else 0.0
+
+    def resize(self, limit: int, now: float) -> None:
+        """Go on with another limit, of which the same has been taken."""
+        taken = self.limit - self.level(now)
+        self.limit, self._level, self._at = limit, limit - taken, now
+
+
+class Stage(Enum):
+    """How far a request has come, as its client's limits see it."""
+
+    NEW = "nothing is taken"
+    ARRIVED = "it has taken one of its client's requests a minute"
+    RUNNING = "it has begun, and its estimate is reserved"
+    SETTLED = "its tokens are settled, or it never will begin: nothing changes any more"
+
+
+@dataclass(slots=True)
+class Claim:
+    """What one request has taken of its client's limits. Only :class:`Allowance` changes it."""
+
+    stage: Stage = Stage.NEW
+    runs: bool = False
+    """It counts among the requests at a time."""
+    requests: _Bucket | None = None
+    """Bucket it has taken a request from. One that a new configuration has made since owes nothing."""
+    tokens: _Bucket | None = None
+    """Bucket it has reserved tokens in; likewise."""
+    reserved: int = 0
+
+
+class Allowance:
+    """Rate limits of one client, as far as its key names any.
+
+    Instants are seconds of any one clock.
+
+    The calls for a request are ``arrive``, ``check``, then ``withdraw`` or ``begin``, then ``settle`` and
+    ``end`` in either order. Each acts at most once for a claim, and only after those before it: whatever
+    order the ends of a request come in, nothing is given back twice.
+    """
+
+    def __init__(self, key: ClientKey, now: float) -> None:
+        self._concurrent = key.concurrent
+        self._requests = None if key.rpm is None else _Bucket(key.rpm, now)
+        self._tokens = None if key.tpm is None else _Bucket(key.tpm, now)
+        self._running = 0
+
+    def change(self, key: ClientKey, now: float) -> None:
+        """Go on under the limits of *key*; what was used stays used."""
+        self._concurrent = key.concurrent
+        self._requests = _changed(self._requests, key.rpm, now)
+        self._tokens = _changed(self._tokens, key.tpm, now)
+
+    def arrive(self, claim: Claim, now: float) -> ApiError | None:
+        """Take one request of the minute's; the error where it is refused, and nothing is taken.
+
+        Whether its tokens are there, only :meth:`check` can say, which knows its body.
+        """
+        if claim.stage is not Stage.NEW:
+            return None
+        if error := self._crowded():
+            return error
+        if self._requests is not None:
+            if wait := self._requests.until(1, now):
+                return _too_many(f"{self._requests.limit} requests a minute", wait)
+            self._requests.take(1, now)
+        claim.stage, claim.requests = Stage.ARRIVED, self._requests
+        return None
+
+    def withdraw(self, claim: Claim, now: float) -> None:
+        """Give the request back: it is refused for the state that the gateway is in."""
+        if claim.stage is Stage.ARRIVED:
+            claim.stage = Stage.NEW
+            if self._requests is not None and self._requests is claim.requests:
+                self._requests.take(-1, now)
+
+    def check(self, claim: Claim, tokens: int, now: float) -> ApiError | None:
+        """Why a request with an input of so many *tokens* may not begin now; None: it may.
+
+        An error without ``retry_after`` refuses it for good, as it is larger than all that the client may
+        have. A request that is refused for its tokens is not given back: its body has been read.
+        """
+        error = self._too_many_tokens(tokens, now)
+        if error is not None and claim.stage is Stage.ARRIVED:
+            claim.stage = Stage.SETTLED
+        return error or self._crowded()
+
+    def begin(self, claim: Claim, tokens: int, now: float) -> None:
+        """The request is admitted: reserve its input of so many *tokens*."""
+        if claim.stage is not Stage.ARRIVED:
+            return
+        claim.stage, claim.runs = Stage.RUNNING, True
+        claim.tokens, claim.reserved = self._tokens, tokens
+        self._running += 1
+        if self._tokens is not None:
+            self._tokens.take(tokens, now)
+
+    def settle(self, claim: Claim, cost: int, now: float) -> None:
+        """The request has cost so many tokens in all, which takes the place of what it reserved."""
+        if claim.stage is not Stage.RUNNING:
+            return
+        claim.stage = Stage.SETTLED
+        if self._tokens is not None:
+            reserved = claim.reserved if self._tokens is claim.tokens else 0
+            self._tokens.take(cost - reserved, now)
+
+    def end(self, claim: Claim) -> None:
+        """The request does not run any more."""
+        if claim.runs:
+            claim.runs = False
+            self._running -= 1
+
+    def headers(self, now: float) -> dict[str, str]:
+        """What is left, in OpenAI's headers; a limit that does not exist has none."""
+        headers = {}
+        for unit, bucket in (("requests", self._requests), ("tokens", self._tokens)):
+            if bucket is not None:
+                headers[f"x-ratelimit-limit-{unit}"] = str(bucket.limit)
+                headers[f"x-ratelimit-remaining-{unit}"] = str(max(0, int(bucket.level(now) + _ROUNDING)))
+                headers[f"x-ratelimit-reset-{unit}"] = _duration(bucket.until(bucket.limit, now))
+        return headers
+
+    def _crowded(self) -> ApiError | None:
+        """The error of a client that has as many requests running as it may."""
+        many = self._concurrent
+        if many is None or self._running < many:
+            return None
+        message = f"Rate limit reached for this key: {many} request{'s' * (many > 1)} at a time."
+        return error_for("rate_limit_exceeded", message, retry_after=_PAUSE)
+
+    def _too_many_tokens(self, tokens: int, now: float) -> ApiError | None:
+        bucket = self._tokens
+        if bucket is None:
+            return None
+        if tokens > bucket.limit:
+            return _too_large(bucket.limit, tokens)
+        wait = bucket.until(max(1, tokens), now)
+        what = f"{bucket.limit} tokens a minute, and this request needs about {tokens}"
+        return _too_many(what, wait) if wait else None
+
+
+def _changed(bucket: _Bucket | None, limit: int | None, now: float) -> _Bucket | None:
+    if limit is None:
+        return None
+    if bucket is None:
+        return _Bucket(limit, now)
+    bucket.resize(limit, now)
+    return bucket
+
+
+def _too_many(what: str, wait: float) -> ApiError:
+    message = f"Rate limit reached for this key: {what}; try again in {_duration(wait)}."
+    return error_for("rate_limit_exceeded", message, retry_after=wait)
+
+
+def _too_large(limit: int, tokens: int) -> ApiError:
+    message = (
+        f"Request too large for this key: about {tokens} tokens of input, and the limit is {limit} tokens"
+        " a minute; send less, as waiting does not help."
+    )
+    return error_for("rate_limit_exceeded", message)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as OpenAI writes them.
+
+    >>> [_duration(each) for each in (0, 0.0171, 1.2, 75, 3600)]
+    ['0s', '17ms', '1.2s', '1m15s', '1h0m0s']
+    """
+    if 0 < seconds < 1:
+        return f"{max(1, int(seconds * 1000))}ms"
+    whole, rest = divmod(round(seconds, 3), _MINUTE)
+    hours, minutes = divmod(int(whole), 60)
+    written = f"{rest:.3f}".rstrip("0").rstrip(".") + "s"
+    return f"{hours}h{minutes}m{written}" if hours else f"{minutes}m{written}" if minutes else written

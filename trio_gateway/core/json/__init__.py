@@ -1,0 +1,1 @@
+"""JSON values: parses, cuts, scans and merges them strictly and in slices."""

@@ -1,0 +1,1 @@
+"""Text basics: hold, measure and clean pieces of text."""

@@ -1,0 +1,1 @@
+"""Upstream's side of the API: reads heads, chunks, errors and answers."""

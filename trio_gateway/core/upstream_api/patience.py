@@ -1,0 +1,50 @@
+"""Patience: decides by when an upstream's next event must come.
+
+Hosted models send comments while a request waits in their queue (OpenRouter, DeepSeek). So a comment extends
+the time for the next event, up to the queue timeout without an event in all. When that has passed, nothing
+is known against the upstream: it has answered all the time. Empty events, and those of other kinds than ours,
+are as good as comments.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..config import UpstreamConfig
+
+__all__ = ["Patience"]
+
+
+class Patience:
+    """The clock of one attempt, which begins at *now*. All instants are monotonic seconds."""
+
+    __slots__ = ("_begun", "_commented", "_config", "_since", "deadline")
+
+    def __init__(self, config: UpstreamConfig, now: float) -> None:
+        self._config = config
+        self._begun = False
+        self._commented = False
+        self._since = now  # the last event, or the beginning
+        self.deadline = now + config.first_event_timeout
+        """Instant by which the next event must come."""
+
+    def event(self, now: float) -> None:
+        """An event came."""
+        self._begun, self._commented = True, False
+        self._since = now
+        self.deadline = now + self._timeout
+
+    def comment(self, now: float) -> None:
+        """A comment came."""
+        self._commented = True
+        latest = self._since + self._config.queue_timeout
+        self.deadline = max(self.deadline, min(now + self._timeout, latest))
+
+    def was_queued(self, now: float) -> bool:
+        """Whether the upstream has sent comments and nothing else for the whole queue timeout."""
+        return self._commented and now >= self._since + self._config.queue_timeout
+
+    @property
+    def _timeout(self) -> float:
+        return self._config.idle_timeout if self._begun else self._config.first_event_timeout

@@ -1,0 +1,113 @@
+"""Backend: one upstream as the gateway uses it: configuration, connection pool, breaker, running calls."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, TypeAlias
+
+import trio
+from msgspec import Struct
+
+from ..core.breaker import ANONYMOUS, CallIdentity, CircuitBreaker, Refusal
+from ..core.upstream_api.site import Site, shown_url
+from .lease import Lease, Traffic
+
+if TYPE_CHECKING:
+    from ..core.client_api.request import RequestIdentity
+    from ..core.config import UpstreamConfig
+    from .metrics import Metrics
+    from .upstream import Upstream
+
+__all__ = ["Backend", "Crowded", "Turned"]
+
+# Repeats and hedges under way may be this share of an upstream's requests, or so many: a failing upstream
+# must not be buried under second attempts. (The defaults of Envoy's retry budget.)
+_EXTRA_SHARE = 0.2
+_EXTRA_ALWAYS = 3
+
+
+class Crowded(Struct, frozen=True):
+    """The upstream has as many requests as it may have."""
+
+
+Turned: TypeAlias = Refusal | Crowded
+
+
+class Backend:
+    """One upstream, as requests see it under one configuration. It gives leases, one a call."""
+
+    def __init__(
+        self,
+        name: str,
+        config: UpstreamConfig,
+        upstream: Upstream,
+        metrics: Metrics,
+        *,
+        site: Site | None = None,
+        traffic: Traffic | None = None,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.site = site or Site(name, shown_url(config.url))
+        self.upstream = upstream
+        self.traffic = traffic or Traffic(
+            name, CircuitBreaker(config.breaker, now=trio.current_time(), random=random.random), metrics
+        )
+        self.breaker = self.traffic.breaker
+        self._metrics = metrics
+
+    def renewed(self, config: UpstreamConfig, upstream: Upstream, site: Site | None = None) -> Backend:
+        """The same upstream for requests that begin from now on. Those that run keep this backend."""
+        self.breaker.configure(config.breaker, trio.current_time())
+        if upstream is not self.upstream:  # another key, perhaps
+            self.breaker.renew_key(trio.current_time())
+            self.traffic.has_listed = False
+        self._report_changes()
+        return Backend(self.name, config, upstream, self._metrics, site=site, traffic=self.traffic)
+
+    def admit(self, call: CallIdentity = ANONYMOUS, *, extra: bool = False) -> Lease | Turned:
+        """A lease for *call*, or why there is none; never waits.
+
+        *extra*: the call is a repeat or a hedge.
+        """
+        spent = extra and self.traffic.extra + 1 > max(_EXTRA_ALWAYS, _EXTRA_SHARE * self.traffic.load)
+        if spent or self.traffic.load >= self.config.max_concurrency:
+            return Crowded()
+        admitted = self.breaker.admit(trio.current_time(), call)
+        self._report_changes()
+        if isinstance(admitted, Refusal):
+            return admitted
+        return Lease(
+            self.traffic,
+            admitted,
+            config=self.config,
+            upstream=self.upstream,
+            site=self.site,
+            extra=extra,
+        )
+
+    def upstream_name(self, model_id: str, configured: str) -> str:
+        """What the model asked for by *model_id* is called here. *configured*: its ``upstream_model``."""
+        if configured:
+            return configured
+        # "default" is a name of ours. An upstream that serves one model leaves no doubt which is meant.
+        if model_id == "default" and len(self.traffic.models) == 1:
+            return self.traffic.models[0]
+        return model_id
+
+    def identify(self, identity: RequestIdentity, model: str) -> CallIdentity:
+        """The call that a request makes here, for the *model* of that name."""
+        key = identity.credential if self.config.pass_through_key else b""
+        return CallIdentity(model, identity.client, identity.digest, key)
+
+    def refuse_key(self) -> None:
+        """The list of models was refused with 401."""
+        self.breaker.refuse_key(trio.current_time(), listed_before=self.traffic.has_listed)
+        self._report_changes()
+
+    def can_admit(self) -> bool:
+        """Whether a request would be admitted now; changes nothing."""
+        return self.traffic.load < self.config.max_concurrency and self.breaker.can_admit(trio.current_time())
+
+    def _report_changes(self) -> None:
+        self.traffic.report_changes(sweep_flowing=self.config.breaker.on_trip == "all")

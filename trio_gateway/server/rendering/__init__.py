@@ -1,0 +1,1 @@
+"""Rendering for the page: turns Markdown, code and formulas into nodes."""

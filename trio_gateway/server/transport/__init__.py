@@ -1,0 +1,1 @@
+"""Transport: hypercorn, h11 and wsproto, bounded and corrected."""

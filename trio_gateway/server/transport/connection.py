@@ -1,0 +1,287 @@
+"""Hypercorn's connection under trio, its faults contained.
+
+What :class:`ClientConnection` does otherwise than its base:
+
+* An exception out of a connection's code ends that connection, with one log line. In the base it ends the
+  whole process, and several openings of a few bytes raise one.
+* A write has a deadline. The base writes inside a shield (so that an event goes out whole or not at all, even
+  when its handler is cancelled) for as long as it takes: a client that stops reading holds its handler, and
+  the end of the process, for ever. Here it is cut off by force, and the handler gets a disconnect.
+* The socket is read on while the protocol is busy or paused (by a second request behind the first, by a body
+  that no task reads), so that a client's leaving is seen at once. What is read so far is bounded by 64 KiB.
+* A WebSocket's bytes are not taken while a write to it waits: a client that sends and does not read would
+  have its messages answered into memory.
+* The end waits for a write that is under way, and no write begins behind it: trio allows one at a time.
+* A handler that does not hear that its client is gone is cancelled.
+* A connection ends with a FIN and then a second in which whatever still comes is thrown away. To close with
+  bytes unread would be a reset, and the client might lose the answer that explains the end.
+* HTTP/1.1 alone is spoken, and strictly: see :mod:`trio_gateway.server.transport.http1`.
+
+A client that shuts down its sending side counts as gone, as in the base.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from math import inf
+from typing import TYPE_CHECKING, TypeAlias
+
+import structlog
+import trio
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from .http1 import StrictHTTP1
+from .rfc6455 import StrictWebSocket
+
+if TYPE_CHECKING:
+    from hypercorn.config import Config
+    from hypercorn.typing import AppWrapper, LifespanState, WorkerContext
+
+__all__ = ["ClientConnection"]
+
+_PIECE = 16 * 1024
+"""Bytes that must leave within one write timeout."""
+
+_SEND_BUFFER = 64 * 1024
+"""Bytes asked of the kernel, which doubles them. It reports a full buffer as writable again when a third is
+free: in one of megabytes a slow reader looks like one that takes nothing. With this size 8 KB/s were seen to
+get a client through a timeout of 20 s on loopback, where segments are of 64 KB; elsewhere less will do."""
+
+_LOOK_AHEAD = 64 * 1024
+"""Bytes held for a protocol that is not ready for them before reading stops: a client that sends more is
+not watched until they are taken."""
+
+_LINGER = 1.0
+"""Seconds after our FIN in which the client's remaining bytes are taken and thrown away."""
+
+_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+
+Address: TypeAlias = "tuple[str, int] | None"
+
+log = structlog.get_logger("trio_gateway.server")
+
+
+class ClientConnection(TCPServer):
+    """One client's connection, never the end of another one's.
+
+    The task that runs it reads; handlers in a nursery of its own write, through :meth:`protocol_send`.
+
+    Attributes:
+        _closing: The end has begun: what the client sends is thrown away, and nothing more is sent to it.
+        _ahead: What was read while the protocol was busy.
+        _reading: Scope of the reader; its end is the connection's end.
+        _writing: Scope of the last write, which nothing else cancels.
+        _plain: Descriptor of the socket, where no TLS is between it and the bytes.
+        _worker: Scope of all connections; its deadline is the end of the grace that a signal leaves them.
+    """
+
+    protocol: StrictHTTP1  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: LifespanState,
+        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+        *,
+        write_timeout: float,
+    ) -> None:
+        super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]  # either, in truth
+        self._write_timeout = write_timeout
+        self._closing = False
+        self._ahead = bytearray()
+        self._reading = trio.CancelScope()
+        self._writing = trio.CancelScope()
+        self._worker = trio.CancelScope()
+        self._plain: int | None = None
+
+    async def run(self) -> None:
+        """Serve the client until one side ends it. Raises nothing but cancellation."""
+        parent = trio.lowlevel.current_task().parent_nursery
+        if parent is not None:
+            self._worker = parent.cancel_scope
+        try:
+            await self._serve()
+        except* (*_GONE, trio.TooSlowError):
+            pass  # the client left, or did not end its TLS handshake: nobody is there to be told
+        except* Exception as group:
+            log.warning("connection_failed", error_class=", ".join(sorted(_names(group))))
+        finally:
+            self._plain = None  # the kernel may give the number to another connection
+            await trio.aclose_forcefully(self.stream)
+
+    async def _serve(self) -> None:
+        tls, client, server = await self._open()
+        async with trio.open_nursery() as handlers:
+            self._task_group = TaskGroup()  # not entered: it would let the nursery's own cancellation escape
+            self._task_group._nursery = handlers
+            self.protocol = StrictHTTP1(
+                self.app,
+                self.config,
+                self.context,
+                self._task_group,
+                ConnectionState(self.state),
+                tls,
+                client,
+                server,
+                self.protocol_send,
+            )
+            self.protocol.connect_writer(self.send_nowait, self.send_rest)
+            await self.idle_task.restart(self._task_group, self._idle_timeout)
+            with self._reading:
+                await self._read_data()
+            handlers.cancel_scope.deadline = trio.current_time() + self._write_timeout
+            await self.idle_task.stop()
+            await self.protocol.handle(Closed())
+
+    async def _open(self) -> tuple[bool, Address, Address]:
+        """Make the socket ready: whether TLS is spoken, the client's address, and ours (for TCP)."""
+        tls = isinstance(self.stream, trio.SSLStream)
+        if tls:
+            with trio.fail_after(self.config.ssl_handshake_timeout):
+                await self.stream.do_handshake()
+        sock = self.stream.transport_stream.socket if tls else self.stream.socket
+        transport: object = self.stream
+        self._plain = sock.fileno() if isinstance(transport, trio.SocketStream) else None
+        client = parse_socket_addr(sock.family, sock.getpeername())
+        if client is not None:
+            _tune(sock, self._write_timeout)
+        return tls, client, parse_socket_addr(sock.family, sock.getsockname())
+
+    async def _read_data(self) -> None:
+        try:
+            while data := await self._receive():
+                if not self._closing:
+                    await self._take(data)
+        finally:
+            self._closing = True
+            self._writing.cancel()  # the client is gone, or the grace is over: nobody is waited for
+
+    async def _receive(self) -> bytes:
+        """The next bytes for the protocol; none when the client is gone."""
+        if self._ahead:
+            data = bytes(self._ahead)
+            self._ahead.clear()
+            return data
+        return await self._read()
+
+    async def _take(self, data: bytes) -> None:
+        """Give *data* to the protocol, and keep an eye on the socket until it is done with it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_ahead)
+            if isinstance(self.protocol.stream, StrictWebSocket):
+                async with self.send_lock:
+                    pass  # nothing is being written now
+            await self.protocol.handle(RawData(data))
+            nursery.cancel_scope.cancel()
+
+    async def _look_ahead(self) -> None:
+        while (room := _LOOK_AHEAD - len(self._ahead)) > 0:
+            data = await self._read(room)
+            if not data:
+                self._reading.cancel()
+                return
+            self._ahead += data
+
+    async def _read(self, size: int = MAX_RECV) -> bytes:
+        try:
+            with trio.fail_after(self.config.read_timeout or inf):
+                return bytes(await self.stream.receive_some(size))
+        except (*_GONE, trio.TooSlowError):  # reset by the client, closed by us, or silent
+            return b""
+
+    async def protocol_send(self, event: Event) -> None:
+        """Do what the protocol asks: write bytes, end the connection, start or stop the idle timer."""
+        match event:
+            case Closed():
+                await self._finish()
+                await self.protocol.handle(Closed())
+            case _ if self._closing:
+                await trio.lowlevel.checkpoint()  # where a handler that only ever sends is cancelled
+            case RawData():
+                await self._write(event.data)
+            case _:
+                await super().protocol_send(event)
+
+    def send_nowait(self, data: bytes) -> int:
+        """Give *data* to the kernel as far as it takes it at once; the number of bytes that left.
+
+        Trio's way costs a scope, a lock and a checkpoint, about 20 µs; most writes of a stream need none of
+        them, as the socket has room. None leaves while another write is under way, under TLS, or at the end.
+        """
+        if self._plain is None or self._closing or self.send_lock.locked():
+            return 0
+        try:
+            return os.write(self._plain, data)
+        except OSError:  # no room, or the client is gone: the reader, or the slow way, finds out which
+            return 0
+
+    async def send_rest(self, data: bytes) -> None:
+        """Write *data* as any other, with the deadline of a write."""
+        if self._closing:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
+        """Write all of *data*. If the client does not take it, close: the reader then tells the handler."""
+        with trio.CancelScope(shield=True) as scope:
+            try:
+                async with self.send_lock:
+                    if self._closing:
+                        return  # while this waited for its turn
+                    self._writing = scope
+                    for start in range(0, len(data), _PIECE):
+                        # Beyond the grace that a signal leaves, nobody is waited for.
+                        scope.deadline = min(trio.current_time() + self._write_timeout, self._worker.deadline)
+                        await self.stream.send_all(data[start : start + _PIECE])
+                return
+            except _GONE:
+                pass
+        if scope.cancelled_caught:
+            log.info("write_timed_out", timeout=self._write_timeout)
+        self._plain = None
+        await trio.aclose_forcefully(self.stream)
+
+    async def _idle_timeout(self) -> None:
+        """End an idle connection when its time is up, or when the worker drains."""
+        with trio.move_on_after(self.config.keep_alive_timeout):
+            await self.context.terminated.wait()
+        if self.protocol.stream is None:  # else a request has come in at this very moment
+            self._reading.cancel()
+
+    async def _finish(self) -> None:
+        """Send our FIN, and leave the client a moment to read what came before it."""
+        if self._closing:
+            return
+        self._closing = True
+        try:
+            async with self.send_lock:  # which a write has, at most until its deadline
+                self._reading.deadline = trio.current_time() + _LINGER
+                await self.stream.send_eof()
+        except (AttributeError, *_GONE):  # TLS, or gone already
+            self._reading.cancel()
+
+
+def _tune(sock: trio.socket.SocketType, write_timeout: float) -> None:
+    """Set what this connection needs of the kernel.
+
+    The user timeout finds the client that vanished while its answer, or the heartbeats in it, still fit
+    into the buffer, so that no write of ours ever waits.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(write_timeout * 1000))
+
+
+def _names(error: BaseException) -> set[str]:
+    """The types of the exceptions in *error*."""
+    if isinstance(error, BaseExceptionGroup):
+        return set().union(*map(_names, error.exceptions))
+    return {type(error).__name__}

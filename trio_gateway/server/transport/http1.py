@@ -1,0 +1,235 @@
+"""What passes as a request: HTTP/1.1 read strictly, over hypercorn's protocol class and h11.
+
+h11 is lenient where RFC 9112 lets it be, and hypercorn changes protocol when a client asks for it.
+Both are doors: where two readers of one byte stream disagree about its line ends, folds or framing,
+a second request can be hidden in a first one, and hypercorn's HTTP/2 and WebSocket code raises on
+bytes that come before their time. So:
+
+* lines end in CRLF, header fields are not folded, in requests and in trailers alike;
+* a header block has one size limit, whether it came in one read or in many (h11 looks at the size
+  only while the block is incomplete);
+* a request is framed by Content-Length or by chunks, never by both, and never by chunks in HTTP/1.0;
+* an upgrade to WebSocket is complete and right, and nothing stands behind it until it is answered;
+* a client that waits for ``100 Continue`` gets it when the application wants the body, not before: a request
+  that is refused by its head alone never sends its body. (Hypercorn sends it before the application has seen
+  the request.) An answer that does not wait for the body ends the connection, and says so;
+* HTTP/2 is not spoken: an offer of h2c is passed over, the preface of HTTP/2 is answered with 505.
+
+What is refused gets a status and an error object as its body, and the connection ends.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import h11
+from h11._receivebuffer import ReceiveBuffer
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Request, Response
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WSStream
+from hypercorn.typing import ConnectionState
+
+from .rfc6455 import MAILBOX, SEND_TEXTS, StrictWebSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["BODY_WRITER", "INVITE", "BodyWriter", "StrictHTTP1"]
+
+INVITE: Final = "gateway.invite"
+"""Key of the ASGI scope's ``state``: an async callable without arguments that asks a client which waits for
+``100 Continue`` to send its body. It may be called at any time, and does nothing where nobody waits."""
+
+BODY_WRITER: Final = "gateway.body_writer"
+"""Key of the ASGI scope's ``state``, to the connection's :class:`BodyWriter`."""
+
+_LAX_LINE_END = re.compile(rb"(?<!\r)\n|\n[ \t]")
+"""A line feed alone, or a line that goes on in the next one."""
+
+_TARGET = re.compile(rb"/|\*$|[\w.:-]+$|https?://[\w.:-]+/")
+"""How a request target begins: a path, ``*``, an authority (CONNECT), or a URL as proxies get it."""
+
+_WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
+
+
+class BodyWriter:
+    """Writer of a chunked body past hypercorn and h11, which cost 30 µs.
+
+    h11 frames the head before and the end after; a chunk between them changes nothing in its state.
+    """
+
+    def __init__(
+        self, send_nowait: Callable[[bytes], int], send_rest: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        self.send_nowait = send_nowait
+        """Gives framed bytes to the socket as far as it has room; returns how many left."""
+        self.send_rest = send_rest
+        """Sends what did not leave, and waits until it has."""
+
+    @staticmethod
+    def framed(data: bytes) -> bytes:
+        """*data* as one chunk."""
+        return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class StrictHTTP1(H11Protocol):
+    """hypercorn's HTTP/1.1 connection, for clean requests only.
+
+    :meth:`handle` raises whatever the code below it raises: the caller must expect any exception.
+    """
+
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401  (handed on as they are)
+        super().__init__(*args)
+        self.connection = self._strict = _StrictConnection(self.config.h11_max_incomplete_size)
+        self.connection_state = ConnectionState({**self.connection_state, INVITE: self._invite})
+
+    def connect_writer(
+        self, send_nowait: Callable[[bytes], int], send_rest: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        """Give streams a way to write to the connection directly."""
+        writer = BodyWriter(send_nowait, send_rest)
+        self.connection_state = ConnectionState({**self.connection_state, BODY_WRITER: writer})
+
+    async def handle(self, event: Event) -> None:
+        """Take bytes, or the news that the client is gone."""
+        stream = self.stream
+        if isinstance(event, RawData) and isinstance(stream, WSStream) and not stream.handshake.accepted:
+            if stream.state is ASGIWebsocketState.HANDSHAKE:  # else a refusal is under way
+                await self._refuse(400)
+        else:
+            await super().handle(event)
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send what the application answers."""
+        if isinstance(event, Response) and self.connection.their_state is h11.SEND_BODY:
+            others = [field for field in event.headers if field[0].lower() != b"connection"]
+            event = replace(event, headers=[*others, (b"connection", b"close")])
+        await super().stream_send(event)
+
+    async def _invite(self) -> None:
+        if self._strict.client_is_waiting_for_100_continue:
+            await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Stay with HTTP/1.1, whatever the client prefers."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        status = self._refusal(request)
+        if status is not None:
+            await self._refuse(status)
+            return
+        if request.method == b"GET" and _upgrades(request):
+            await self._upgrade(request)
+        else:
+            await super()._create_stream(request)
+        if self.stream is not None and self.stream.closed:
+            await self.send(Closed())  # hypercorn has refused it, and would leave the connection open
+
+    async def _upgrade(self, request: h11.Request) -> None:
+        """Make the connection a WebSocket, as the base does, of our own class."""
+        self.stream = StrictWebSocket(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        self.connection = H11WSConnection(self._strict)
+        opening = Request(
+            stream_id=STREAM_ID,
+            headers=list(request.headers),
+            http_version=request.http_version.decode(),
+            method="GET",
+            raw_path=request.target,
+            state=ConnectionState(
+                {
+                    **self.connection_state,
+                    SEND_TEXTS: self.stream.send_texts,
+                    MAILBOX: self.stream.mailbox,
+                }
+            ),
+        )
+        await self.stream.handle(opening)
+        await self.context.mark_request()
+
+    def _refusal(self, request: h11.Request) -> int | None:
+        """The status that *request* is refused with, if it is."""
+        headers = dict(request.headers)
+        size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+        framed = headers.keys() & {b"content-length", b"transfer-encoding"}
+        if not request.http_version.startswith(b"1."):
+            return 505
+        if size > self.config.h11_max_incomplete_size:
+            return 431
+        if len(framed) == 2 or (b"transfer-encoding" in framed and request.http_version == b"1.0"):
+            return 400
+        if not _TARGET.match(request.target):
+            return 400
+        if _upgrades(request) and (framed or self.connection.trailing_data[0] or not _shakes_hands(request)):
+            return 400
+        return None
+
+    async def _refuse(self, status: int) -> None:
+        await self._send_error_response(status)
+        await self.send(Closed())
+
+    async def _send_error_response(self, status_code: int) -> None:
+        status = HTTPStatus(400 if status_code == 501 else status_code)  # h11: 501 for unknown codings
+        error = {"message": status.phrase, "type": "invalid_request_error", "param": None, "code": None}
+        body = json.dumps({"error": error}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        if getattr(self.connection, "_request_method", None) == b"HEAD":
+            body = b""
+        events = (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+        # In one piece: a handler that is running already must not come in between.
+        await self.send(RawData(b"".join(self.connection.send(event) for event in events)))
+
+
+def _upgrades(request: h11.Request) -> bool:
+    return (b"upgrade", b"websocket") in {(name, value.lower()) for name, value in request.headers}
+
+
+def _shakes_hands(request: h11.Request) -> bool:
+    """Whether *request* is a whole and valid opening of a WebSocket."""
+    try:
+        handshake = Handshake(list(request.headers), request.http_version.decode())
+    except UnicodeDecodeError:  # hypercorn takes those fields for ASCII
+        return False
+    return handshake.is_valid() and _WEBSOCKET_KEY.fullmatch(handshake.key or b"") is not None
+
+
+class _StrictConnection(h11.Connection):
+    def __init__(self, max_head: int) -> None:
+        super().__init__(h11.SERVER, max_incomplete_event_size=max_head)
+        self._receive_buffer = _StrictBuffer()
+
+    @property
+    def they_are_waiting_for_100_continue(self) -> bool:
+        """What hypercorn looks at. The truth is in h11's ``client_is_waiting_for_100_continue``."""
+        return False
+
+
+class _StrictBuffer(ReceiveBuffer):
+    """h11's buffer, which here does not forgive how lines end."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        raw = bytes(self)
+        lines = super().maybe_extract_lines()
+        if lines is not None and _LAX_LINE_END.search(raw, 0, len(raw) - len(self)):
+            raise h11.LocalProtocolError("a line ends without CR, or is folded")  # h11 makes a 400 of it
+        return lines

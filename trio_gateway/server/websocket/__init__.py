@@ -1,0 +1,1 @@
+"""WebSocket mirror: view, session and states of one conversation."""
