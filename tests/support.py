@@ -196,7 +196,7 @@ def plays(*answers: bytes, hold: bool = False) -> Script:
     return script
 
 
-async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until *condition* holds, which must be within so many seconds."""
     with trio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110  (what is looked at has no event)
