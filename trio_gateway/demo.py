@@ -100,8 +100,8 @@ def _serving(words: Sequence[str], port: int, environ: Mapping[str, str]) -> Ite
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > until:
                     log.seek(0)
-                    told = log.read().decode(errors="replace").strip()
-                    raise _DemoError(f"{words[0]} did not start: {told or 'it says nothing'}")
+                    output = log.read().decode(errors="replace").strip()
+                    raise _DemoError(f"{words[0]} did not start: {output or 'it says nothing'}")
                 time.sleep(_PAUSE)
             yield
         finally:

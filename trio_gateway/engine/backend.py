@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from copy import copy
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from ..core.breaker import ANONYMOUS, CallIdentity, CircuitBreaker, Refusal
 from ..core.upstream_api.site import Site, shown_url
-from .lease import Lease, Traffic
+from .lease import Lease, Target, Traffic
 
 if TYPE_CHECKING:
     from ..core.client_api.request import RequestIdentity
@@ -44,17 +45,17 @@ class Backend:
         metrics: Metrics,
         *,
         site: Site | None = None,
-        traffic: Traffic | None = None,
     ) -> None:
         self.name = name
+        self.breaker = CircuitBreaker(config.breaker, now=trio.current_time(), random=random.random)
+        self.traffic = Traffic(name, self.breaker, metrics)
+        self._aim(config, upstream, site)
+
+    def _aim(self, config: UpstreamConfig, upstream: Upstream, site: Site | None) -> None:
         self.config = config
-        self.site = site or Site(name, shown_url(config.url))
         self.upstream = upstream
-        self.traffic = traffic or Traffic(
-            name, CircuitBreaker(config.breaker, now=trio.current_time(), random=random.random), metrics
-        )
-        self.breaker = self.traffic.breaker
-        self._metrics = metrics
+        self.site = site or Site(self.name, shown_url(config.url))
+        self._target = Target(config, upstream, self.site)
 
     def renewed(self, config: UpstreamConfig, upstream: Upstream, site: Site | None = None) -> Backend:
         """The same upstream for requests that begin from now on. Those that run keep this backend."""
@@ -63,7 +64,9 @@ class Backend:
             self.breaker.renew_key(trio.current_time())
             self.traffic.has_listed = False
         self._report_changes()
-        return Backend(self.name, config, upstream, self._metrics, site=site, traffic=self.traffic)
+        renewed = copy(self)
+        renewed._aim(config, upstream, site)
+        return renewed
 
     def admit(self, call: CallIdentity = ANONYMOUS, *, extra: bool = False) -> Lease | Turned:
         """A lease for *call*, or why there is none; never waits.
@@ -77,14 +80,7 @@ class Backend:
         self._report_changes()
         if isinstance(admitted, Refusal):
             return admitted
-        return Lease(
-            self.traffic,
-            admitted,
-            config=self.config,
-            upstream=self.upstream,
-            site=self.site,
-            extra=extra,
-        )
+        return Lease(self.traffic, admitted, self._target, extra=extra)
 
     def upstream_name(self, model_id: str, configured: str) -> str:
         """What the model asked for by *model_id* is called here. *configured*: its ``upstream_model``."""

@@ -21,6 +21,7 @@ from ..core.client_api.chat_request import scan_chat_body
 from ..core.errors import ApiError, RequestError
 from ..core.json.encoding import encode_pieces
 from ..core.json.strict import dumps
+from .sliced_work import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ class Bodies:
         """
         if len(body) <= _UNSCANNED:
             return parse(body)
-        values = await self._scan(body)
+        values = await in_slices(scan_chat_body(body))
         if len(body) <= _AT_ONCE and values <= _VALUES_AT_ONCE:
             return parse(body)
         request = await self._in_thread(partial(_parsed, parse, body))
@@ -79,16 +80,6 @@ class Bodies:
             return dumps(fields()).encode()
         encode = _encoded if request.large <= _IN_ONE_CALL else _encoded_in_pieces
         return Payload(await self._in_thread(partial(encode, fields)))
-
-    async def _scan(self, body: bytes | bytearray) -> int:
-        slices = scan_chat_body(body)
-        while True:
-            try:
-                next(slices)
-            except StopIteration as end:
-                values: int = end.value
-                return values
-            await trio.lowlevel.checkpoint()
 
     async def _in_thread(self, work: Callable[[Callable[[], None]], T]) -> T:
         done = await trio.to_thread.run_sync(_result, work, limiter=self.threads)

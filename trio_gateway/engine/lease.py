@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .upstream import Upstream
 
-__all__ = ["Lease", "Traffic"]
+__all__ = ["Lease", "Target", "Traffic"]
 
 log = structlog.get_logger("trio_gateway.upstream")
 
@@ -113,6 +114,15 @@ class Traffic:
             lease.sweep(why)
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An upstream under one configuration: what a call of it is made with, and named by."""
+
+    config: UpstreamConfig
+    upstream: Upstream
+    site: Site
+
+
 class Lease:
     """One call that may be made now.
 
@@ -126,24 +136,22 @@ class Lease:
         self,
         traffic: Traffic,
         permit: Permit,
+        target: Target,
         *,
-        config: UpstreamConfig,
-        upstream: Upstream,
-        site: Site,
         extra: bool,
     ) -> None:
         self.name = traffic.name
         """The configured name of the upstream."""
         self.model = permit.call.model
         """The upstream's id of the model to ask for."""
-        self.config = config
-        self.upstream = upstream
+        self.config = target.config
+        self.upstream = target.upstream
         self.scope = trio.CancelScope()
         self.swept: str | None = None
         """The upstream was paused meanwhile, and why; nothing is known of this call itself."""
         self.extra = extra
         """A repeat or a hedge, which counts against the budget for those."""
-        self._site = site
+        self._site = target.site
         self._traffic = traffic
         self._permit = permit
         traffic.load += 1

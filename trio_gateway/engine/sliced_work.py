@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import trio
 
@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 __all__ = ["in_slices"]
 
 T = TypeVar("T")
+
+
+@overload
+async def in_slices(steps: Steps[T]) -> T: ...
+
+
+@overload
+async def in_slices(steps: Steps[T], *, until: trio.Event) -> T | None: ...
 
 
 async def in_slices(steps: Steps[T], *, until: trio.Event | None = None) -> T | None:

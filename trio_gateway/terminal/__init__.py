@@ -1,7 +1,7 @@
 """Terminal client: reaches the gateway over the network alone.
 
 ``Answer`` makes sense of events and does no I/O; ``Screen`` knows the two output streams and no network;
-``exchange`` drives both, over HTTP or over WebSocket, and ``chat`` and ``command_line`` call that. One answer
+``ask`` drives both, over HTTP or over WebSocket, and ``repl`` and ``command_line`` call that. One answer
 is one ``trio.run``: between answers there is only a line to read, and Ctrl-C there needs no event loop.
 
 On a terminal an answer goes from ``blocks`` (what no later text can change) over ``text`` (rows) to a

@@ -82,9 +82,9 @@ def open_client(options: Namespace, *, silence: float) -> httpx.AsyncClient:
 
 def refusal(response: httpx.Response, body: bytes) -> dict[str, Any]:
     """The error of an answer with an HTTP status, whether or not it has an OpenAI error object."""
-    told: dict[str, Any] = {"message": f"the server answered: {response.reason_phrase}"}
+    error: dict[str, Any] = {"message": f"the server answered: {response.reason_phrase}"}
     with contextlib.suppress(AnswerFormError):  # a page of some other server
-        told |= decode(body, Frame).error or {}
-    told.setdefault("status", response.status_code)
-    told.setdefault("retry_after", response.headers.get("retry-after"))
-    return told
+        error |= decode(body, Frame).error or {}
+    error.setdefault("status", response.status_code)
+    error.setdefault("retry_after", response.headers.get("retry-after"))
+    return error

@@ -7,6 +7,7 @@ from the text before.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from .blocks import BlockReader, Code, Prose
@@ -27,7 +28,7 @@ _INTERVAL, _REST = 0.05, 4
 MAX_CONTEXT = 8192
 
 
-class _Writer:
+class _Writer(ABC):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._region = Region(console)
@@ -44,8 +45,9 @@ class _Writer:
             ended = time.monotonic()
             self._next_drawing = ended + max(_INTERVAL, _REST * (ended - began))
 
+    @abstractmethod
     def _live(self) -> list[str]:
-        raise NotImplementedError
+        """The rows that are not final yet."""
 
 
 class StyledSummary(_Writer):

@@ -68,10 +68,10 @@ async def exchange_frames(options: Namespace, body: bytes, screen: Screen, answe
                     raise httpx.ReadError(f"the WebSocket was closed with {code}") from exc
             nursery.cancel_scope.cancel()
     except* ws.ConnectionRejected as refused:  # an HTTP answer in the place of the upgrade
-        for told in refused.exceptions:
-            if isinstance(told, ws.ConnectionRejected):
-                response = httpx.Response(told.status_code, headers=told.headers)
-                answer.error = refusal(response, told.body or b"")
+        for refusal_seen in refused.exceptions:
+            if isinstance(refusal_seen, ws.ConnectionRejected):
+                response = httpx.Response(refusal_seen.status_code, headers=refusal_seen.headers)
+                answer.error = refusal(response, refusal_seen.body or b"")
     except* LocalProtocolError:
         pass  # from the library, where a ping of the gateway's crosses our close: the answer is here by then
 

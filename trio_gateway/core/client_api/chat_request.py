@@ -226,9 +226,9 @@ def _choices(value: object) -> int:
 
 def _thinking(fields: Json) -> bool | None:
     places = (fields, _member(fields, "chat_template_kwargs"))
-    said = [place.get(key) for place in places for key in ("enable_thinking", "thinking")]
+    switches = [place.get(key) for place in places for key in ("enable_thinking", "thinking")]
     # Some APIs take {"thinking": {"type": "disabled"}}.
-    said = [value.get("type") == "enabled" if isinstance(value, dict) else value for value in said]
-    if fields.get("reasoning_effort") == "none" or any(value is False for value in said):
+    switches = [value.get("type") == "enabled" if isinstance(value, dict) else value for value in switches]
+    if fields.get("reasoning_effort") == "none" or any(value is False for value in switches):
         return False
-    return True if any(value is True for value in said) else None
+    return True if any(value is True for value in switches) else None

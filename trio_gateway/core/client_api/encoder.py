@@ -147,8 +147,8 @@ class Encoder(ABC):
 
     def _failure(self, failure: Failure) -> dict[str, Any]:
         """A chunk that OpenAI's own clients take for an error (they look at its key ``error``)."""
-        told = error_object(failure, self._request_id)
-        return {"error": told, **self._head, "choices": [choice_of(0, {}, finish_reason="error")]}
+        error_fields = error_object(failure, self._request_id)
+        return {"error": error_fields, **self._head, "choices": [choice_of(0, {}, finish_reason="error")]}
 
     def _chunk(self, choices: list[Choice], **more: object) -> Frame:
         if self._fields and more.get("phase", Phase.FINAL_OUTPUT) is Phase.FINAL_OUTPUT:
@@ -163,15 +163,15 @@ class Encoder(ABC):
 def error_object(failure: Failure, request_id: str) -> dict[str, Any]:
     """OpenAI's error object, with what over HTTP the status line and the headers would tell."""
     error = failure.error
-    told: dict[str, Any] = {
+    error_fields: dict[str, Any] = {
         **error.body()["error"],
         "status": error.status,
         "phase": failure.phase,
         "request_id": request_id,
     }
     if error.retry_after is not None:
-        told["retry_after"] = error.retry_after
-    return told
+        error_fields["retry_after"] = error.retry_after
+    return error_fields
 
 
 def choice_of(

@@ -46,8 +46,10 @@ class OpenAIEncoder(Encoder):
         self._tell(frames, phase, text)
 
     def _tell(self, frames: list[Frame], phase: Phase, text: str) -> None:
-        told = {"reasoning": text} if self._show_reasoning else {"reasoning_content": text, "reasoning": text}
-        self._say(frames, phase, 0, told)
+        texts = (
+            {"reasoning": text} if self._show_reasoning else {"reasoning_content": text, "reasoning": text}
+        )
+        self._say(frames, phase, 0, texts)
 
     def _end(self, frames: list[Frame], choices: list[Choice], **more: object) -> None:
         self._begin(frames, Phase.FINAL_OUTPUT)
@@ -56,8 +58,8 @@ class OpenAIEncoder(Encoder):
     def _fail(self, frames: list[Frame], failure: Failure) -> None:
         phase = self._order.late(failure.phase)
         self._begin(frames, phase)
-        told = {**self._failure(failure), "phase": phase}
-        frames.append(("message", dumps(told, ensure_ascii=False)))
+        fields = {**self._failure(failure), "phase": phase}
+        frames.append(("message", dumps(fields, ensure_ascii=False)))
 
     def _begin(self, frames: list[Frame], phase: Phase) -> None:
         """*phase* goes on, or opens; the role comes before everything else."""

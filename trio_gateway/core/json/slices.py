@@ -2,7 +2,7 @@
 
 The usual decoders and encoders run to their end in one call and hold the interpreter's lock meanwhile, up to
 120 ms for 16 MiB, so that neither a thread nor a checkpoint helps. Here a slice takes about 1 ms. The price
-is 3 µs a value, so these are for large texts only; :mod:`.strict_json` is for all others, and its rules hold
+is 3 µs a value, so these are for large texts only; :mod:`.strict` is for all others, and its rules hold
 here.
 """
 
@@ -47,7 +47,7 @@ class SlicedParser:
 
     *data* is UTF-8; ill-formed sequences in strings become U+FFFD, and ``replaced`` counts them. The rules
     for depth, for ``NaN`` below the keys *lenient_under* and for lone surrogates, which are mended, are those
-    of :func:`.strict_json.parse`; beyond them more than 32 KiB of whitespace in one place are refused.
+    of :func:`.strict.parse`; beyond them more than 32 KiB of whitespace in one place are refused.
     """
 
     __slots__ = ("_at", "_data", "_lenient_under", "_max_depth", "_text", "replaced", "value")
@@ -226,7 +226,7 @@ class Fragment(Protocol):
 
 
 def json_parts(value: object) -> Iterator[str]:
-    """The JSON text of *value* as :func:`.strict_json.dumps` writes it, in parts of bounded work.
+    """The JSON text of *value* as :func:`.strict.dumps` writes it, in parts of bounded work.
 
     Anywhere in it a :class:`Fragment` may stand for a value.
     """

@@ -53,10 +53,10 @@ class FlaggedThoughts:
 
     def _think(self, text: str) -> tuple[str, str]:
         if not self._in_thought:
-            thought, said = self.finish()
+            thought, rest = self.finish()
             self._in_thought, self._at_head, self._closed = True, True, False
-            if thought or said:
-                return self._joined(thought, said, self._think(text))
+            if thought or rest:
+                return self._joined(thought, rest, self._think(text))
         text, self._held = self._held + text, ""
         if self._at_head:
             text = text.lstrip()
@@ -87,8 +87,8 @@ class FlaggedThoughts:
         if _END_BEGUN.match(whole):
             self._said += text
             return "", ""
-        thought, said = self.finish()
-        return thought, said + text
+        thought, rest = self.finish()
+        return thought, rest + text
 
     @staticmethod
     def _joined(thought: str, text: str, more: tuple[str, str]) -> tuple[str, str]:

@@ -100,14 +100,14 @@ class SummaryModel:
         It has until the summary's timeout or interval, whichever is less. The caller may cancel it any
         time.
         """
-        said, instead = "", "refused"
+        answer, instead = "", "refused"
         lease = self._backend.admit(CallIdentity(self._config.model))
         if isinstance(lease, Lease):
             try:
-                said, instead = await self._attempt(lease, kind, text)
+                answer, instead = await self._attempt(lease, kind, text)
             finally:
                 lease.release()
-        line = summary_line(said, width)
+        line = summary_line(answer, width)
         if line is None:
             self._metrics.summary_fallback.labels(instead).inc()
         return line
@@ -116,19 +116,19 @@ class SummaryModel:
         self, lease: Lease, kind: Literal["prompt", "reasoning"], text: str
     ) -> tuple[str, str]:
         """The model's answer, which may be of no use."""
-        said, fault = "", None
+        answer, fault = "", None
         patience = min(self._config.timeout, self._config.interval)
         lease.scope.deadline = trio.current_time() + patience
         with lease.scope:
             try:
-                said = await self._ask(lease, kind, text)
+                answer = await self._ask(lease, kind, text)
             except UpstreamFailure as failure:
                 fault = failure.fault
         if lease.scope.cancelled_caught:
             fault = fault_of_transport("first_event_timeout", "The summarising model was late.")
         if fault is None:
             lease.succeed()
-            return said, "useless"
+            return answer, "useless"
         lease.fail(fault)
         return "", "late" if lease.scope.cancelled_caught else "failed"
 

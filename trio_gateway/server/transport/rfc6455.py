@@ -134,13 +134,13 @@ class StrictWebSocket(WSStream):
             return
         self._pinging.cancel()
         self._close_mailbox()
-        told = self.closed or self._app_ended
-        self.closed = told
+        reported = self.closed or self._app_ended
+        self.closed = reported
         try:
             await super().handle(event)
-            told = True
+            reported = True
         finally:
-            self.closed = told  # cancelled before the application could hear it: it is told once more
+            self.closed = reported  # cancelled before the application could hear it: it is reported once more
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         """Do what the application asks; with None it has ended."""
