@@ -211,6 +211,13 @@ async def test_a_text_that_takes_too_long_is_given_up(monkeypatch: pytest.Monkey
         assert (await post(client, {"text": "a"})).status_code == 200
 
 
+async def test_the_first_text_has_no_more_time_than_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_DEADLINE", 0.01)
+    async with open_gateway(settings()) as client:
+        answer = await post(client, {"text": r"[a](" * 25_000})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+
+
 async def test_one_client_may_have_so_many_at_once() -> None:
     renderer = Renderer()
     refused: list[str] = []

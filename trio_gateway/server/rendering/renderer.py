@@ -23,7 +23,8 @@ __all__ = ["Renderer"]
 _DEADLINE: Final = 1.0
 """Seconds for one text."""
 _START: Final = 5.0
-"""Seconds for the process to start and render its first text, on a busy machine."""
+"""Seconds for the process to start, on a busy machine."""
+_NO_TEXT: Final = b'""\n'
 _AT_ONCE: Final = 8
 """Texts of one client that wait or are rendered at a time."""
 _WAITING: Final = 64
@@ -95,16 +96,17 @@ class Renderer:
         """What the process answers; None where it does not, and has been ended."""
         if self._process is not None and self._process.poll() is not None:  # it was idle for long
             await self.aclose()
-        started = self._process is None
-        with trio.move_on_after(_START if started else _DEADLINE):
-            try:
-                if self._process is None:
+        try:
+            if self._process is None:  # the start has time of its own, so that a first text gets no more
+                with trio.fail_after(_START):
                     self._process = await _start()
+                    await _exchange(self._process, _NO_TEXT)
+            with trio.fail_after(_DEADLINE):
                 answer = await _exchange(self._process, line)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-                answer = b""
-            if answer.endswith(b"\n"):
-                return answer
+        except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            answer = b""
+        if answer.endswith(b"\n"):
+            return answer
         await self.aclose()
         return None
 
