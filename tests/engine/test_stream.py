@@ -501,6 +501,20 @@ async def test_what_waits_for_a_slow_client_at_the_deadline_is_delivered(autojum
     assert said(told) == "So"
     assert failure(told)[1] == "deadline"
     world.check()
+    assert verdicts(world) == {"neutral": 1}, "the time went to the client"
+
+
+async def test_a_deadline_that_an_upstream_has_used_up_is_its_failure(autojump_clock: MockClock) -> None:
+    world = World(FakeUpstream([sse_chunk({"content": "So"}), 5.0] * 999), idle_timeout=6.0)
+    assert failure(await world.answer())[1] == "deadline"
+    assert verdicts(world) == {"failure": 1}
+
+
+def verdicts(world: World) -> dict[str, int]:
+    """How the calls of the first upstream were judged."""
+    seen = world.backends[0].breaker.snapshot(trio.current_time())
+    counts = {"success": seen.success, "failure": seen.failure, "neutral": seen.neutral, "stale": seen.stale}
+    return {name: count for name, count in counts.items() if count}
 
 
 async def test_a_stop_after_every_finish_reason_is_no_error(autojump_clock: MockClock) -> None:

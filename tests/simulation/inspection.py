@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import trio
 
     from tests.simulation.network import Network
-    from tests.simulation.records import Records
+    from tests.simulation.records import Attempt, Records
     from trio_gateway.engine.backend import Backend
     from trio_gateway.server.app import GatewayApp
 
@@ -111,17 +111,22 @@ def check_openings(records: Records, window: float) -> Iterator[str]:
     """A breaker does not open for what one client alone was answered, while others called.
 
     Where a connection failed, that may have been the reason. What went well is known for certain of answers
-    that were good and complete; every other one is taken for a bad one.
+    that were good, and complete before their request ended (at its deadline, for example); every other one is
+    taken for a bad one.
     """
     address = {each.asked.nonce: each.client.address for each in records.transcripts}
+
+    def ended_well(attempt: Attempt, instant: float) -> bool:
+        whole_at = math.inf if attempt.whole_at is None else attempt.whole_at
+        return attempt.kind in GOOD and whole_at <= min(instant, records.ended.get(attempt.nonce, math.inf))
+
     for opening in records.openings:
         asked = [
             each
             for each in records.attempts
             if each.upstream == opening.upstream and each.began_at <= opening.at
         ]
-        well = [each for each in asked if each.kind in GOOD and (each.whole_at or math.inf) <= opening.at]
-        bad = {address[each.nonce] for each in asked if each not in well}
+        bad = {address[each.nonce] for each in asked if not ended_well(each, opening.at)}
         callers = {address[each.nonce] for each in asked if each.began_at >= opening.at - window}
         lost = any(name == opening.upstream and at <= opening.at for at, name in records.unanswered)
         if opening.reason in _TRIPS and not lost and len(bad) < 2 <= len(callers):

@@ -63,8 +63,14 @@ class Play:
         self._style = style
         if behaviour.kind is Kind.ENDLESS and not any(event.thinks for event in events):
             self.behaviour = replace(behaviour, kind=Kind.STALL)
+        self._head_read_at = 0  # bytes that the other end has received once it has read the head
         end = behaviour.line_end
         self._pieces = [f"data: {event.data}{end}{end}".encode() for event in events]
+
+    @property
+    def head_is_unread(self) -> bool:
+        """Whether the other end has not read all of a stream's head."""
+        return self._connection.socket.peer_received < self._head_read_at
 
     async def run(self) -> bool:
         """Whether the connection may be used again."""
@@ -108,7 +114,9 @@ class Play:
         place = self._place() if strikes else len(self._events)
         done = f"data: [DONE]{end}{end}".encode() if behaviour.kind is not Kind.NO_DONE else b""
         length = sum(map(len, self._pieces)) + len(done)
-        await self._say(head(200, _SSE, framing_header(behaviour.framing, length)))
+        start_line_and_fields = head(200, _SSE, framing_header(behaviour.framing, length))
+        self._head_read_at = self._connection.socket.peer_received + len(start_line_and_fields)
+        await self._say(start_line_and_fields)
         for start in range(0, place, behaviour.events_a_write):
             if start:
                 await trio.sleep(behaviour.pause)

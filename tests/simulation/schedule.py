@@ -10,12 +10,10 @@ import re
 import traceback
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 from unittest.mock import patch
 
-import httpx
 import hypercorn.trio
 import structlog
 import trio
@@ -215,26 +213,12 @@ def _determined(seed: int) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(patch.object(trio_loop, "_ALLOW_DETERMINISTIC_SCHEDULING", True))
-        # A pool's connections expire by Trio's clock, and loading the same certificates once is enough.
-        stack.enter_context(
-            patch("httpcore._async.http11.time", SimpleNamespace(monotonic=trio.current_time))
-        )
-        stack.enter_context(patch("httpx._transports.default.create_ssl_context", _no_certificates))
         for source in (trio_loop._r, random):
             stack.callback(source.setstate, source.getstate())
             source.seed(seed)
         gc.disable()
         stack.callback(gc.enable)
         yield
-
-
-@cache
-def _ssl_context() -> Any:
-    return httpx.create_ssl_context(verify=False)
-
-
-def _no_certificates(**_: object) -> Any:
-    return _ssl_context()
 
 
 @contextmanager

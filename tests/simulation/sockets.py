@@ -58,6 +58,8 @@ class Socket(trio.socket.SocketType):
         self._incoming = self._outgoing = _Pipe(0)
         self.bite: Callable[[int], int] = int
         """How many of so many bytes a read gives."""
+        self.received = 0
+        """Bytes that its owner has read."""
         self.host = "10.0.0.1"
         self.peer_host = "10.0.0.2"
 
@@ -100,6 +102,11 @@ class Socket(trio.socket.SocketType):
         """Bytes that have arrived and wait."""
         return len(self._incoming.data)
 
+    @property
+    def peer_received(self) -> int:
+        """Bytes that the other end has read."""
+        return 0 if self.peer is None else self.peer.received
+
     def is_readable(self) -> bool:
         pipe = self._incoming
         return bool(pipe.data) or pipe.ended or pipe.reset
@@ -125,6 +132,7 @@ class Socket(trio.socket.SocketType):
         size = self.bite(min(buflen, len(pipe.data)))
         data = bytes(pipe.data[:size])
         del pipe.data[:size]
+        self.received += size
         pipe.changed.unpark_all()
         await trio.lowlevel.cancel_shielded_checkpoint()
         return data

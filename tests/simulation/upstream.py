@@ -84,7 +84,11 @@ class ModelServer:
         else:
             play = self._play_answer(connection, self._asked[nonce], body)
         await trio.sleep(play.behaviour.head_after)
-        return await play.run()
+        keep = await play.run()
+        if play.behaviour.kind is Kind.RESET and play.head_is_unread:
+            # The reset has overtaken the head: to the gateway, this is a call without an HTTP answer.
+            self._records.unanswered.append((trio.current_time(), self._name))
+        return keep
 
     def _play_line(self, connection: Connection, nonce: str) -> Play:
         number, behaviour, _ = self._drawn(f"line {nonce}")

@@ -89,6 +89,7 @@ class Attempt:
         self._patience = Patience(lease.config, math.inf)
         self._answered = False  # a valid event came
         self._spoken = False  # one that says something did
+        self._waits_for_client = False
         self._held = 0  # what the reader last held beside its text
         self._ended = False
         self._how_empty = "ended its answer before it began"
@@ -282,7 +283,9 @@ class Attempt:
         if not self._spoken:
             return  # there is nothing to take yet, and the client may wait for its status line
         self._lease.scope.deadline = self._call.deadline
+        self._waits_for_client = True
         await self._delivery.flush()
+        self._waits_for_client = False
 
     def _expect_next(self, *, begun: bool) -> None:
         """Set the clock for the next event. *begun*: one came just now, and not only a comment."""
@@ -362,6 +365,9 @@ class Attempt:
         now = trio.current_time()
         if now >= self._call.deadline:
             message = "The answer was not complete in the time a request may take."
+            if self._waits_for_client:
+                # The time has gone to a client that reads slowly, which says nothing about the upstream.
+                return Fault(error_for("deadline", message), Outcome.NEUTRAL, Replay.NO)
             return fault_of_transport("deadline", message)
         if (reason := self._limit.exceeded(now)) and not self._reader.output_seen:
             return self._runaway(reason)
