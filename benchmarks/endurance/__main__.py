@@ -1,0 +1,153 @@
+"""Endurance run: plays mixed traffic for minutes and compares what the gateway holds before and after.
+
+    ./run bench endurance [MINUTES]         12 minutes, unless another number is given
+
+Well-behaved, hostile and leaving clients and good and failing upstreams are drawn from one seed. The gateway
+is a process of its own with a configuration as in use: keys, limits, metrics, log, summaries, a reload each
+minute. Files, tasks, objects and memory are counted while nothing is under way: after a minute of the same
+traffic, which fills every cache, and at the end. The run ends with code 1 when more is held at the end, when
+the gateway logs an error, or when a client that did nothing wrong did not get its whole answer. It reads
+/proc, so it needs Linux.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from benchmarks.endurance.census import open_process
+from benchmarks.endurance.traffic import ANSWER, FAULTS, UNHARMED, Traffic
+from benchmarks.streams.servers import free_port
+from tests.support import key_line, open_upstream
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from benchmarks.endurance.census import Census, Gateway
+
+_MINUTES = 12.0
+_SEED = 10
+# Seconds after which the gateway has closed the idle connections of its pool.
+_QUIET = 75.0
+# What may be held more at the end: objects (a metric makes some for each label that is first seen), and KiB of
+# memory, as the allocator keeps pages that are partly in use.
+_MORE_OBJECTS = 2000
+_MORE_MEMORY = 4096
+_CONFIG = """
+[server]
+host = "127.0.0.1"
+port = {port}
+api_keys_file = "{keys}"
+write_timeout = 5.0
+[upstreams.flaky]
+url = "{flaky}"
+[upstreams.good]
+url = "{good}"
+[models.default]
+upstreams = ["flaky", "good"]
+[models.good]
+upstreams = ["good"]
+[summary]
+interval = 0.3
+"""
+_LIMITS = ("rpm=10000000", "tpm=999999999", "concurrent=4000")
+
+
+async def main(minutes: float) -> bool:
+    """Whether nothing has grown, and nobody was harmed."""
+    chance = random.Random(_SEED)
+
+    async def answers(stream: trio.SocketStream, _number: int) -> None:
+        for start in range(0, len(ANSWER), 600):
+            await stream.send_all(ANSWER[start : start + 600])
+            await trio.sleep(0.02)
+
+    async def fails(stream: trio.SocketStream, number: int) -> None:
+        if chance.random() < 0.5:
+            await stream.send_all(chance.choice(FAULTS))
+        else:
+            await answers(stream, number)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, port = Path(name), free_port()
+        keys, config = folder / "keys.txt", folder / "gateway.toml"
+        keys.write_text(key_line("a", *_LIMITS), encoding="utf-8")
+        async with open_upstream(fails) as flaky, open_upstream(answers) as good:
+            text = _CONFIG.format(port=port, keys=keys, flaky=flaky.url, good=good.url)
+            config.write_text(text, encoding="utf-8")
+            with open_process(config, folder) as gateway:
+                await _listening(port)
+                traffic = Traffic(f"http://127.0.0.1:{port}", _SEED)
+                before, after = await _run(gateway, traffic, minutes)
+        errors = _errors(folder / "gateway.log")
+    return _report(traffic.results, before, after, errors)
+
+
+async def _run(gateway: Gateway, traffic: Traffic, minutes: float) -> tuple[Census, Census]:
+    await traffic.play(60.0)
+    traffic.results.clear()
+    await trio.sleep(_QUIET)
+    before = await gateway.census()
+    print(f"before: {before}", flush=True)
+    for minute in range(1, round(minutes) + 1):
+        await traffic.play(60.0)
+        gateway.reload()
+        print(f"minute {minute}: {gateway.rss() / 1024:.1f} MiB", flush=True)
+    await trio.sleep(_QUIET)
+    after = await gateway.census()
+    print(f"after:  {after}")
+    return before, after
+
+
+def _report(results: Counter[tuple[str, str]], before: Census, after: Census, errors: list[str]) -> bool:
+    print(f"{results.total()} scenes:")
+    for (scene, result), count in sorted(results.items()):
+        print(f"  {scene:16} {result:20} {count:6}")
+    harmed = [each for each in results if each[0] in UNHARMED and each[1] != "whole"]
+    grown = {
+        "files": after.files > before.files,
+        "tasks": after.tasks > before.tasks,
+        "objects": after.objects > before.objects + _MORE_OBJECTS,
+        "memory": after.rss > before.rss + _MORE_MEMORY,
+    }
+    for error in errors[:10]:
+        print(f"logged: {error}")
+    for name in (name for name, has_grown in grown.items() if has_grown):
+        print(f"grown: {name}")
+    for scene, result in harmed:
+        print(f"harmed: {scene}, {result}")
+    return not (errors or harmed or any(grown.values()))
+
+
+def _errors(log: Path) -> list[str]:
+    """The lines at level ``error`` or above, and whatever is no line of the log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line[:300] for line in lines if _level(line) not in {"debug", "info", "warning"}]
+
+
+def _level(line: str) -> str:
+    try:
+        return str(json.loads(line)["level"])
+    except (ValueError, KeyError, TypeError):
+        return "none"
+
+
+async def _listening(port: int) -> None:
+    with trio.fail_after(20):
+        while True:
+            try:
+                await trio.aclose_forcefully(await trio.open_tcp_stream("127.0.0.1", port))
+            except OSError:
+                await trio.sleep(0.05)
+            else:
+                return
+
+
+if __name__ == "__main__":
+    sys.exit(not trio.run(main, float(sys.argv[1]) if len(sys.argv) > 1 else _MINUTES))
