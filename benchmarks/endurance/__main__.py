@@ -112,10 +112,11 @@ def _report(results: Counter[tuple[str, str]], before: Census, after: Census, er
     harmed = [each for each in results if each[0] in UNHARMED and each[1] != "whole"]
     grown = {
         "files": after.files > before.files,
-        "tasks": after.tasks > before.tasks,
+        "tasks": bool(after.tasks - before.tasks),
         "objects": after.objects > before.objects + _MORE_OBJECTS,
         "memory": after.rss > before.rss + _MORE_MEMORY,
     }
+    print(f"tasks more: {dict(after.tasks - before.tasks)}")
     for error in errors[:10]:
         print(f"logged: {error}")
     for name in (name for name, has_grown in grown.items() if has_grown):

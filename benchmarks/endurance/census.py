@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +32,15 @@ class Census:
     """What the gateway holds."""
 
     files: int
-    tasks: int
+    tasks: Counter[str]
+    """Names of Trio's tasks."""
     objects: int
     rss: int
     """KiB."""
 
     def __str__(self) -> str:
-        return f"{self.files} files, {self.tasks} tasks, {self.objects} objects, {self.rss / 1024:.1f} MiB"
+        tasks = f"{self.tasks.total()} tasks"
+        return f"{self.files} files, {tasks}, {self.objects} objects, {self.rss / 1024:.1f} MiB"
 
 
 class Gateway:
@@ -55,7 +58,7 @@ class Gateway:
             while not self._report.exists():  # noqa: ASYNC110  (a file has no event)
                 await trio.sleep(0.05)
         inside = json.loads(self._report.read_text(encoding="utf-8"))
-        return Census(self._files(), inside["tasks"], inside["objects"], self.rss())
+        return Census(self._files(), Counter(inside["tasks"]), inside["objects"], self.rss())
 
     def rss(self) -> int:
         """Resident memory in KiB."""
@@ -91,7 +94,7 @@ def _serve(config: str, report: str) -> int:
     def count(_number: int, _frame: FrameType | None) -> None:
         gc.collect()
         objects = gc.get_objects()
-        tasks = sum(isinstance(each, trio.lowlevel.Task) for each in objects)
+        tasks = [each.name for each in objects if isinstance(each, trio.lowlevel.Task)]
         written = Path(f"{report}.new")
         written.write_text(json.dumps({"objects": len(objects), "tasks": tasks}), encoding="utf-8")
         written.rename(report)  # so that nobody reads half of it

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -90,6 +91,7 @@ class Traffic:
                 result = await scene(client)
             except Exception as error:  # the run goes on, and its table shows what happened
                 result = type(error).__name__
+                print(f"{datetime.now(UTC):%H:%M:%S.%f} {scene.__name__}: {error!r}", flush=True)
             self.results[scene.__name__.strip("_"), result] += 1
 
     async def _streamed(self, client: httpx.AsyncClient) -> str:

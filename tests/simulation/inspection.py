@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.behaviour import GOOD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import trio
 
@@ -30,6 +30,8 @@ __all__ = [
 # Seconds (virtual: nothing is computed in them) in which a request's end must have reached everything of
 # it.
 _AT_ONCE = 0.05
+# Share of a breaker's window that is inside it at any instant: it has ten slots, and the oldest one is cut off.
+_SURELY_INSIDE = 0.9
 # Reasons for which calls that failed open a breaker.
 _TRIPS = {"consecutive", "failure_rate"}
 # The lists of models are asked for in the background, so what this task does at a given moment is no matter.
@@ -107,8 +109,10 @@ def check_connections(records: Records) -> Iterator[str]:
             yield f"connection: {attempt.kind}, still open after the request's end ({attempt.tag})"
 
 
-def check_openings(records: Records, window: float) -> Iterator[str]:
+def check_openings(records: Records, windows: Mapping[str, float]) -> Iterator[str]:
     """A breaker does not open for what one client alone was answered, while others called.
+
+    *windows* are the upstreams' windows in seconds.
 
     Where a connection failed, that may have been the reason. What went well is known for certain of answers
     that were good, and complete before their request ended (at its deadline, for example); every other one is
@@ -127,7 +131,8 @@ def check_openings(records: Records, window: float) -> Iterator[str]:
             if each.upstream == opening.upstream and each.began_at <= opening.at
         ]
         bad = {address[each.nonce] for each in asked if not ended_well(each, opening.at)}
-        callers = {address[each.nonce] for each in asked if each.began_at >= opening.at - window}
+        since = opening.at - _SURELY_INSIDE * windows[opening.upstream]
+        callers = {address[each.nonce] for each in asked if each.began_at >= since}
         lost = any(name == opening.upstream and at <= opening.at for at, name in records.unanswered)
         if opening.reason in _TRIPS and not lost and len(bad) < 2 <= len(callers):
             yield f"opening: of {opening.upstream} for what {bad} was answered, beside {callers}"

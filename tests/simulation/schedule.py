@@ -118,8 +118,8 @@ async def _serve(plan: Plan, network: Network, records: Records) -> None:
         records.faults.append(f"stop: took {took:.2f} s of {allowed:.2f}")
     records.faults += [*check_gateway(app, records), *check_requests(records), *check_connections(records)]
     records.faults += check_sockets(network, at_end=True)
-    window = max(each.breaker.window for each in app.gateway.config.upstreams.values())
-    records.faults += check_openings(records, window)
+    upstreams = app.gateway.config.upstreams.items()
+    records.faults += check_openings(records, {name: each.breaker.window for name, each in upstreams})
     for transcript in records.transcripts:
         attempts = [attempt for attempt in records.attempts if attempt.nonce == transcript.asked.nonce]
         records.faults += check_answer(transcript, attempts, drained=not idle)
