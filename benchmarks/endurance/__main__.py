@@ -91,6 +91,7 @@ async def main(minutes: float) -> bool:
 
 async def _run(gateway: Gateway, traffic: Traffic, minutes: float) -> tuple[Census, Census]:
     await traffic.play(60.0)
+    gateway.reload()  # the objects of the first configuration are frozen, and would not be counted
     traffic.results.clear()
     await trio.sleep(_QUIET)
     before = await gateway.census()
