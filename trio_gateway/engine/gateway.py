@@ -22,6 +22,7 @@ from .bodies import Bodies
 from .call import Call
 from .catalogue import Catalogue
 from .clients import Clients
+from .loop_lag import LoopLag
 from .memory import RequestMemory
 from .metrics import Metrics
 from .route import Route
@@ -62,6 +63,8 @@ class Gateway:
         self._held = ByteBudget(settings.config.server.max_held)
         self.metrics = Metrics(self._snapshots, lambda: self.bodies.budget.taken)
         self.metrics.held_bytes.set_function(lambda: self._held.held)
+        self._lag = LoopLag()
+        self.metrics.event_loop_lag.set_function(lambda: self._lag.longest)
         self.backends: dict[str, Backend] = {}
         self.active = 0
         self.draining = False
@@ -80,6 +83,7 @@ class Gateway:
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._list_models)
+                    nursery.start_soon(self._lag.run)
                     await self._drain.wait()
                     grace = self.config.server.graceful_timeout
                     await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))

@@ -126,6 +126,8 @@ class RequestRecord:
         self.settle()
         ended_at = trio.current_time()
         metrics.requests.labels(model_label, self.outcome).inc()
+        if self.outcome == "refused":
+            metrics.count_refusal(self.error_class)
         if self.outcome == "cancelled":
             metrics.client_disconnects.labels(self.phase).inc()
         self._count_tokens(metrics, model_label)

@@ -167,6 +167,7 @@ class GatewayApp(QuartTrio):
             g.client = admit_client(self.gateway, asking)
         except RequestError as error:
             path = asking.path[:_SHOWN_PATH]
+            self.gateway.metrics.count_refusal(error.error.code)
             log.info("kept_out", request_id=g.request_id, path=path, error_class=error.error.code)
             raise
 
@@ -182,14 +183,18 @@ class GatewayApp(QuartTrio):
 
     async def _converse(self, path_format: WireFormat | None) -> None:
         draining = self._hardening.drain
-        await talk(
-            self.gateway,
-            websocket,
-            client=g.client,
-            request_id=g.request_id,
-            draining=draining,
-            path_format=path_format,
-        )
+        try:
+            await talk(
+                self.gateway,
+                websocket,
+                client=g.client,
+                request_id=g.request_id,
+                draining=draining,
+                path_format=path_format,
+            )
+        except RequestError as error:  # the upgrade is refused
+            self.gateway.metrics.count_refusal(error.error.code)
+            raise
 
     async def _models(self) -> Response:
         key = g.client.key

@@ -23,7 +23,7 @@ from ..core.client_api.request import ChatRequest, FormatName
 from ..core.errors import RequestError, refusal
 from ..engine.request_record import RequestRecord
 from ..engine.stream import open_stream
-from .error_responses import error_response
+from .error_responses import code_of, error_response
 from .identity import identify
 from .sse_body import SSEBody, SSESink
 from .transport.asgi import BODY, CLEANUP
@@ -80,7 +80,7 @@ async def answer_chat(
         record.refuse(error.error.code)
         raise
     except HTTPException as error:
-        record.refuse(_code(error))
+        record.refuse(code_of(error))
         raise
     cleanup.append(call.close)
     if streamed and g.format.early_status:
@@ -213,7 +213,3 @@ def _wants_stream(chat: ChatRequest, request: Request) -> bool:
         return chat.stream
     accept = request.headers.get("Accept", "").strip().lower()
     return bool(g.format.streams_unasked) and accept != "application/json"
-
-
-def _code(error: HTTPException) -> str:
-    return error.name.lower().replace(" ", "_")
