@@ -9,7 +9,17 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from tests.support import bearer, chat, key_line, open_gateway, open_upstream, plays, settings, text_answer, until
+from tests.support import (
+    bearer,
+    chat,
+    key_line,
+    open_gateway,
+    open_upstream,
+    plays,
+    settings,
+    text_answer,
+    until,
+)
 from tests.websocket.talking import PATH, open_socket
 from trio_gateway.core.errors import CODES
 from trio_gateway.engine.metrics import Metrics
@@ -32,7 +42,7 @@ class Refused(NamedTuple):
     status: int
     reason: str
     headers: dict[str, str] = ALICE
-    body: Json | bytes = chat()  # noqa: RUF009
+    body: Json | bytes = chat()
     path: str = PATH
     toml: str = SERVER
     state: dict[str, Any] = {}  # noqa: RUF012

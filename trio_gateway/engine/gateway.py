@@ -28,6 +28,7 @@ from .metrics import Metrics
 from .route import Route
 from .services import Running, Services
 from .summaries.summary_model import SummaryModel
+from .tracing import NO_TRACER
 from .upstream import Upstream
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
     from .charge import Charge
     from .request_record import RequestRecord
+    from .tracing import Tracer
 
 __all__ = ["Gateway"]
 
@@ -57,7 +59,8 @@ class Gateway:
     catalogue: Catalogue
     _services: Services
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, tracer: Tracer = NO_TRACER) -> None:
+        self.tracer = tracer
         self.clients = Clients(settings.client_keys)
         self.bodies = Bodies(settings.config.server.max_bodies)
         self._held = ByteBudget(settings.config.server.max_held)

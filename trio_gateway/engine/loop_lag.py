@@ -26,7 +26,7 @@ class LoopLag:
 
     @property
     def longest(self) -> float:
-        """Seconds that a timer was late at the most within the last minute; 0 before the first measurement."""
+        """Seconds that a timer was late at the most within the last minute; 0 before any was measured."""
         return max(self._lags, default=0.0)
 
     async def run(self) -> None:

@@ -63,7 +63,12 @@ async def answer_chat(
     Raises:
         RequestError, HTTPException: the request is refused.
     """
-    record = RequestRecord(g.client, request_id=g.request_id, accepted_at=trio.current_time())
+    record = RequestRecord(
+        g.client,
+        request_id=g.request_id,
+        accepted_at=trio.current_time(),
+        span=gateway.tracer.begin("chat", {}, traceparent=request.headers.get("traceparent")),
+    )
     # Done when the request is over, even if the client leaves before its answer has begun.
     cleanup = request.scope.setdefault(CLEANUP, [])  # type: ignore[typeddict-item]
     cleanup.append(lambda: record.close(gateway.metrics, model_label=gateway.catalogue.label(record.model)))
@@ -88,8 +93,15 @@ async def answer_chat(
     else:
         response = await (_begun(call) if streamed else _buffered(call))
         response.headers["X-Gateway-Attempts"] = str(record.attempts)
+    if not streamed:
+        response.headers["Server-Timing"] = _server_timing(record)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
+
+
+def _server_timing(record: RequestRecord) -> str:
+    """Where the time of a whole answer went, as browsers' tools show it: milliseconds."""
+    return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in record.timing().items())
 
 
 async def _begun(call: Call) -> Response:
