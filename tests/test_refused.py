@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -25,6 +24,7 @@ from trio_gateway.core.errors import CODES
 from trio_gateway.engine.metrics import Metrics
 
 if TYPE_CHECKING:
+    import httpx
     from prometheus_client import CollectorRegistry
 
     from tests.support import Client, Json

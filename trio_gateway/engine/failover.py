@@ -132,7 +132,10 @@ class Failover:
         """Make one attempt; *on_response* is called at the first event of its upstream."""
         self._record.note_attempt(lease.name)
         self._metrics.attempts.labels(lease.name).inc()
-        told = {"gateway.upstream": lease.name, "gateway.attempt": self._record.attempts}
+        told: dict[str, str | int] = {
+            "gateway.upstream": lease.name,
+            "gateway.attempt": self._record.attempts,
+        }
         with call_span(self._record.span, model=lease.model, url=lease.config.url, attributes=told) as span:
             fault = await self._traced_attempt(lease, on_response, span)
             span.conclude(None if fault is None else fault.error.error_class)

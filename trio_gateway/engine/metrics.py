@@ -42,7 +42,8 @@ _FIRST_TOKEN = (
 _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 _PHASE = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
-# Codes of the errors that refuse a request before an upstream is asked: the values of a label, which must stay few.
+# Codes of the errors that refuse a request before an upstream is asked: values of a label, which must stay
+# few.
 _REFUSALS: Final = frozenset(
     {
         "circuit_open",

@@ -129,7 +129,8 @@ class RequestRecord:
     def timing(self) -> dict[str, float]:
         """Seconds until now, by phase that was reached, and ``total``."""
         now = trio.current_time()
-        return {**self._spans(now), "total": now - self.accepted_at}
+        seconds: dict[str, float] = {phase.value: spent for phase, spent in self._spans(now).items()}
+        return {**seconds, "total": now - self.accepted_at}
 
     def close(self, metrics: Metrics, *, model_label: str) -> None:
         """Write the log line and count, for the client's limits too."""

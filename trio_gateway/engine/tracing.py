@@ -123,7 +123,10 @@ class CallSpan:
 def call_span(parent: Span, *, model: str, url: str, attributes: Attributes) -> Iterator[CallSpan]:
     """A span for asking *model* of the upstream at *url*, of which the host and the port are recorded."""
     address = urlsplit(url)
-    where = {"server.address": address.hostname or "", "gen_ai.request.model": shown_model(model)}
+    where: dict[str, str | int] = {
+        "server.address": address.hostname or "",
+        "gen_ai.request.model": shown_model(model),
+    }
     if address.port is not None:
         where["server.port"] = address.port
     call = CallSpan(parent.begin(chat_name(model), {**CHAT, **where, **attributes}, calls=True))

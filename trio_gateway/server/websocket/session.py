@@ -59,8 +59,8 @@ class Conversation:
 
     *client*: who opened it, from the address *peer*. *socket_id*: requests are named after it, with a number.
     *fixed_format*: the format of every answer; None: each request may choose. *authorization*: the value that
-    an ``Authorization`` header of the client's would have. *traceparent*: that of the upgrade, whose trace the
-    requests belong to.
+    an ``Authorization`` header of the client's would have. *traceparent*: that of the upgrade, to whose
+    trace the requests belong.
     """
 
     def __init__(
