@@ -106,11 +106,8 @@ class Metrics:
             "Requests refused before an upstream was asked, by the code of their error.",
             "reason",
         )
-        for reason in (
-            *sorted(_REFUSALS),
-            _INVALID,
-            _OTHER,
-        ):  # from 0 on: the first one counts for a rate too
+        # From 0 on, so that a rate has the first one too.
+        for reason in (*sorted(_REFUSALS), _INVALID, _OTHER):
             self._refused.labels(reason)
         self.failovers = _counter(
             registry, "gateway_failovers", "Attempts that another one followed.", "phase"

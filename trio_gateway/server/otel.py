@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["OtelTracer", "exporting"]
 
 # Seconds that the gateway waits at its end for a collector that is slow to take the last spans.
-_LAST_EXPORT: Final = 5.0
+_LAST_EXPORT: Final = 3.0
 # Characters of a client's header; a value of the version in use has 55.
 _MAX_TRACEPARENT: Final = 128
 
