@@ -24,7 +24,8 @@ ALERTS = [rule for group in documents(RULES)[0]["groups"] for rule in group["rul
 LABELS = {series: set(each.labels) for each in families() for series in each.series}
 # What Prometheus adds to every series, and to the buckets of a histogram.
 ADDED = {"instance", "job", "le"}
-LANGUAGE = {"sum", "min", "max", "rate", "histogram_quantile", "label_values", "by", "and", "or", "instance"}
+LANGUAGE = {"sum", "min", "max", "rate", "histogram_quantile", "label_values", "vector"}
+LANGUAGE |= {"by", "and", "or", "instance"}
 
 
 def queries() -> Iterator[tuple[str, str]]:
