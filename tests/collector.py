@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class Collector:
@@ -24,8 +24,13 @@ class Collector:
 
 
 @contextmanager
-def open_collector(*, answers: bool = True) -> Iterator[Collector]:
-    """Serve one, in threads of its own, as the exporter sends from a thread."""
+def open_collector(
+    *, answers: bool = True, statuses: Sequence[int] = (200,), text: str = ""
+) -> Iterator[Collector]:
+    """Serve one, in threads of its own, as the exporter sends from a thread.
+
+    The n-th request gets the n-th of *statuses* (the last one from then on) and *text*.
+    """
     collector = Collector()
     if answers:
         collector.go_on.set()
@@ -36,9 +41,10 @@ def open_collector(*, answers: bool = True) -> Iterator[Collector]:
             collector.headers.append({name.lower(): value for name, value in self.headers.items()})
             collector.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
             collector.go_on.wait(30)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
+            self.send_response(statuses[min(len(collector.bodies), len(statuses)) - 1])
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
+            self.wfile.write(text.encode())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

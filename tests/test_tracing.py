@@ -482,3 +482,72 @@ async def test_a_collector_that_hangs_delays_no_answer_and_the_end_by_seconds() 
                         assert (await answer.aread()).endswith(b"data: [DONE]\n\n")
                 await until(lambda: collector.bodies != [])
             assert await gateway.stop(within=9) == 0
+
+
+async def test_a_collector_that_refuses_is_reported_once_and_without_what_it_says() -> None:
+    with open_collector(statuses=[401, 401, 200], text="canary: x-key=canary") as collector:
+        async with (
+            open_upstream(plays(WHOLE)) as upstream,
+            running(
+                OWN,
+                UPSTREAM_URL=upstream.url,
+                LOG_FORMAT="json",
+                LOG_LEVEL="debug",
+                OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{collector.url}/v1/traces?key=canary",
+                OTEL_EXPORTER_OTLP_HEADERS="x-key=canary",
+                OTEL_BSP_SCHEDULE_DELAY="20",
+            ) as gateway,
+        ):
+            for number in range(1, 4):
+                async with streaming(gateway.url, chat()) as answer:
+                    await answer.aread()
+                await until(lambda number=number: len(collector.bodies) >= number)  # type: ignore[misc]
+            assert await gateway.stop() == 0
+    events = [json.loads(line) for line in gateway.log]
+    told = [(each["event"], each.get("reason")) for each in events if each["event"].startswith("traces")]
+    assert told == [("traces_not_taken", "status 401"), ("traces_taken", None)]
+    assert not any("canary" in line or "opentelemetry" in line for line in gateway.log)
+
+
+async def test_an_unreachable_collector_is_named_by_its_error_alone() -> None:
+    async with (
+        open_upstream(plays(WHOLE)) as upstream,
+        running(
+            OWN,
+            UPSTREAM_URL=upstream.url,
+            LOG_FORMAT="json",
+            LOG_LEVEL="debug",
+            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces?key=canary",
+            OTEL_EXPORTER_OTLP_TIMEOUT="3",
+            OTEL_BSP_SCHEDULE_DELAY="20",
+        ) as gateway,
+    ):
+        async with streaming(gateway.url, chat()) as answer:
+            await answer.aread()
+        await until(lambda: any("traces_not_taken" in line for line in gateway.log), 8)
+        assert await gateway.stop() == 0
+    lines = [json.loads(line) for line in gateway.log]
+    assert [each["reason"] for each in lines if each["event"] == "traces_not_taken"] == ["ConnectionError"]
+    assert not any("canary" in line for line in gateway.log)
+
+
+# Without a collector
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/openai/v1/chat/completions"])
+async def test_a_whole_answer_says_where_its_time_went_and_a_stream_does_not(path: str) -> None:
+    async with (
+        open_upstream(plays(WHOLE, WHOLE, FAILS)) as upstream,
+        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+    ):
+        whole, streamed, failed = [
+            await client.post(path, json=chat(stream=stream)) for stream in (False, True, False)
+        ]
+    assert "server-timing" not in streamed.headers
+    phases = ["prompt_summary", "reasoning_summary", "final_output"]
+    for answer, names in ((whole, [*phases, "total"]), (failed, ["prompt_summary", "total"])):
+        entries = [each.split(";dur=") for each in answer.headers["server-timing"].split(", ")]
+        assert [name for name, _ in entries] == names
+        *parts, total = [float(milliseconds) for _, milliseconds in entries]
+        assert sum(parts) == pytest.approx(total, abs=0.5)
+        assert 0 < total <= answer.elapsed.total_seconds() * 1000 + 1

@@ -5,14 +5,16 @@ Nothing else imports the SDK, and this module is imported only where the environ
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 import trio
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.trace.status import Status, StatusCode
@@ -20,18 +22,27 @@ from opentelemetry.trace.status import Status, StatusCode
 from ..version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opentelemetry import trace
-    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
     from ..engine.tracing import Attributes
 
 __all__ = ["OtelTracer", "exporting"]
+
+log = structlog.get_logger("trio_gateway.server")
 
 # Seconds that the gateway waits at its end for a collector that is slow to take the last spans.
 _LAST_EXPORT: Final = 3.0
 # Characters of a client's header; a value of the version in use has 55.
 _MAX_TRACEPARENT: Final = 128
 
+# Logger above all of the exporter's.
+_EXPORTER: Final = "opentelemetry.exporter.otlp"
+
+# What failed where the exporter names nothing: it gave up in the end.
+_GAVE_UP: Final = "timeout"
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
@@ -93,7 +104,60 @@ class OtelSpan:
 
 def exporting() -> OtelTracer:
     """The tracer that sends its spans in batches, over OTLP, to where the environment says."""
-    return OtelTracer(BatchSpanProcessor(OTLPSpanExporter()))
+    return OtelTracer(BatchSpanProcessor(_Reporting(OTLPSpanExporter())))
+
+
+class _Reporting(SpanExporter):
+    """The exporter *inner*, of which the log says once when it fails, and once when it is back.
+
+    Its own lines are dropped: they quote the collector's address, which may hold a key, and its answer.
+    """
+
+    def __init__(self, inner: SpanExporter) -> None:
+        self._inner = inner
+        self._fails = False
+        self._cause = _Cause()
+        self._logger = logging.getLogger(_EXPORTER)
+        self._logger.addHandler(self._cause)
+        self._logger.propagate = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send *spans*, in the thread that calls."""
+        result = self._inner.export(spans)
+        fails = result is not SpanExportResult.SUCCESS
+        if fails and not self._fails:
+            log.warning("traces_not_taken", reason=self._cause.last)
+        elif self._fails and not fails:
+            log.info("traces_taken")
+            self._cause.last = _GAVE_UP
+        self._fails = fails
+        return result
+
+    def shutdown(self) -> None:
+        """Send nothing more."""
+        self._inner.shutdown()
+        self._logger.removeHandler(self._cause)
+        self._logger.propagate = not self._logger.handlers
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Nothing waits here."""
+        return self._inner.force_flush(timeout_millis)
+
+
+class _Cause(logging.Handler):
+    """A handler that writes nothing and keeps what is safe to show: a status, or the class of an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = _GAVE_UP
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at *record*."""
+        for value in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(value, Exception):
+                self.last = type(value).__name__
+            elif isinstance(value, int):
+                self.last = f"status {value}"
 
 
 def _resource() -> Resource:
