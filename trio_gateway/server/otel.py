@@ -108,9 +108,9 @@ def exporting() -> OtelTracer:
 
 
 class _Reporting(SpanExporter):
-    """The exporter *inner*, of which the log says once when it fails, and once when it is back.
+    """The exporter *inner*; the log gets one line when it begins to fail, and one when it is back.
 
-    Its own lines are dropped: they quote the collector's address, which may hold a key, and its answer.
+    Its own log lines are dropped: they quote the collector's address, which may hold a key, and its answer.
     """
 
     def __init__(self, inner: SpanExporter) -> None:
