@@ -15,13 +15,13 @@ import hypercorn.trio
 import trio
 from hypercorn.config import Config
 
-from trio_gateway import create_app
 from trio_gateway.core.config.settings import Settings, load_settings
 from trio_gateway.core.sse import SSEDecoder, SSEEvent
 from trio_gateway.mock import Options, serve_mock
+from trio_gateway.server.app import GatewayApp
 
 if TYPE_CHECKING:
-    from trio_gateway.server.app import GatewayApp
+    from trio_gateway.engine.tracing import Tracer
 
 Json: TypeAlias = dict[str, Any]
 FAST = Options(port=0, tokens_per_second=0)
@@ -64,9 +64,9 @@ class Client(httpx.AsyncClient):
 
 
 @asynccontextmanager
-async def open_gateway(config: Settings) -> AsyncIterator[Client]:
+async def open_gateway(config: Settings, *, tracer: Tracer | None = None) -> AsyncIterator[Client]:
     """Serve a gateway, and give a client for it."""
-    app = create_app(config)
+    app = GatewayApp(config, tracer=tracer)
     hyper = Config()
     hyper.bind = ["127.0.0.1:0"]
     hyper.errorlog = None

@@ -24,7 +24,8 @@ ALERTS = [rule for group in documents(RULES)[0]["groups"] for rule in group["rul
 LABELS = {series: set(each.labels) for each in families() for series in each.series}
 # What Prometheus adds to every series, and to the buckets of a histogram.
 ADDED = {"instance", "job", "le"}
-LANGUAGE = {"sum", "min", "max", "rate", "histogram_quantile", "label_values", "by", "and", "or", "instance"}
+LANGUAGE = {"sum", "min", "max", "rate", "histogram_quantile", "label_values", "vector"}
+LANGUAGE |= {"by", "and", "or", "instance"}
 
 
 def queries() -> Iterator[tuple[str, str]]:
@@ -76,6 +77,34 @@ def test_a_slip_in_a_query_is_seen(query: str) -> None:
     names = names_of(query)
     known = names <= {*LABELS, "up"}
     assert not (known and labels_of(query) <= ADDED.union(*(LABELS.get(name, set()) for name in names)))
+
+
+# What dashboards of users may rely on: these names, with these labels.
+PROMISED = {
+    "gen_ai_server_time_to_first_token_seconds": (),
+    "gen_ai_server_time_per_output_token_seconds": (),
+    "gateway_requests_total": ("model", "outcome"),
+    "gateway_tokens_total": ("model", "type"),
+    "gateway_phase_seconds": ("phase",),
+    "gateway_attempts_total": ("upstream",),
+    "gateway_failovers_total": ("phase",),
+    "gateway_upstream_errors_total": ("upstream", "class"),
+    "gateway_breaker_state": ("upstream", "state"),
+    "gateway_breaker_calls_total": ("upstream", "outcome"),
+    "gateway_breaker_in_flight": ("upstream",),
+    "gateway_client_disconnects_total": ("phase",),
+    "gateway_summary_fallback_total": ("reason",),
+    "gateway_active_streams": (),
+    "gateway_event_loop_lag_seconds": (),
+    "gateway_refused_total": ("reason",),
+    "gateway_bodies_bytes": (),
+    "gateway_held_bytes": (),
+}
+
+
+def test_the_promised_metrics_are_there_with_their_labels() -> None:
+    there = {each.name: each.labels for each in families()}
+    assert {name: there.get(name) for name in PROMISED} == PROMISED
 
 
 def test_every_metric_is_on_the_dashboard() -> None:

@@ -58,7 +58,12 @@ class FakeUpstream:
 
     @asynccontextmanager
     async def open_completion(
-        self, body: bytes, *, authorization: str | None, streamed: bool = True
+        self,
+        body: bytes,
+        *,
+        authorization: str | None,
+        streamed: bool = True,
+        traceparent: str | None = None,
     ) -> AsyncIterator[UpstreamAnswer]:
         script = self._scripts[min(self.opened, len(self._scripts) - 1)]
         self.opened += 1

@@ -5,19 +5,24 @@ The process is one of its own, at its most talkative level, so that what librari
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.collector import open_collector
 from tests.support import DONE, HEAD, chat, key_line, open_upstream, plays, sse_chunk
 from tests.test_process import OWN, running
 from tests.websocket.talking import PATH
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 CLIENT_KEY = "gw-canary-key-of-a-client"
+COLLECTOR_KEY = "canary-key-of-the-collector"
 WRONG_KEY = "gw-canary-key-that-is-wrong"
 UPSTREAM_KEY = "sk-canary-key-of-the-upstream"
 PROMPT = "Tell me of the canaryprompt in the mine, please."
@@ -44,12 +49,22 @@ UPSTREAMS = {
     "is broken": (HEAD + b'data: {"choices": [{"delta": {"content": "canaryanswer', True),
 }
 JSON = {"Content-Type": "application/json"}
+TRACEPARENT = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+TRACED = find_spec("opentelemetry") is not None and find_spec("opentelemetry.sdk") is not None
 SECRET = (CLIENT_KEY, WRONG_KEY, UPSTREAM_KEY)
+
+
+@asynccontextmanager
+async def open_tracing(collected: list[bytes]) -> AsyncIterator[str]:
+    """The address of a collector; *collected* gets what it was sent."""
+    with open_collector() as collector:
+        yield collector.url
+        collected += collector.bodies
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize(("answer", "fails"), UPSTREAMS.values(), ids=UPSTREAMS)
-async def test_no_key_and_no_text_is_in_a_log_a_metric_or_an_error(
+async def test_s5_no_key_and_no_text_is_in_a_log_a_metric_a_trace_or_an_error(
     answer: bytes, fails: bool, log_format: str, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys.txt"
@@ -60,10 +75,12 @@ async def test_no_key_and_no_text_is_in_a_log_a_metric_or_an_error(
     body["messages"].insert(0, {"role": "system", "content": SYSTEM})
     secret = tmp_path / "secret"
     secret.write_text(UPSTREAM_KEY)
-    good, wrong = ({"Authorization": f"Bearer {key}"} for key in (CLIENT_KEY, WRONG_KEY))
+    good, wrong = ({"Authorization": f"Bearer {key}"} | TRACEPARENT for key in (CLIENT_KEY, WRONG_KEY))
     outside: list[str] = []
+    collected: list[bytes] = []
     async with (
         open_upstream(plays(answer)) as upstream,
+        open_tracing(collected) as endpoint,
         running(
             OWN,
             UPSTREAM_URL=upstream.url,
@@ -71,6 +88,8 @@ async def test_no_key_and_no_text_is_in_a_log_a_metric_or_an_error(
             GATEWAY_API_KEYS_FILE=str(keys),
             LOG_LEVEL="debug",
             LOG_FORMAT=log_format,
+            OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+            OTEL_EXPORTER_OTLP_HEADERS=f"x-key={COLLECTOR_KEY}",
         ) as gateway,
         httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False) as client,
     ):
@@ -101,6 +120,8 @@ async def test_no_key_and_no_text_is_in_a_log_a_metric_or_an_error(
     assert "alice" in log
     assert [line for line in log.splitlines() if WORD in line] == []
     assert [text for text in outside if WORD in text] == []
+    assert bool(collected) is TRACED
+    assert [body for body in collected if WORD.encode() in body] == []
 
 
 def test_the_search_would_find_each_of_them() -> None:

@@ -63,7 +63,8 @@ class Attempt:
     Its lease is given back when ``run`` returns, and by ``release`` at the latest.
 
     *runaway* is how much the model may think, and what follows when it thinks more. *on_first_event* is
-    called at the first event that says something.
+    called at the first event that says something. *traceparent*: the header's value by which the upstream
+    continues the trace, if there is one.
     """
 
     _reader: AnswerReader
@@ -76,7 +77,9 @@ class Attempt:
         *,
         runaway: RunawayRule,
         on_first_event: Callable[[], None],
+        traceparent: str | None = None,
     ) -> None:
+        self._traceparent = traceparent
         self._call = call
         self._lease = lease
         self._delivery = delivery
@@ -153,7 +156,9 @@ class Attempt:
         if not streamed:
             self._patience.deadline = trio.current_time() + self._lease.config.queue_timeout
             self._lease.scope.deadline = self._next_event_deadline()
-        async with upstream.open_completion(body, authorization=authorization, streamed=streamed) as answer:
+        async with upstream.open_completion(
+            body, authorization=authorization, streamed=streamed, traceparent=self._traceparent
+        ) as answer:
             if not streamed:
                 self._lease.note_queued()  # a whole answer takes its time, which does not make it slow
             if answer.streamed:

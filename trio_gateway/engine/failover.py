@@ -27,6 +27,7 @@ from ..core.upstream_api.runaway import ReasoningLimit
 from .attempt import Attempt, RunawayRule
 from .hedge import Hedge
 from .question import Question
+from .tracing import call_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .call import Call
     from .delivery import Delivery
     from .lease import Lease
+    from .tracing import CallSpan
 
 __all__ = ["Failover"]
 
@@ -130,10 +132,22 @@ class Failover:
         """Make one attempt; *on_response* is called at the first event of its upstream."""
         self._record.note_attempt(lease.name)
         self._metrics.attempts.labels(lease.name).inc()
+        told: dict[str, str | int] = {
+            "gateway.upstream": lease.name,
+            "gateway.attempt": self._record.attempts,
+        }
+        with call_span(self._record.span, model=lease.model, url=lease.config.url, attributes=told) as span:
+            fault = await self._traced_attempt(lease, on_response, span)
+            span.conclude(None if fault is None else fault.error.error_class)
+        return fault
 
+    async def _traced_attempt(
+        self, lease: Lease, on_response: Callable[[], None], span: CallSpan
+    ) -> Fault | None:
         question = Question(self._call, lease, thinks=self._thinks)
 
         def on_first_event() -> None:
+            span.event("first_event")
             question.accepted()
             self._record.upstream = lease.name
             self._delivery.opening.begin()
@@ -151,6 +165,7 @@ class Failover:
                 ReasoningLimit(limited), _ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO
             ),
             on_first_event=on_first_event,
+            traceparent=span.traceparent,
         )
         try:
             body = await question.body()

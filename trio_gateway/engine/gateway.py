@@ -22,11 +22,13 @@ from .bodies import Bodies
 from .call import Call
 from .catalogue import Catalogue
 from .clients import Clients
+from .loop_lag import LoopLag
 from .memory import RequestMemory
 from .metrics import Metrics
 from .route import Route
 from .services import Running, Services
 from .summaries.summary_model import SummaryModel
+from .tracing import NO_TRACER
 from .upstream import Upstream
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
     from .charge import Charge
     from .request_record import RequestRecord
+    from .tracing import Tracer
 
 __all__ = ["Gateway"]
 
@@ -56,12 +59,15 @@ class Gateway:
     catalogue: Catalogue
     _services: Services
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, tracer: Tracer = NO_TRACER) -> None:
+        self.tracer = tracer
         self.clients = Clients(settings.client_keys)
         self.bodies = Bodies(settings.config.server.max_bodies)
         self._held = ByteBudget(settings.config.server.max_held)
         self.metrics = Metrics(self._snapshots, lambda: self.bodies.budget.taken)
         self.metrics.held_bytes.set_function(lambda: self._held.held)
+        self._lag = LoopLag()
+        self.metrics.event_loop_lag.set_function(lambda: self._lag.longest)
         self.backends: dict[str, Backend] = {}
         self.active = 0
         self.draining = False
@@ -80,6 +86,7 @@ class Gateway:
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._list_models)
+                    nursery.start_soon(self._lag.run)
                     await self._drain.wait()
                     grace = self.config.server.graceful_timeout
                     await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))

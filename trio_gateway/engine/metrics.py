@@ -6,6 +6,7 @@ One registry an app: nothing global.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -41,6 +42,30 @@ _FIRST_TOKEN = (
 _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 _PHASE = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
+# Codes of the errors that refuse a request before an upstream is asked: values of a label, which must stay
+# few.
+_REFUSALS: Final = frozenset(
+    {
+        "circuit_open",
+        "forbidden",
+        "insufficient_quota",
+        "invalid_api_key",
+        "invalid_json",
+        "model_not_found",
+        "overloaded",
+        "rate_limit_exceeded",
+        "request_in_progress",
+        "request_timeout",
+        "request_too_large",
+        "shutting_down",
+        "too_many_values",
+        "unsupported_media_type",
+    }
+)
+_INVALID: Final = "invalid_request"
+"""Reason of the refusals that have no code: a field of the request is wrong."""
+_OTHER: Final = "other"
+
 Snapshots = Callable[[], Mapping[str, Snapshot]]
 
 
@@ -75,6 +100,15 @@ class Metrics:
             "gateway_phase_seconds", "Time spent in a phase.", ["phase"], registry=registry, buckets=_PHASE
         )
         self.attempts = _counter(registry, "gateway_attempts", "Attempts at an upstream.", "upstream")
+        self._refused = _counter(
+            registry,
+            "gateway_refused",
+            "Requests refused before an upstream was asked, by the code of their error.",
+            "reason",
+        )
+        # From 0 on, so that a rate has the first one too.
+        for reason in (*sorted(_REFUSALS), _INVALID, _OTHER):
+            self._refused.labels(reason)
         self.failovers = _counter(
             registry, "gateway_failovers", "Attempts that another one followed.", "phase"
         )
@@ -107,7 +141,17 @@ class Metrics:
         self.held_bytes = Gauge(
             "gateway_held_bytes", "Large events and gathered answers that are held.", registry=registry
         )
+        self.event_loop_lag = Gauge(
+            "gateway_event_loop_lag_seconds",
+            "The longest that a timer of the event loop was late within the last minute.",
+            registry=registry,
+        )
         registry.register(_BreakerCollector(snapshots))
+
+    def count_refusal(self, code: str | None) -> None:
+        """Count a request that was refused before an upstream was asked. *code*: that of its error."""
+        reason = _INVALID if code is None else code if code in _REFUSALS else _OTHER
+        self._refused.labels(reason).inc()
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:

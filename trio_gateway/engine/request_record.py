@@ -11,11 +11,13 @@ from ..core.access.usage import TokenCounts, read_usage
 from ..core.errors import CODES
 from ..core.phases import Phase
 from .charge import Charge
+from .tracing import CHAT, NO_SPAN, chat_name, shown_model
 
 if TYPE_CHECKING:
     from ..core.client_api.request import ChatRequest
     from .clients import Client
     from .metrics import Metrics
+    from .tracing import Span
 
 __all__ = ["RequestOutcome", "RequestRecord"]
 
@@ -36,7 +38,9 @@ class RequestRecord:
     complete whatever happens to its connection afterwards. Without any verdict the client left.
     """
 
-    def __init__(self, client: Client, *, request_id: str, accepted_at: float) -> None:
+    def __init__(self, client: Client, *, request_id: str, accepted_at: float, span: Span = NO_SPAN) -> None:
+        self.span = span
+        """The request's own; :meth:`close` ends it."""
         self.charge = Charge(client)
         self.request_id = request_id
         self.model = ""
@@ -77,6 +81,7 @@ class RequestRecord:
         """The upstream sent something of *phase*."""
         if phase not in self._reached:
             self._reached[phase] = trio.current_time()
+            self.span.event(phase)
 
     def count_usage(self, usage: dict[str, Any]) -> None:
         """The upstream has counted tokens. Numbers that cannot be such are ignored, which is counted."""
@@ -121,11 +126,19 @@ class RequestRecord:
         """The answer is over: its client's limits get what it has cost. Later calls change nothing."""
         self.charge.settle(self._counts)
 
+    def timing(self) -> dict[str, float]:
+        """Seconds until now, by phase that was reached, and ``total``."""
+        now = trio.current_time()
+        seconds: dict[str, float] = {phase.value: spent for phase, spent in self._spans(now).items()}
+        return {**seconds, "total": now - self.accepted_at}
+
     def close(self, metrics: Metrics, *, model_label: str) -> None:
         """Write the log line and count, for the client's limits too."""
         self.settle()
         ended_at = trio.current_time()
         metrics.requests.labels(model_label, self.outcome).inc()
+        if self.outcome == "refused":
+            metrics.count_refusal(self.error_class)
         if self.outcome == "cancelled":
             metrics.client_disconnects.labels(self.phase).inc()
         self._count_tokens(metrics, model_label)
@@ -148,7 +161,9 @@ class RequestRecord:
             key_id=self.charge.client.key.id or None,
             duration_s=round(ended_at - self.accepted_at, 4),
             **{f"{phase}_s": round(seconds, 4) for phase, seconds in spans.items()},
+            **({} if self.span.trace_id is None else {"trace_id": self.span.trace_id}),
         )
+        self._end_span(model_label)
 
     def _conclude(self, verdict: RequestOutcome, error_class: str | None) -> None:
         if self._verdict is None:
@@ -158,6 +173,30 @@ class RequestRecord:
         """Seconds spent in each phase that was reached."""
         bounds = [*self._reached.values(), ended_at]
         return {phase: bounds[i + 1] - bounds[i] for i, phase in enumerate(self._reached)}
+
+    def _end_span(self, model_label: str) -> None:
+        """End the span of the request. A client's own mistake makes it none that has failed."""
+        counts = self._counts
+        told = {
+            "gen_ai.request.model": shown_model(self.model),
+            "gen_ai.usage.input_tokens": counts.input,
+            "gen_ai.usage.output_tokens": counts.output,
+            "gen_ai.usage.reasoning.output_tokens": counts.reasoning,
+            "gateway.upstream": self.upstream,
+            "gateway.key_id": self.charge.client.key.id,
+            "gateway.error_class": self.error_class,
+        }
+        self.span.end(
+            {
+                **CHAT,
+                "gateway.request_id": self.request_id,
+                "gateway.outcome": self.outcome,
+                "gateway.attempts": self.attempts,
+                **{name: value for name, value in told.items() if value},
+            },
+            name=chat_name(model_label),
+            error=self.error_class if self.outcome == "error" else None,
+        )
 
     def _count_tokens(self, metrics: Metrics, model_label: str) -> None:
         if self._unbelievable is not None:

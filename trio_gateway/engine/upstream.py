@@ -164,12 +164,18 @@ class Upstream:
 
     @asynccontextmanager
     async def open_completion(
-        self, body: bytes | Payload, *, authorization: str | None, streamed: bool = True
+        self,
+        body: bytes | Payload,
+        *,
+        authorization: str | None,
+        streamed: bool = True,
+        traceparent: str | None = None,
     ) -> AsyncIterator[UpstreamAnswer]:
         """Post *body* and hand over the answer once its headers are accepted; a payload is dropped then.
 
         *authorization* is the client's own header value; it is sent only where the configuration says
-        ``pass_through_key``. *streamed*: *body* asks for a stream.
+        ``pass_through_key``. *streamed*: *body* asks for a stream. *traceparent*: of the span that this call
+        has, where requests are traced.
 
         Raises:
             UpstreamFailure: no connection, an error status, or a body of a kind that cannot be read.
@@ -180,6 +186,8 @@ class Upstream:
             authorization = None
         if authorization is not None:
             fields.append((b"Authorization", authorization.encode("latin-1")))
+        if traceparent is not None:
+            fields.append((b"traceparent", traceparent.encode()))
         pieces = tuple(body.pieces) if isinstance(body, Payload) else (body,)
         try:
             async with self._response(b"POST", b"/chat/completions", fields, pieces) as response:

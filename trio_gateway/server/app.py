@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import sys
@@ -26,6 +27,7 @@ from .pages import add_pages
 from .paths import settled_path
 from .rendering.endpoint import answer_render
 from .rendering.renderer import Renderer
+from .tracing import tracer_of
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
 from .websocket.view import WebSocketConnection, talk
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from ..core.config import ModelConfig, ServerConfig
     from ..core.config.settings import Settings
     from ..engine.clients import Client
+    from ..engine.tracing import Tracer
     from .load_settings import Config
 
 __all__ = ["GatewayApp", "create_app"]
@@ -57,15 +60,19 @@ _SHOWN_PATH = 100
 
 
 class GatewayApp(QuartTrio):
-    """The application, and the gateway that lives while it serves."""
+    """The application, and the gateway that lives while it serves.
+
+    *tracer*: what records spans; None: what the process's OTEL_* variables ask for when it begins to serve.
+    """
 
     asgi_http_class = HTTPConnection
     asgi_lifespan_class = Lifespan
     asgi_websocket_class = WebSocketConnection
     gateway: Gateway
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, tracer: Tracer | None = None) -> None:
         super().__init__("trio_gateway", static_folder=None)
+        self._tracer = tracer
         self.settings = settings
         self._hardening = Hardening(_limits(settings.config.server))
         self._renderer = Renderer()
@@ -132,7 +139,9 @@ class GatewayApp(QuartTrio):
 
     async def _start(self) -> None:
         self._warn()
-        self.gateway = Gateway(self.settings)
+        if self._tracer is None:
+            self._tracer = tracer_of(os.environ)
+        self.gateway = Gateway(self.settings, tracer=self._tracer)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         return_large_blocks()
         self._hardening.install()
@@ -146,6 +155,7 @@ class GatewayApp(QuartTrio):
     async def _stop(self) -> None:
         self._hardening.uninstall()
         await self._renderer.aclose()
+        await self.gateway.tracer.aclose()
 
     async def _drain(self) -> None:
         await self._hardening.drain()
@@ -167,6 +177,7 @@ class GatewayApp(QuartTrio):
             g.client = admit_client(self.gateway, asking)
         except RequestError as error:
             path = asking.path[:_SHOWN_PATH]
+            self.gateway.metrics.count_refusal(error.error.code)
             log.info("kept_out", request_id=g.request_id, path=path, error_class=error.error.code)
             raise
 
@@ -182,14 +193,18 @@ class GatewayApp(QuartTrio):
 
     async def _converse(self, path_format: WireFormat | None) -> None:
         draining = self._hardening.drain
-        await talk(
-            self.gateway,
-            websocket,
-            client=g.client,
-            request_id=g.request_id,
-            draining=draining,
-            path_format=path_format,
-        )
+        try:
+            await talk(
+                self.gateway,
+                websocket,
+                client=g.client,
+                request_id=g.request_id,
+                draining=draining,
+                path_format=path_format,
+            )
+        except RequestError as error:  # the upgrade is refused
+            self.gateway.metrics.count_refusal(error.error.code)
+            raise
 
     async def _models(self) -> Response:
         key = g.client.key

@@ -30,10 +30,13 @@ PUBLIC: Final = frozenset({"/", "/docs", "/openapi.json", "/health", "/health/li
 """Paths that need no key: the pages, and what a load balancer asks."""
 
 # What scripts of another origin may read besides the body.
-_EXPOSED: Final = "Retry-After, X-Gateway-Attempts, X-Request-Id, X-Stream-Format, " + ", ".join(
-    f"x-ratelimit-{what}-{unit}"
-    for unit in ("requests", "tokens")
-    for what in ("limit", "remaining", "reset")
+_EXPOSED: Final = (
+    "Retry-After, Server-Timing, X-Gateway-Attempts, X-Request-Id, X-Stream-Format, "
+    + ", ".join(
+        f"x-ratelimit-{what}-{unit}"
+        for unit in ("requests", "tokens")
+        for what in ("limit", "remaining", "reset")
+    )
 )
 # Seconds a browser remembers that it may ask.
 _PREFLIGHT_AGE: Final = "600"

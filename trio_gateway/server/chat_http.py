@@ -23,7 +23,7 @@ from ..core.client_api.request import ChatRequest, FormatName
 from ..core.errors import RequestError, refusal
 from ..engine.request_record import RequestRecord
 from ..engine.stream import open_stream
-from .error_responses import error_response
+from .error_responses import code_of, error_response
 from .identity import identify
 from .sse_body import SSEBody, SSESink
 from .transport.asgi import BODY, CLEANUP
@@ -63,7 +63,12 @@ async def answer_chat(
     Raises:
         RequestError, HTTPException: the request is refused.
     """
-    record = RequestRecord(g.client, request_id=g.request_id, accepted_at=trio.current_time())
+    record = RequestRecord(
+        g.client,
+        request_id=g.request_id,
+        accepted_at=trio.current_time(),
+        span=gateway.tracer.begin("chat", {}, traceparent=request.headers.get("traceparent")),
+    )
     # Done when the request is over, even if the client leaves before its answer has begun.
     cleanup = request.scope.setdefault(CLEANUP, [])  # type: ignore[typeddict-item]
     cleanup.append(lambda: record.close(gateway.metrics, model_label=gateway.catalogue.label(record.model)))
@@ -80,7 +85,7 @@ async def answer_chat(
         record.refuse(error.error.code)
         raise
     except HTTPException as error:
-        record.refuse(_code(error))
+        record.refuse(code_of(error))
         raise
     cleanup.append(call.close)
     if streamed and g.format.early_status:
@@ -88,8 +93,15 @@ async def answer_chat(
     else:
         response = await (_begun(call) if streamed else _buffered(call))
         response.headers["X-Gateway-Attempts"] = str(record.attempts)
+    if not streamed:
+        response.headers["Server-Timing"] = _server_timing(record)
     response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
+
+
+def _server_timing(record: RequestRecord) -> str:
+    """Where the time of a whole answer went, as browsers' tools show it: milliseconds."""
+    return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in record.timing().items())
 
 
 async def _begun(call: Call) -> Response:
@@ -213,7 +225,3 @@ def _wants_stream(chat: ChatRequest, request: Request) -> bool:
         return chat.stream
     accept = request.headers.get("Accept", "").strip().lower()
     return bool(g.format.streams_unasked) and accept != "application/json"
-
-
-def _code(error: HTTPException) -> str:
-    return error.name.lower().replace(" ", "_")

@@ -14,7 +14,7 @@ from ..core.errors import INTERNAL_ERROR, ApiError, RequestError, clean_text, er
 from ..core.json.strict import dumps
 from .paths import nearest_route
 
-__all__ = ["error_response", "http_error", "internal_error", "request_error"]
+__all__ = ["code_of", "error_response", "http_error", "internal_error", "request_error"]
 
 # Characters of a path that its error shows.
 _SHOWN_PATH: Final = 100
@@ -63,6 +63,12 @@ async def http_error(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
+
+
+def code_of(error: HTTPException) -> str:
+    """The code of the error that :func:`http_error` answers with, or the name of one that has none."""
+    code, _ = _NAMED.get(error.code or 500, (None, ""))
+    return code or error.name.lower().replace(" ", "_")
 
 
 def _no_route() -> str:

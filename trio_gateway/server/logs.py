@@ -55,7 +55,7 @@ def configure_logging(level: str, log_format: LogFormat | None = None) -> None:
     # What a logger has written itself (hypercorn's does, under its own command) need not be said twice.
     handler.addFilter(lambda record: not logging.getLogger(record.name).handlers)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for name in ("httpx", "httpcore"):
+    for name in ("httpx", "httpcore", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, with its URL
 
 

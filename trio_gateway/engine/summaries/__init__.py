@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ..tracing import step_span
 from .prompt_summarizer import PromptSummarizer
 from .reasoning_summarizer import ReasoningSummarizer
 from .summary_model import cancel_soon
@@ -24,24 +25,28 @@ class Summaries:
     def __init__(self, call: Call, outbox: Outbox) -> None:
         services, options = call.services, call.request.options
         how = services.summary
+        self._span = call.record.span
+        model = services.summary_model and services.summary_model.under(self._span)
         self._prompt = PromptSummarizer(
             call.request.messages if options.prompt_summary and how.prompt != "off" else None,
             outbox,
-            model=services.summary_model if how.prompt == "model" else None,
+            model=model if how.prompt == "model" else None,
         )
         self._reasoning = ReasoningSummarizer(
             outbox,
             interval=how.interval,
             detail=options.detail,
             silent=how.reasoning == "off" or options.reasoning in {"off", "raw"},
-            model=services.summary_model if how.reasoning == "model" else None,
+            model=model if how.reasoning == "model" else None,
         )
 
     async def run(self) -> None:
         """Make both, until :meth:`end`."""
         async with trio.open_nursery() as nursery:
-            await self._prompt.run(nursery)
-            await self._reasoning.run(nursery)
+            with step_span(self._span, "prompt_summary"):
+                await self._prompt.run(nursery)
+            with step_span(self._span, "reasoning_summary"):
+                await self._reasoning.run(nursery)
             cancel_soon(nursery)
 
     def feed(self, text: str) -> None:

@@ -22,6 +22,7 @@ from ...core.upstream_api.answer_reader import AnswerReader
 from ...core.upstream_api.chunks import InbandError, ProtocolError, cut_chunk, read_event
 from ...core.upstream_api.faults import fault_of_transport
 from ..lease import Lease
+from ..tracing import NO_SPAN, CallSpan, call_span
 from ..upstream import UpstreamFailure
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ...core.sse import SSEEvent
     from ..backend import Backend
     from ..metrics import Metrics
+    from ..tracing import Span
     from ..upstream import UpstreamAnswer
 
 __all__ = ["SummaryModel", "SummaryQuestion", "cancel_soon"]
@@ -72,10 +74,17 @@ def cancel_soon(nursery: trio.Nursery) -> None:
 class SummaryModel:
     """Client of the model of ``[summary]``; *backend* is its own."""
 
-    def __init__(self, config: SummaryConfig, backend: Backend, metrics: Metrics) -> None:
+    def __init__(
+        self, config: SummaryConfig, backend: Backend, metrics: Metrics, *, span: Span = NO_SPAN
+    ) -> None:
+        self._span = span
         self._config = config
         self._backend = backend
         self._metrics = metrics
+
+    def under(self, span: Span) -> SummaryModel:
+        """The same model for one request: *span* is the request's, of which each question is a part."""
+        return SummaryModel(self._config, self._backend, self._metrics, span=span)
 
     def ask(
         self, nursery: trio.Nursery, kind: Literal["prompt", "reasoning"], text: str, width: int
@@ -116,27 +125,39 @@ class SummaryModel:
         self, lease: Lease, kind: Literal["prompt", "reasoning"], text: str
     ) -> tuple[str, str]:
         """The model's answer, which may be of no use."""
+        where = {"gateway.upstream": lease.name, "gateway.summary": kind}
+        with call_span(self._span, model=lease.model, url=lease.config.url, attributes=where) as span:
+            return await self._traced_attempt(lease, kind, text, span)
+
+    async def _traced_attempt(
+        self, lease: Lease, kind: Literal["prompt", "reasoning"], text: str, span: CallSpan
+    ) -> tuple[str, str]:
         answer, fault = "", None
         patience = min(self._config.timeout, self._config.interval)
         lease.scope.deadline = trio.current_time() + patience
         with lease.scope:
             try:
-                answer = await self._ask(lease, kind, text)
+                answer = await self._ask(lease, kind, text, span.traceparent)
             except UpstreamFailure as failure:
                 fault = failure.fault
         if lease.scope.cancelled_caught:
             fault = fault_of_transport("first_event_timeout", "The summarising model was late.")
+        span.conclude(None if fault is None else fault.error.error_class)
         if fault is None:
             lease.succeed()
             return answer, "useless"
         lease.fail(fault)
         return "", "late" if lease.scope.cancelled_caught else "failed"
 
-    async def _ask(self, lease: Lease, kind: Literal["prompt", "reasoning"], text: str) -> str:
+    async def _ask(
+        self, lease: Lease, kind: Literal["prompt", "reasoning"], text: str, traceparent: str | None
+    ) -> str:
         config = self._config
         instruction = config.prompt_instruction if kind == "prompt" else config.reasoning_instruction
         body = summary_body(kind, text, model=config.model, instruction=instruction)
-        async with self._backend.upstream.open_completion(body, authorization=None) as answer:
+        async with self._backend.upstream.open_completion(
+            body, authorization=None, traceparent=traceparent
+        ) as answer:
             try:
                 return await self._read(lease, answer)
             except (ProtocolError, LineTooLongError) as error:

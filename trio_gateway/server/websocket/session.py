@@ -59,7 +59,8 @@ class Conversation:
 
     *client*: who opened it, from the address *peer*. *socket_id*: requests are named after it, with a number.
     *fixed_format*: the format of every answer; None: each request may choose. *authorization*: the value that
-    an ``Authorization`` header of the client's would have.
+    an ``Authorization`` header of the client's would have. *traceparent*: that of the upgrade, to whose
+    trace the requests belong.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class Conversation:
         socket_id: str,
         fixed_format: WireFormat | None,
         authorization: str | None,
+        traceparent: str | None = None,
     ) -> None:
+        self._traceparent = traceparent
         self._gateway = gateway
         self._wire = wire
         self._mailbox = wire.mailbox
@@ -144,7 +147,12 @@ class Conversation:
         """One request, which is counted and logged whatever way it ends."""
         self._requests += 1
         request_id = f"{self._socket_id}-{self._requests}"
-        record = RequestRecord(self._client, request_id=request_id, accepted_at=trio.current_time())
+        record = RequestRecord(
+            self._client,
+            request_id=request_id,
+            accepted_at=trio.current_time(),
+            span=self._gateway.tracer.begin("chat", {}, traceparent=self._traceparent),
+        )
         try:
             yield record
         finally:

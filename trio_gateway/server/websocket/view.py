@@ -98,6 +98,7 @@ async def talk(
         socket_id=request_id,
         fixed_format=fixed_format,
         authorization=_authorization(websocket),
+        traceparent=websocket.headers.get("traceparent"),
     )
     end = await conversation.run(draining)
     if end is not None:
