@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +33,23 @@ async def test_an_idle_connection_is_closed_when_its_time_is_up() -> None:
         started = trio.current_time()
         assert await client.rest(1.0) == b""
         assert trio.current_time() - started > 0.2
+
+
+async def test_a_request_that_came_before_the_idle_time_was_noticed_is_answered() -> None:
+    """The process stands still for a while, and then finds both: the time is up, and a request is there."""
+    async with (
+        serving(EchoApp(), keep_alive_timeout=0.3) as (port, _),
+        AsyncExitStack() as stack,
+    ):
+        clients = [await stack.enter_async_context(Client(port)) for _ in range(10)]
+        for client in clients:
+            await client.send(GET)
+            await client.until(b"\r\n\r\nok")
+        for client in clients:
+            os.write(client.stream.socket.fileno(), GET)
+        time.sleep(0.4)  # noqa: ASYNC251  (nothing else in this process runs)
+        for client in clients:
+            await client.until(b"\r\n\r\nok")
 
 
 async def test_an_idle_connection_does_not_hold_up_the_end() -> None:

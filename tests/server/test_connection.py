@@ -206,6 +206,22 @@ async def test_headers_that_trickle_in_have_the_keep_alive_time(
         assert trio.current_time() == pytest.approx(5.0, abs=0.5)
 
 
+async def test_a_connection_that_was_used_may_be_idle_for_longer_than_a_new_one(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with connected(Answer(10), keep_alive_timeout=75.0) as (client, ended):
+        await client.send_all(GET)
+        while not (await client.receive_some()).endswith(b"0\r\n\r\n"):
+            pass
+        answered = trio.current_time()
+        await ended.wait()
+        assert trio.current_time() == answered + 75.0
+    async with connected(Answer(10), keep_alive_timeout=75.0) as (_, ended):
+        opened = trio.current_time()
+        await ended.wait()
+        assert trio.current_time() == opened + 5.0
+
+
 async def test_after_the_end_a_second_is_left_to_the_client(autojump_clock: trio.testing.MockClock) -> None:
     async with connected(Answer(10)) as (client, ended):
         await client.send_all(GET.replace(b"GET", b"G@T"))

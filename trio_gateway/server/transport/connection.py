@@ -23,6 +23,7 @@ A client that shuts down its sending side counts as gone, as in the base.
 from __future__ import annotations
 
 import os
+import select
 import socket
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
@@ -59,6 +60,13 @@ not watched until they are taken."""
 _LINGER = 1.0
 """Seconds after our FIN in which the client's remaining bytes are taken and thrown away."""
 
+_FIRST_HEAD = 5.0
+"""Seconds in which a new connection must have sent the head of its first request, if the time that it may be
+idle later is longer."""
+
+_TAKEN = 1.0
+"""Seconds in which the reader takes what has come when an idle connection's time is up."""
+
 _GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 Address: TypeAlias = "tuple[str, int] | None"
@@ -77,6 +85,8 @@ class ClientConnection(TCPServer):
         _reading: Scope of the reader; its end is the connection's end.
         _writing: Scope of the last write, which nothing else cancels.
         _plain: Descriptor of the socket, where no TLS is between it and the bytes.
+        _served: A request was answered.
+        _taking: The protocol is given bytes.
         _worker: Scope of all connections; its deadline is the end of the grace that a signal leaves them.
     """
 
@@ -100,6 +110,8 @@ class ClientConnection(TCPServer):
         self._writing = trio.CancelScope()
         self._worker = trio.CancelScope()
         self._plain: int | None = None
+        self._served = False
+        self._taking = False
 
     async def run(self) -> None:
         """Serve the client until one side ends it. Raises nothing but cancellation."""
@@ -158,7 +170,9 @@ class ClientConnection(TCPServer):
         try:
             while data := await self._receive():
                 if not self._closing:
+                    self._taking = True
                     await self._take(data)
+                    self._taking = False
         finally:
             self._closing = True
             self._writing.cancel()  # the client is gone, or the grace is over: nobody is waited for
@@ -207,6 +221,7 @@ class ClientConnection(TCPServer):
             case RawData():
                 await self._write(event.data)
             case _:
+                self._served = True  # a request has begun (then no timer runs) or is over
                 await super().protocol_send(event)
 
     def send_nowait(self, data: bytes) -> int:
@@ -251,10 +266,21 @@ class ClientConnection(TCPServer):
 
     async def _idle_timeout(self) -> None:
         """End an idle connection when its time is up, or when the worker drains."""
-        with trio.move_on_after(self.config.keep_alive_timeout):
+        seconds = self.config.keep_alive_timeout
+        with trio.move_on_after(seconds if self._served else min(seconds, _FIRST_HEAD)):
             await self.context.terminated.wait()
-        if self.protocol.stream is None:  # else a request has come in at this very moment
+        if self._taking or self._has_unread():
+            await trio.sleep(_TAKEN)  # a request that has come at this very moment ends this timer
+        if self.protocol.stream is None:
             self._reading.cancel()
+
+    def _has_unread(self) -> bool:
+        """Whether bytes of the client wait in the kernel: after a pause of the process, for example."""
+        if self._plain is None:
+            return False
+        poll = select.poll()
+        poll.register(self._plain, select.POLLIN)
+        return bool(poll.poll(0))
 
     async def _finish(self) -> None:
         """Send our FIN, and leave the client a moment to read what came before it."""
