@@ -33,6 +33,7 @@ async def answer_render(gateway: Gateway, renderer: Renderer, request: Request) 
     Raises:
         RequestError, HTTPException: the request is refused, as a chat request would be.
     """
+    g.client.take_text()  # before the body is read, so that those which are refused count as well
     require_json(request)
     peer = request.scope["client"]
     owner = body_owner(g.client.key.id, None if peer is None else peer[0])
