@@ -97,9 +97,7 @@ class IncomingBody:
             return await self._gather(hold)
 
     def _too_large(self) -> RequestEntityTooLarge:
-        return RequestEntityTooLarge(
-            f"The request body is too large: at most {self.limit:,} bytes are taken."
-        )
+        return RequestEntityTooLarge(f"The request body is too large: at most {self.limit:,} bytes.")
 
     async def _gather(self, hold: BodyHold) -> bytearray:
         body = bytearray()
