@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,3 +47,20 @@ def test_it_shows_the_three_phases(page: Page) -> None:
 def test_it_reports_an_error(page: Page) -> None:
     with beside(open_pair()) as client:
         assert ask(page, client, 7).startswith("messages[0].content: expected ")
+
+
+def test_the_page_of_the_api_shows_a_command_and_examples_for_each_route(page: Page) -> None:
+    with beside(open_pair()) as client:
+        page.goto(f"{client.base_url}/docs".replace("//docs", "/docs"))
+        page.wait_for_selector("details")
+        for closed in page.locator("details").all():
+            closed.locator("summary").first.click()
+        routes = page.locator("details").all()
+        commands = [route.locator("pre[aria-label=Command]").inner_text() for route in routes]
+        text = page.inner_text("main")
+    assert len(routes) == 11
+    assert all(
+        command.startswith("curl ") and str(client.base_url).rstrip("/") in command for command in commands
+    )
+    assert all(route.locator("pre").count() >= 2 for route in routes)
+    assert re.findall(r".*(?:\bundefined\b|\[object).*", text) == []
