@@ -180,6 +180,17 @@ def test_markdown_code_tables_and_formulas(page: Page) -> None:
             page.wait_for_selector("mfrac")
 
 
+def test_the_page_shows_what_the_log_advises(page: Page) -> None:
+    implied = text_answer("I add two and two.\n</think>\n\n", "The sum is 4.")
+    with beside(open_site(plays(implied))) as (client, _):
+        visit(page, client)
+        assert page.is_hidden("#advice")
+        send(page)
+        page.wait_for_selector("#advice:not([hidden])")
+        text = "Advice: model default opens its reasoning itself; set starts_in_reasoning = true"
+        assert shown(page, "#advice") == text
+
+
 def test_an_answer_is_rendered_once_there_is_room_for_it(page: Page) -> None:
     asked: list[Route] = []
 
