@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, streaming
+from tests.client.scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, sse, streaming
 from tests.client.window import Window
 from tests.test_client_terminal import CTRL_D, UP, XTERM, terminal
 
@@ -47,6 +48,28 @@ async def test_a_status_line_while_nothing_comes(
     assert "thinking" not in shown
     assert afterwards in shown
     assert ("thought for" in shown) is bool(afterwards)
+
+
+async def test_the_status_line_counts_the_tokens_of_the_thinking(env: dict[str, str]) -> None:
+    raw = {"index": 0, "delta": {"reasoning_content": "abcd " * 80}, "finish_reason": None}
+    thinks = sse([("message", json.dumps({"choices": [raw], "phase": "reasoning_summary"}))])
+    opened = cut_after(BODY, '{"phase": "reasoning_summary"}')
+    script: list[Part] = [OK_HEAD, opened + thinks, 1.0, BODY[len(opened) :]]
+    with serving(script) as server, terminal("--url", server.url, "x", env=env) as screen:
+        await screen.expect("thinking 0 s, about 100 tokens")
+        assert (await screen.end())[1] == 0
+    shown = Window(screen.seen).text
+    assert "abcd" not in shown
+    assert "tokens" not in shown
+    assert "\n\n\n" not in shown
+    assert [body["gateway"] for body in server.bodies] == [{"reasoning": "both"}]
+
+
+async def test_the_reasoning_is_not_asked_for_where_nothing_is_counted(env: dict[str, str]) -> None:
+    for more in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        with streaming(GOOD) as server, terminal("--url", server.url, "x", env=env | more) as screen:
+            assert (await screen.end())[1] == 0
+        assert ["gateway" in body for body in server.bodies] == [False]
 
 
 @pytest.mark.parametrize("more", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -46,6 +46,8 @@ def turn(
     """Ask once; the exit code. What came of an answer is kept even when it was stopped: it may be asked to
     go on."""
     request = conversation.request(prompt, stream=not options.no_stream)
+    if screen.moves and not options.no_stream:
+        request["gateway"] = {"reasoning": "both"}  # to be counted: it is not shown
     answer = trio.run(ask, options, request, screen)
     conversation.keep(prompt, answer.content)
     if state is not None and answer.content:

@@ -59,14 +59,19 @@ class Screen:
     def begin(self) -> None:
         """A request is being sent: times count from here."""
         self._sent = self._phase_began = time.monotonic()
-        self._answered = self._begun = False
+        self._answered = self._begun = self._gap_due = False
+        self._tokens = 0
         self._status = StatusLine(self._sent, self._err.encoding)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def tick(self) -> None:
         """Time has passed: the status line goes on, and what waited to be drawn is drawn."""
-        self._summary.status(self._status.text(time.monotonic()))
+        self._summary.status(self._status.text(time.monotonic(), self._tokens))
         self._output.draw()
+
+    def count(self, tokens: int) -> None:
+        """About so many *tokens* have come."""
+        self._tokens = tokens
 
     def mark(self, what: str) -> None:
         """With ``-v``: *what* happened now."""
@@ -91,10 +96,13 @@ class Screen:
         if piece is None:
             return
         if piece.opens:
-            self._open(piece.phase)
+            self._open(piece.phase, begins=bool(piece.text))
         hidden = self._options.hide_reasoning and piece.phase is Phase.REASONING_SUMMARY
         if not piece.text or self._quiet or hidden:
             return
+        if self._gap_due:
+            self._gap_due = False
+            self.gap()
         writer = self._output if piece.phase is Phase.FINAL_OUTPUT else self._summary
         writer.write(drop_controls(piece.text))
         self._begun = True
@@ -123,13 +131,17 @@ class Screen:
         elif answer.error is not None:
             self.note(error_line(answer.error), "red")
 
-    def _open(self, phase: Phase) -> None:
-        """The first piece of *phase* has come."""
+    def _open(self, phase: Phase, *, begins: bool) -> None:
+        """The first piece of *phase* has come; *begins*: with text to show."""
         self._end_line()
         thought = self._status.opens(phase, time.monotonic())
         if self.moves and thought:
             self.note(thought)
-        if self._begun and not (self._options.hide_reasoning and phase is Phase.REASONING_SUMMARY):
+        self._gap_due = self._begun and not (
+            self._options.hide_reasoning and phase is Phase.REASONING_SUMMARY
+        )
+        if self._gap_due and begins:
+            self._gap_due = False
             self.gap()
         self.mark(phase)
         self._phase_began = time.monotonic()
