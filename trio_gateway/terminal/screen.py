@@ -102,6 +102,7 @@ class Screen:
             return
         if self._gap_due:
             self._gap_due = False
+            self._end_line()  # a status line may stand there
             self.gap()
         writer = self._output if piece.phase is Phase.FINAL_OUTPUT else self._summary
         writer.write(drop_controls(piece.text))
