@@ -169,3 +169,19 @@ async def test_keys_pressed_while_an_answer_comes_are_kept_and_not_shown_in_it(e
         await screen.expect(">>> ")
         screen.type(CTRL_D)
         assert (await screen.end())[1] == 0
+
+
+async def test_a_long_error_is_broken_at_words(env: dict[str, str]) -> None:
+    message = (
+        "The upstream sent no event of its answer. " * 4 + "first_event_timeout sets how long it may take."
+    )
+    failed = http(
+        "503 X", {"error": {"message": message, "code": "first_event_timeout", "request_id": "r" * 40}}
+    )
+    with serving([failed]) as server, terminal("--url", server.url, "x", env=env) as screen:
+        assert (await screen.end())[1] == 1
+    rows = Window(screen.seen).text.splitlines()
+    assert len(rows) > 2
+    assert " ".join(row.strip() for row in rows).startswith(f"error: {message} (code first_event_timeout")
+    assert all(row.startswith("  ") for row in rows[1:])
+    assert any("r" * 40 in row for row in rows)

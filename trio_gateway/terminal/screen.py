@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -20,7 +21,7 @@ from .plain import PlainOutput, PlainSummary
 from .received import INTERRUPTED, to_json
 from .status import StatusLine
 from .styled import StyledOutput, StyledSummary
-from .text import error_line, one_line
+from .text import error_line, one_line, wrapped_rows
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -84,7 +85,14 @@ class Screen:
         text = drop_controls(text)
         if self._options.json:  # a terminal, where both streams are one, gets ASCII alone
             text = ascii_json(text)
-        self._err.print(Text(text, style), soft_wrap=True)
+        width = max(1, self._err.width - 1)
+        for line in text.split("\n"):
+            if self._err.color_system is None or cell_len(line) <= width:
+                self._err.print(Text(line, style), soft_wrap=True)
+            else:
+                for row in wrapped_rows(self._err, line, style, width):
+                    self._err.file.write(f"{row}\n")
+        self._err.file.flush()
 
     def gap(self) -> None:
         """On a styled terminal, an empty row behind an answer."""
