@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, sse, streaming
+from tests.client.scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, streaming
 from tests.client.window import Window
 from tests.test_client_terminal import CTRL_D, UP, XTERM, terminal
+from trio_gateway.core.client_api import sse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +97,38 @@ async def test_several_pasted_lines_are_one_message(env: dict[str, str]) -> None
         screen.type(CTRL_D)
         assert (await screen.end())[1] == 0
     assert [body["messages"][-1]["content"] for body in server.bodies] == ["one\n  漢字\n/bye"]
+
+
+READLINE = importlib.util.find_spec("readline")
+# GNU readline, which takes itself for libedit: a terminal that marks no pasted text does not tell them apart.
+LIKE_LIBEDIT = f"""
+import importlib.machinery, importlib.util, sys
+del sys.modules["readline"]
+loader = importlib.machinery.ExtensionFileLoader("readline", {READLINE and READLINE.origin!r})
+module = importlib.util.module_from_spec(importlib.util.spec_from_loader("readline", loader))
+loader.exec_module(module)
+module.__doc__ = "libedit"
+sys.modules["readline"] = module
+"""
+
+
+async def test_several_pasted_lines_are_one_message_with_libedit(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "readline.py").write_text(LIKE_LIBEDIT)
+    env |= {"PYTHONPATH": str(tmp_path)}
+    with streaming(GOOD) as server, terminal("--url", server.url, env=env) as screen:
+        await screen.expect(">>> ")
+        screen.type("one\n  漢字\nthree")
+        await screen.expect("... ")
+        await screen.expect("... ")
+        screen.type("\r")
+        await screen.expect("is 4.")
+        await screen.expect(">>> ")
+        screen.type("typed\r")
+        await screen.expect("is 4.")
+        await screen.expect(">>> ")
+        screen.type(CTRL_D)
+        assert (await screen.end())[1] == 0
+    assert [body["messages"][-1]["content"] for body in server.bodies] == ["one\n  漢字\nthree", "typed"]
 
 
 async def test_tab_completes_commands_and_models(env: dict[str, str]) -> None:

@@ -215,7 +215,7 @@ def test_advice_stands_until_it_is_followed(
     hint = memory.hint(query, evidence)
     assert hint is not None
     for declared in (not setting, "when_thinking"):
-        advice = memory.advice(query.upstream, query.model, declared=declared)  # type: ignore[arg-type]
+        advice = memory.advice(query.upstream, query.model, declared=declared)
         assert hint == f"model {query.asked} {advice}"
     assert memory.advice(query.upstream, query.model, declared=setting) is None
     assert memory.advice(query.upstream, "another", declared=not setting) is None

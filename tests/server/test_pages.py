@@ -213,8 +213,8 @@ async def test_each_route_has_a_command_and_an_example_of_its_answer(
     async with open_pair() as client:
         await client.post("/v1/chat/completions", json=chat())  # for the metrics
         for kind, example in examples.items():
-            asked = None if body is None else json.loads(body)
-            if "/chat/" in path:
+            asked: Json | None = None if body is None else json.loads(body)
+            if asked is not None and "/chat/" in path:
                 asked["stream"] = kind == "text/event-stream"
             answer = await client.request(method, url.removeprefix("http://localhost:8080"), json=asked)
             assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)
