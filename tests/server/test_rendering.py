@@ -286,6 +286,23 @@ async def test_who_leaves_takes_no_answer_of_another() -> None:
     await renderer.aclose()
 
 
+async def test_the_end_does_not_wait_for_a_text() -> None:
+    renderer = Renderer()
+    await renderer.render("warm", None)
+    process = renderer._idle[-1]._process
+    assert process is not None
+    async with trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(RequestError):
+                await renderer.render("[a](" * 25_000, None)
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await renderer.aclose()
+        assert process.poll() is not None
+
+
 async def test_a_process_that_has_ended_is_replaced() -> None:
     renderer = Renderer()
     await renderer.render("a", None)

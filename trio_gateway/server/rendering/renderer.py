@@ -56,7 +56,8 @@ class Renderer:
 
     def __init__(self) -> None:
         self._places = trio.Semaphore(_WORKERS)
-        self._idle = [_Worker() for _ in range(_WORKERS)]
+        self._workers = tuple(_Worker() for _ in range(_WORKERS))
+        self._idle = list(self._workers)
         self._of: Counter[str | None] = Counter()
         self._turns: dict[str, trio.StrictFIFOLock] = {}
 
@@ -82,7 +83,7 @@ class Renderer:
 
     async def aclose(self) -> None:
         """End the processes; the next text would start another one."""
-        for worker in self._idle:
+        for worker in self._workers:
             await worker.aclose()
 
     def _turn(self, owner: str | None) -> AbstractAsyncContextManager[object]:
