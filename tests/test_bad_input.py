@@ -131,26 +131,36 @@ async def test_a_body_that_is_too_large(content: bytes | Pieces) -> None:
     ):
         response = await client.post("/v1/chat/completions", content=content, headers=JSON)
         assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
+        assert "at most 1,048,576 bytes" in response.json()["error"]["message"]
         assert response.headers["connection"] == "close"
         assert (await client.get("/health/live")).status_code == 200
 
 
+EXPECTED_JSON = "expected Content-Type: application/json, got "
+COMPRESSED = "The body is compressed ({}): send it without Content-Encoding."
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/openai/v1/chat/completions", "/render"])
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "message"),
     [
-        {"Content-Type": "text/plain"},
-        {},
-        {"Content-Type": "application/x-www-form-urlencoded"},
-        {**JSON, "Content-Encoding": "gzip"},
+        ({"Content-Type": "text/plain"}, EXPECTED_JSON + "text/plain."),
+        ({"Content-Type": "text/" + "x" * 4000}, EXPECTED_JSON + "text/" + "x" * 55 + "."),
+        ({}, EXPECTED_JSON + "none."),
+        (
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            EXPECTED_JSON + "application/x-www-form-urlencoded.",
+        ),
+        ({**JSON, "Content-Encoding": "gzip"}, COMPRESSED.format("gzip")),
+        ({"Content-Type": "text/plain", "Content-Encoding": "br, zstd"}, COMPRESSED.format("br, zstd")),
     ],
 )
-async def test_a_body_that_is_not_json(headers: dict[str, str]) -> None:
-    async with (
-        open_upstream(plays(text_answer("hi"))) as upstream,
-        open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
-    ):
-        response = await client.post("/v1/chat/completions", content=body(), headers=headers)
-    assert (response.status_code, response.json()["error"]["code"]) == (415, "unsupported_media_type")
+async def test_a_body_that_is_not_json(path: str, headers: dict[str, str], message: str) -> None:
+    async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client:
+        response = await client.post(path, content=body(), headers=headers)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (415, "unsupported_media_type")
+    assert error["message"] == message
 
 
 @pytest.mark.parametrize(
@@ -180,6 +190,32 @@ async def test_wrong_methods_and_paths(
     assert (response.status_code, answer["error"]["code"]) == (status, code)
     assert response.headers.get("allow") == allow
     assert response.headers["content-type"] == "application/json"
+    if allow is not None:
+        named = "GET" if "GET" in allow else "POST"
+        assert answer["error"]["message"].endswith(f" takes {named}, not {method}; see /docs.")
+
+
+OTHER_APIS = [
+    ("POST", "/v1/responses", "OpenAI's Responses API"),
+    ("GET", "/openai/v1/responses/resp_1", "OpenAI's Responses API"),
+    ("POST", "/v1/messages", "Anthropic's Messages API"),
+    ("POST", "/openai/v1/v1/messages/count_tokens", "Anthropic's Messages API"),
+    ("POST", "/v1/embeddings", "the embeddings API"),
+    ("POST", "/v1/audio/speech", "the audio API"),
+    ("POST", "/api/chat", "Ollama's own API"),
+    ("GET", "/api/tags", "Ollama's own API"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "api"), OTHER_APIS)
+async def test_an_api_that_is_not_offered_is_named(method: str, path: str, api: str) -> None:
+    async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client:
+        response = await client.request(method, path)
+    assert response.status_code == 404
+    assert response.json()["error"]["message"] == (
+        f"No route {path}: {api} is not offered yet. Chat is at POST /v1/chat/completions and "
+        "POST /openai/v1/chat/completions, models are at GET /v1/models; see /docs."
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,6 +227,12 @@ async def test_wrong_methods_and_paths(
         ("POST", "/openai/v1/chat/completions/x", "POST /openai/v1/chat/completions"),
         ("GET", "/v1/model", "GET /v1/models"),
         ("GET", "/healthz", "GET /health"),
+        ("GET", "/v1/chat", "POST /v1/chat/completions"),
+        ("POST", "/v1/chat/", "POST /v1/chat/completions"),
+        ("POST", "/openai/v1/chat", "POST /openai/v1/chat/completions"),
+        ("POST", "/chat", "POST /v1/chat/completions"),
+        ("GET", "/v1", "GET /v1/models"),
+        ("POST", "/v1", "POST /v1/chat/completions"),
         ("GET", "/favicon.ico", "POST /v1/chat/completions"),
         ("HEAD", "/v1/model", ""),
         ("DELETE", "/v1/chat/completions/1", "POST /v1/chat/completions"),

@@ -11,7 +11,18 @@ from structlog.testing import capture_logs
 
 from tests.faults.certificates import make_certificates
 from tests.faults.playing import Door, open_faulty
-from tests.support import HEAD, Script, bearer, chat, key_line, open_gateway, open_upstream, plays, settings
+from tests.support import (
+    HEAD,
+    Script,
+    bearer,
+    chat,
+    key_line,
+    open_gateway,
+    open_upstream,
+    plays,
+    settings,
+    text_answer,
+)
 
 if TYPE_CHECKING:
     import trio
@@ -188,3 +199,28 @@ async def test_recovery_is_logged_once() -> None:
                     await client.post(OPENAI, json=chat(stream=False))
     events = [each["event"] for each in log if each["event"].startswith("upstream_")]
     assert events == ["upstream_failed", "upstream_recovered"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "keys", "advised"),
+    [
+        ("", None, True),
+        ("[models.default]\nstarts_in_reasoning = true", None, False),
+        ("", key_line("anna"), False),
+    ],
+)
+async def test_what_the_log_advises_stands_in_the_list_of_models(
+    toml: str, keys: str | None, advised: bool
+) -> None:
+    implied = text_answer("I add two and two.\n</think>\n\n", "The sum is 4.")
+    shown = bearer("anna") if keys else {}
+    async with (
+        open_upstream(plays(implied)) as upstream,
+        open_gateway(settings(toml, keys=keys, UPSTREAM_URL=upstream.url)) as client,
+    ):
+        before = (await client.get("/v1/models/default", headers=shown)).json()
+        await client.post("/v1/chat/completions", json=chat(), headers=shown)
+        after = (await client.get("/v1/models/default", headers=shown)).json()
+    assert "advice" not in before["capabilities"]
+    advice = "model default opens its reasoning itself; set starts_in_reasoning = true"
+    assert after["capabilities"].get("advice") == (advice if advised else None)

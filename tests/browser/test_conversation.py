@@ -25,7 +25,7 @@ from tests.support import open_pair, plays, text_answer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -178,6 +178,35 @@ def test_markdown_code_tables_and_formulas(page: Page) -> None:
             assert run_js(page, "navigator.clipboard.readText()") == "def f(): return 1"
             page.reload()
             page.wait_for_selector("mfrac")
+
+
+def test_the_page_shows_what_the_log_advises(page: Page) -> None:
+    implied = text_answer("I add two and two.\n</think>\n\n", "The sum is 4.")
+    with beside(open_site(plays(implied))) as (client, _):
+        visit(page, client)
+        assert page.is_hidden("#advice")
+        send(page)
+        page.wait_for_selector("#advice:not([hidden])")
+        text = "Advice: model default opens its reasoning itself; set starts_in_reasoning = true"
+        assert shown(page, "#advice") == text
+
+
+def test_an_answer_is_rendered_once_there_is_room_for_it(page: Page) -> None:
+    asked: list[Route] = []
+
+    def refuse_twice(route: Route) -> None:
+        asked.append(route)
+        if len(asked) > 2:
+            return route.continue_()
+        return route.fulfill(status=429, headers={"Retry-After": "1"}, json={"error": {}})
+
+    page.route("**/render", refuse_twice)
+    with beside(open_site(plays(text_answer("Some ", "**bold**\n", "text")))) as (client, _):
+        visit(page, client)
+        send(page)
+        wait_for(page, "document.querySelector('.output').textContent === 'Some **bold**\\ntext'")
+        settled(page)
+    assert shown(page, OUTPUT) == "Some bold text"
 
 
 def test_an_answer_that_cannot_be_rendered_is_shown_as_it_stands(page: Page) -> None:

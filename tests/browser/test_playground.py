@@ -230,7 +230,7 @@ def test_a_refused_request_is_told(page: Page) -> None:
         visit(page, client)
         send(page, "x" * 3000)
         comes_to(page, "error")
-    assert shown(page, ".turn:last-child .error > p") == "The request body is too large."
+    assert shown(page, ".turn:last-child .error > p") == "The request body is too large: at most 2,000 bytes."
     assert facts(page)["status"] == "413"
     assert facts(page)["code"] == "request_too_large"
 

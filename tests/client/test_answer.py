@@ -92,3 +92,21 @@ def test_the_first_error_stands() -> None:
     answer.fail("truncated", "the stream ended")
     assert answer.error == {"message": "gone", "code": "upstream_closed"}
     assert answer.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("delta", "tokens"),
+    [
+        ({"reasoning_content": "x" * 40}, 10),
+        ({"content": "x" * 40}, 10),
+        ({"reasoning_content": "x" * 40, "content": "y" * 40}, 20),
+        ({"reasoning_content": None}, 0),
+        ({"reasoning_content": ["x" * 40]}, 0),
+        ({"reasoning_content": 7}, 0),
+    ],
+)
+def test_tokens_are_counted_whatever_a_server_sends(delta: dict[str, object], tokens: int) -> None:
+    answer = Answer()
+    body = {"phase": "final_output", "choices": [{"index": 0, "delta": delta}]}
+    answer.feed(SSEEvent("message", json.dumps(body)))
+    assert answer.tokens == tokens

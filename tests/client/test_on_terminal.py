@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 from tests.client.scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, streaming
 from tests.client.window import Window
 from tests.test_client_terminal import CTRL_D, UP, XTERM, terminal
+from trio_gateway.core.client_api import sse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +52,28 @@ async def test_a_status_line_while_nothing_comes(
     assert ("thought for" in shown) is bool(afterwards)
 
 
+async def test_the_status_line_counts_the_tokens_of_the_thinking(env: dict[str, str]) -> None:
+    raw = {"index": 0, "delta": {"reasoning_content": "abcd " * 80}, "finish_reason": None}
+    thinks = sse([("message", json.dumps({"choices": [raw], "phase": "reasoning_summary"}))])
+    opened = cut_after(BODY, '{"phase": "reasoning_summary"}')
+    script: list[Part] = [OK_HEAD, opened + thinks, 1.0, BODY[len(opened) :]]
+    with serving(script) as server, terminal("--url", server.url, "x", env=env) as screen:
+        await screen.expect("thinking 0 s, about 100 tokens")
+        assert (await screen.end())[1] == 0
+    shown = Window(screen.seen).text
+    assert "abcd" not in shown
+    assert "tokens" not in shown
+    assert "\n\n\n" not in shown
+    assert [body["gateway"] for body in server.bodies] == [{"reasoning": "both"}]
+
+
+async def test_the_reasoning_is_not_asked_for_where_nothing_is_counted(env: dict[str, str]) -> None:
+    for more in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        with streaming(GOOD) as server, terminal("--url", server.url, "x", env=env | more) as screen:
+            assert (await screen.end())[1] == 0
+        assert ["gateway" in body for body in server.bodies] == [False]
+
+
 @pytest.mark.parametrize("more", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 async def test_no_status_line_where_nothing_can_be_drawn_anew(
     more: dict[str, str], env: dict[str, str]
@@ -72,6 +97,38 @@ async def test_several_pasted_lines_are_one_message(env: dict[str, str]) -> None
         screen.type(CTRL_D)
         assert (await screen.end())[1] == 0
     assert [body["messages"][-1]["content"] for body in server.bodies] == ["one\n  漢字\n/bye"]
+
+
+READLINE = importlib.util.find_spec("readline")
+# GNU readline, which takes itself for libedit: a terminal that marks no pasted text does not tell them apart.
+LIKE_LIBEDIT = f"""
+import importlib.machinery, importlib.util, sys
+del sys.modules["readline"]
+loader = importlib.machinery.ExtensionFileLoader("readline", {READLINE and READLINE.origin!r})
+module = importlib.util.module_from_spec(importlib.util.spec_from_loader("readline", loader))
+loader.exec_module(module)
+module.__doc__ = "libedit"
+sys.modules["readline"] = module
+"""
+
+
+async def test_several_pasted_lines_are_one_message_with_libedit(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "readline.py").write_text(LIKE_LIBEDIT)
+    env |= {"PYTHONPATH": str(tmp_path)}
+    with streaming(GOOD) as server, terminal("--url", server.url, env=env) as screen:
+        await screen.expect(">>> ")
+        screen.type("one\n  漢字\nthree")
+        await screen.expect("... ")
+        await screen.expect("... ")
+        screen.type("\r")
+        await screen.expect("is 4.")
+        await screen.expect(">>> ")
+        screen.type("typed\r")
+        await screen.expect("is 4.")
+        await screen.expect(">>> ")
+        screen.type(CTRL_D)
+        assert (await screen.end())[1] == 0
+    assert [body["messages"][-1]["content"] for body in server.bodies] == ["one\n  漢字\nthree", "typed"]
 
 
 async def test_tab_completes_commands_and_models(env: dict[str, str]) -> None:
@@ -146,3 +203,19 @@ async def test_keys_pressed_while_an_answer_comes_are_kept_and_not_shown_in_it(e
         await screen.expect(">>> ")
         screen.type(CTRL_D)
         assert (await screen.end())[1] == 0
+
+
+async def test_a_long_error_is_broken_at_words(env: dict[str, str]) -> None:
+    message = (
+        "The upstream sent no event of its answer. " * 4 + "first_event_timeout sets how long it may take."
+    )
+    failed = http(
+        "503 X", {"error": {"message": message, "code": "first_event_timeout", "request_id": "r" * 40}}
+    )
+    with serving([failed]) as server, terminal("--url", server.url, "x", env=env) as screen:
+        assert (await screen.end())[1] == 1
+    rows = Window(screen.seen).text.splitlines()
+    assert len(rows) > 2
+    assert " ".join(row.strip() for row in rows).startswith(f"error: {message} (code first_event_timeout")
+    assert all(row.startswith("  ") for row in rows[1:])
+    assert any("r" * 40 in row for row in rows)

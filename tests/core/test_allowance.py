@@ -365,3 +365,20 @@ def test_no_order_of_calls_gives_more_than_the_limits(
     now += 60 * (1 + 60 * 1500 / 1000)
     assert remaining(limits, now) == 1000
     assert [ask(limits, now) for _ in range(3)] == [None, None, 1.0]
+
+
+def test_a_rendered_text_is_a_sixtieth_of_a_request() -> None:
+    limits = allowance(rpm=2)
+    assert [limits.take_text(0.0) for _ in range(60)] == [None] * 60
+    assert remaining(limits, 0.0, "requests") == 1
+    assert ask(limits, 0.0) is None
+    error = limits.take_text(0.0)
+    assert error is not None
+    assert (error.status, error.code) == (429, "rate_limit_exceeded")
+    assert error.retry_after == pytest.approx(0.5)
+    assert limits.take_text(0.5) is None
+
+
+def test_texts_are_free_where_requests_are() -> None:
+    limits = allowance(tpm=1, concurrent=1)
+    assert [limits.take_text(0.0) for _ in range(1000)] == [None] * 1000

@@ -204,6 +204,23 @@ def test_where_nothing_is_learned_each_model_is_hinted_at() -> None:
     assert memory.hint(OPEN, ORPHAN) == OPENS
 
 
+@pytest.mark.parametrize(
+    ("query", "evidence", "setting"), [(UNKNOWN, ORPHAN, True), (DECLARED, PROMOTED, False)]
+)
+def test_advice_stands_until_it_is_followed(
+    query: StartQuery, evidence: StartEvidence, setting: bool
+) -> None:
+    memory = StartMemory()
+    assert memory.advice(query.upstream, query.model, declared=not setting) is None
+    hint = memory.hint(query, evidence)
+    assert hint is not None
+    for declared in (not setting, "when_thinking"):
+        advice = memory.advice(query.upstream, query.model, declared=declared)
+        assert hint == f"model {query.asked} {advice}"
+    assert memory.advice(query.upstream, query.model, declared=setting) is None
+    assert memory.advice(query.upstream, "another", declared=not setting) is None
+
+
 def test_hints_are_bounded() -> None:
     memory = StartMemory()
     hints = [memory.hint(replace(UNKNOWN, model=f"m{number}"), ORPHAN) for number in range(1025)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -12,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import trio_gateway
-from tests.support import open_gateway, settings
+from tests.support import Json, chat, open_gateway, open_pair, settings
 from trio_gateway.core.client_api.chat_request import REFUSED_FIELDS
 from trio_gateway.server.auth_and_cors import PUBLIC
-from trio_gateway.server.pages import Page, read_page
+from trio_gateway.server.pages import Page, read_api, read_page
 
 if TYPE_CHECKING:
     import httpx
@@ -169,3 +171,56 @@ async def test_the_api_is_described_as_it_is_served() -> None:
     assert asking == told["paths"].keys() - PUBLIC
     assert docs.headers["content-security-policy"] == read_page(FOLDER.parent / "reference").policy
     assert "operations" in docs.text
+
+
+def shape(value: object) -> object:
+    """The keys of *value* and the kinds of what they hold; of a list the first item."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shape(each) for each in value[:1]]
+    return type(value).__name__
+
+
+def shape_of_stream(text: str) -> list[object]:
+    """The events of a stream, without those that merely go on with a phase."""
+    events = [re.sub(r"^event: phase\ndata: ", "phase ", event) for event in text.split("\n\n") if event]
+    shapes = [shape(json.loads(each[6:])) if each.startswith("data: {") else each for each in events]
+    return [each for at, each in enumerate(shapes) if each != shapes[at - 1]]
+
+
+OPERATIONS = [
+    (path, method, view)
+    for path, views in read_api(FOLDER.parent / "reference")["paths"].items()
+    for method, view in views.items()
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "view"), OPERATIONS, ids=[view["operationId"] for *_, view in OPERATIONS]
+)
+async def test_each_route_has_a_command_and_an_example_of_its_answer(
+    path: str, method: str, view: Json
+) -> None:
+    (sample,) = view["x-codeSamples"]
+    program, *arguments = shlex.split(sample["source"])
+    assert program == "curl"
+    url = next(each for each in arguments if each.startswith("http://localhost:8080/"))
+    assert url.endswith(path.replace("{id}", "default"))
+    body = arguments[arguments.index("-d") + 1] if "-d" in arguments else None
+    assert (method == "post") == (body is not None)
+    examples = {kind: each["example"] for kind, each in view["responses"]["200"]["content"].items()}
+    async with open_pair() as client:
+        await client.post("/v1/chat/completions", json=chat())  # for the metrics
+        for kind, example in examples.items():
+            asked: Json | None = None if body is None else json.loads(body)
+            if asked is not None and "/chat/" in path:
+                asked["stream"] = kind == "text/event-stream"
+            answer = await client.request(method, url.removeprefix("http://localhost:8080"), json=asked)
+            assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)
+            if kind == "application/json":
+                assert shape(answer.json()) == shape(example)
+            elif kind == "text/event-stream":
+                assert shape_of_stream(answer.text) == shape_of_stream(example)
+            else:
+                assert example in answer.text

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.support import bearer, key_line, open_gateway, settings
+from tests.support import bearer, chat, key_line, open_gateway, settings
 from trio_gateway.core.errors import RequestError
 from trio_gateway.server.rendering import renderer as module
 from trio_gateway.server.rendering.limits import MAX_TEXT
@@ -237,6 +239,44 @@ async def test_one_client_may_have_so_many_at_once() -> None:
     await renderer.aclose()
 
 
+async def test_a_text_counts_in_the_limits_of_its_key() -> None:
+    async with open_gateway(settings(keys=key_line("anna", "rpm=1") + key_line("bob"))) as client:
+        first = await post(client, {"text": "a"}, **bearer("anna"))
+        assert (first.status_code, first.headers["x-ratelimit-remaining-requests"]) == (200, "0")
+        asked = await client.post("/v1/chat/completions", json=chat(), headers=bearer("anna"))
+        assert asked.status_code == 429
+        with trio.fail_after(30):
+            while (answer := await post(client, {"text": "a"}, **bearer("anna"))).status_code == 200:
+                pass
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+        assert answer.json()["error"]["code"] == "rate_limit_exceeded"
+        assert (await post(client, {"text": "a"}, **bearer("bob"))).status_code == 200
+
+
+async def test_one_clients_slow_texts_delay_no_other_client() -> None:
+    renderer = Renderer()
+    for _ in range(2):  # both processes run
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(renderer.render, "warm", "a")
+            nursery.start_soon(renderer.render, "warm", "b")
+    ends: list[str] = []
+
+    async def ask(owner: str, text: str) -> None:
+        with contextlib.suppress(RequestError):
+            await renderer.render(text, owner)
+        ends.append(owner)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ask, "slow", "[a](" * 25_000)  # quadratic: ended at its deadline
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(4):
+            nursery.start_soon(ask, "quick", "a")
+    assert ends == ["quick"] * 4 + ["slow"] * 3
+    assert not renderer._turns
+    await renderer.aclose()
+
+
 async def test_who_leaves_takes_no_answer_of_another() -> None:
     renderer = Renderer()
     await renderer.render("warm", None)
@@ -246,10 +286,27 @@ async def test_who_leaves_takes_no_answer_of_another() -> None:
     await renderer.aclose()
 
 
+async def test_the_end_does_not_wait_for_a_text() -> None:
+    renderer = Renderer()
+    await renderer.render("warm", None)
+    process = renderer._idle[-1]._process
+    assert process is not None
+    async with trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(RequestError):
+                await renderer.render("[a](" * 25_000, None)
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await renderer.aclose()
+        assert process.poll() is not None
+
+
 async def test_a_process_that_has_ended_is_replaced() -> None:
     renderer = Renderer()
     await renderer.render("a", None)
-    process = renderer._process
+    process = renderer._idle[-1]._process
     assert process is not None
     process.kill()
     await process.wait()

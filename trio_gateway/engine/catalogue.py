@@ -13,6 +13,7 @@ from ..core.breaker import PauseCause
 from ..core.config.families import family_of
 from ..core.config.settings import resolve_model
 from ..core.upstream_api.learning import may_learn_start
+from ..core.upstream_api.site import may_show_urls
 from .upstream import UpstreamFailure
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Catalogue:
 
     def _entry(self, model_id: str, owner: str, model: ModelConfig) -> dict[str, Any]:
         learned = self._learned_start(model_id, owner, model)
+        advice = self._advice(model_id, owner, model)
         return {
             "id": model_id,
             "object": "model",
@@ -140,8 +142,17 @@ class Catalogue:
                 "reasoning_effort": bool(model.thinking_switch) or model.dialect == "harmony",
                 "family": model.family,
                 "starts_in_reasoning": model.starts_in_reasoning if learned is None else learned,
+                **({"advice": f"model {model_id} {advice}"} if advice else {}),
             },
         }
+
+    def _advice(self, model_id: str, owner: str, model: ModelConfig) -> str | None:
+        """What the log advised about the model; only where whoever asks may also change the configuration."""
+        if not may_show_urls(self._config.server):
+            return None
+        backend = self._backends[owner]
+        name = backend.upstream_name(model_id, model.upstream_model)
+        return self._memory.advice(backend.config.url, name, declared=model.starts_in_reasoning)
 
     def _learned_start(self, model_id: str, owner: str, model: ModelConfig) -> bool | None:
         """Whether plain requests for the model are taken to start in reasoning; None: as declared."""

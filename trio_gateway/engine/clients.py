@@ -52,6 +52,16 @@ class Client:
         if not self.key.allows(model_id):
             raise no_such_model(model_id)
 
+    def take_text(self) -> None:
+        """Count a text that is rendered for the client.
+
+        Raises:
+            RequestError: 429, it has had all its requests of the minute.
+        """
+        error = self.allowance.take_text(trio.current_time())
+        if error is not None:
+            raise RequestError(error)
+
     def limits(self) -> dict[str, str]:
         """Headers that say what is left."""
         return self.allowance.headers(trio.current_time())

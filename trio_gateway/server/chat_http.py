@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 from msgspec.structs import replace
 from quart import Request, Response, g, request
-from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+from werkzeug.exceptions import HTTPException
 
 from ..core.access.shown_key import body_owner
 from ..core.client_api import FORMATS, ChunkHead, Encoder, WireFormat
@@ -25,6 +25,7 @@ from ..engine.request_record import RequestRecord
 from ..engine.stream import open_stream
 from .error_responses import code_of, error_response
 from .identity import identify
+from .media_type import require_json
 from .sse_body import SSEBody, SSESink
 from .transport.asgi import BODY, CLEANUP
 
@@ -169,11 +170,7 @@ def _head(chat: ChatRequest) -> ChunkHead:
 
 
 async def _read(gateway: Gateway, request: Request, path_format: WireFormat | None) -> ChatRequest:
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity" or not _is_json(
-        request.mimetype
-    ):
-        # A web page may post a form, or plain text, to any address: only JSON needs the browser's consent.
-        raise UnsupportedMediaType
+    require_json(request)
     asked = header_format(request.headers)
     chosen = path_format or asked
     if chosen is not None:
@@ -214,10 +211,6 @@ def header_format(headers: Headers) -> WireFormat | None:
     if asked not in FORMATS:
         raise refusal("X-Stream-Format", f"one of {', '.join(FORMATS)}", asked)
     return FORMATS[cast("FormatName", asked)]
-
-
-def _is_json(mimetype: str) -> bool:
-    return mimetype == "application/json" or mimetype.endswith("+json")
 
 
 def _wants_stream(chat: ChatRequest, request: Request) -> bool:

@@ -101,3 +101,4 @@ def take(chunk: bytes, decoder: SSEDecoder, screen: Screen, answer: Answer) -> N
     screen.arrived(chunk)
     for event in decoder.feed(chunk):
         screen.show(answer.feed(event))
+    screen.count(answer.tokens)

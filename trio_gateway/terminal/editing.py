@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["edited", "prepare_line_editing"]
 
 
-def prepare_line_editing(lines: Iterable[str], candidates: Callable[[str], list[str]]) -> None:
-    """Recall *lines*, and complete by Tab: *candidates* of a line up to the cursor are whole lines."""
+def prepare_line_editing(lines: Iterable[str], candidates: Callable[[str], list[str]]) -> bool:
+    """Recall *lines*, and complete by Tab: *candidates* of a line up to the cursor are whole lines.
+
+    Whether the lines of a pasted text have to be joined: GNU readline gives them as one, libedit does not.
+    """
     try:  # its import alone gives input() line editing, and history by arrow up
         readline: Any = importlib.import_module("readline")
     except ImportError:  # some Pythons are built without it
-        return
+        return False
     readline.clear_history()
     for line in lines:
         readline.add_history(line)
@@ -42,10 +45,10 @@ def prepare_line_editing(lines: Iterable[str], candidates: Callable[[str], list[
     readline.set_completer_delims(" ")
     if "libedit" in (readline.__doc__ or ""):
         readline.parse_and_bind("bind ^I rl_complete")
-    else:
-        readline.parse_and_bind("tab: complete")
-        # Several lines that are pasted come as one, with its line breaks.
-        readline.parse_and_bind("set enable-bracketed-paste on")
+        return True
+    readline.parse_and_bind("tab: complete")
+    readline.parse_and_bind("set enable-bracketed-paste on")
+    return False
 
 
 def edited(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import select
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 try:
     import termios
@@ -18,7 +18,10 @@ except ImportError:  # not a Unix
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["echo_off", "piped_text", "read_block", "read_line"]
+__all__ = ["echo_off", "piped_text", "read_block", "read_line", "read_message"]
+
+# Seconds within which the next line of a pasted text comes, over a slow line too; nobody types as fast.
+_PASTE: Final = 0.05
 
 
 def read_line(prompt: str) -> str:
@@ -27,6 +30,26 @@ def read_line(prompt: str) -> str:
         return input(prompt)
     print(prompt, end="", file=sys.stderr, flush=True)
     return input()
+
+
+def read_message(prompt: str, *, joins: bool) -> str:
+    """A line of stdin; with *joins*, all lines of a pasted text, where line editing does not join them."""
+    lines = [read_line(prompt)]
+    while joins and _more_waits():
+        lines.append(read_line("... "))
+    return "\n".join(lines)
+
+
+def _more_waits() -> bool:
+    """Whether more of a pasted text has come already."""
+    before = termios.tcgetattr(sys.stdin)
+    # Line by line, a last line that has no end yet would not show.
+    at_once = [*before[:3], before[3] & ~termios.ICANON, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, at_once)
+    try:
+        return bool(select.select([sys.stdin], [], [], _PASTE)[0])
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def read_block(first: str) -> str:

@@ -15,6 +15,7 @@ from ..core.client_api import PREFIXES
 from ..core.phases import Phase, PhaseOrder, PhaseOrderError
 from ..core.sse import DONE, SSEEvent
 from ..core.text.control_characters import escape_controls
+from ..core.text.token_estimate import text_weight, tokens_of
 
 __all__ = [
     "FAILED",
@@ -42,10 +43,16 @@ class AnswerFormError(Exception):
 class Message(msgspec.Struct):
     content: str | None = None
     refusal: str | None = None
+    reasoning_content: Any = None
 
     @property
     def text(self) -> str:
         return self.content or self.refusal or ""
+
+    @property
+    def raw(self) -> str:
+        """The reasoning itself, where it was asked for."""
+        return self.reasoning_content if isinstance(self.reasoning_content, str) else ""
 
 
 class Choice(msgspec.Struct):
@@ -88,6 +95,7 @@ class Answer:
     error: dict[str, Any] | None = None
     done: bool = False
     _texts: dict[Phase, list[str]] = field(default_factory=lambda: {phase: [] for phase in Phase})
+    _weight: int = 0
     _order: PhaseOrder = field(default_factory=PhaseOrder)
 
     def feed(self, event: SSEEvent) -> Piece | None:
@@ -101,6 +109,8 @@ class Answer:
             return None
         frame = self._settle(event.data)
         text = "".join(choice.delta.text for choice in frame.choices)
+        raw = "".join(choice.delta.raw for choice in frame.choices)
+        self._weight += text_weight(raw + text if frame.phase is Phase.FINAL_OUTPUT else raw)
         if frame.phase is None:
             if text:
                 raise AnswerFormError("text outside of a phase: is this the gateway, not a model's server?")
@@ -133,6 +143,11 @@ class Answer:
     def content(self) -> str:
         """The final output, exactly."""
         return "".join(self._texts[Phase.FINAL_OUTPUT])
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens of reasoning and output have come so far."""
+        return tokens_of(self._weight)
 
     @property
     def exit_code(self) -> int:

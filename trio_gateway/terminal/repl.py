@@ -17,7 +17,7 @@ from .attachments import attach
 from .commands import COMMANDS, LEAVING, candidates, command
 from .editing import edited, prepare_line_editing
 from .models import list_models
-from .reading import read_block, read_line
+from .reading import read_block, read_message
 from .text import error_line, one_line
 from .transcript import Transcript, text_of
 
@@ -46,6 +46,8 @@ def turn(
     """Ask once; the exit code. What came of an answer is kept even when it was stopped: it may be asked to
     go on."""
     request = conversation.request(prompt, stream=not options.no_stream)
+    if screen.moves and not options.no_stream:
+        request["gateway"] = {"reasoning": "both"}  # to be counted: it is not shown
     answer = trio.run(ask, options, request, screen)
     conversation.keep(prompt, answer.content)
     if state is not None and answer.content:
@@ -63,15 +65,14 @@ class Chat:
         self._models: list[str] | None = None
 
     def hold(self) -> int:
-        if self._state is not None:
-            prepare_line_editing(self._state.lines(), self._candidates)
+        joins = self._state is not None and prepare_line_editing(self._state.lines(), self._candidates)
         so_far = f" {len(self._talk.turns)} messages so far." if self._talk.turns else ""
         self._screen.note(f"Talking to {self._talk.model}.{so_far} /help lists the commands, Ctrl-D leaves.")
         if self._options.prompt:
             self._ask(self._options.prompt)
         while True:
             try:
-                line = read_line(">>> ").strip()
+                line = read_message(">>> ", joins=joins).strip()
                 if line.startswith('"""'):
                     line = read_block(line)
                     self._remember(line)

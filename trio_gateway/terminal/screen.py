@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -20,7 +21,7 @@ from .plain import PlainOutput, PlainSummary
 from .received import INTERRUPTED, to_json
 from .status import StatusLine
 from .styled import StyledOutput, StyledSummary
-from .text import error_line, one_line
+from .text import error_line, one_line, wrapped_rows
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -59,14 +60,19 @@ class Screen:
     def begin(self) -> None:
         """A request is being sent: times count from here."""
         self._sent = self._phase_began = time.monotonic()
-        self._answered = self._begun = False
+        self._answered = self._begun = self._gap_due = False
+        self._tokens = 0
         self._status = StatusLine(self._sent, self._err.encoding)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def tick(self) -> None:
         """Time has passed: the status line goes on, and what waited to be drawn is drawn."""
-        self._summary.status(self._status.text(time.monotonic()))
+        self._summary.status(self._status.text(time.monotonic(), self._tokens))
         self._output.draw()
+
+    def count(self, tokens: int) -> None:
+        """About so many *tokens* have come."""
+        self._tokens = tokens
 
     def mark(self, what: str) -> None:
         """With ``-v``: *what* happened now."""
@@ -79,7 +85,14 @@ class Screen:
         text = drop_controls(text)
         if self._options.json:  # a terminal, where both streams are one, gets ASCII alone
             text = ascii_json(text)
-        self._err.print(Text(text, style), soft_wrap=True)
+        width = max(1, self._err.width - 1)
+        for line in text.split("\n"):
+            if self._err.color_system is None or cell_len(line) <= width:
+                self._err.print(Text(line, style), soft_wrap=True)
+            else:
+                for row in wrapped_rows(self._err, line, style, width):
+                    self._err.file.write(f"{row}\n")
+        self._err.file.flush()
 
     def gap(self) -> None:
         """On a styled terminal, an empty row behind an answer."""
@@ -91,10 +104,14 @@ class Screen:
         if piece is None:
             return
         if piece.opens:
-            self._open(piece.phase)
+            self._open(piece.phase, begins=bool(piece.text))
         hidden = self._options.hide_reasoning and piece.phase is Phase.REASONING_SUMMARY
         if not piece.text or self._quiet or hidden:
             return
+        if self._gap_due:
+            self._gap_due = False
+            self._end_line()  # a status line may stand there
+            self.gap()
         writer = self._output if piece.phase is Phase.FINAL_OUTPUT else self._summary
         writer.write(drop_controls(piece.text))
         self._begun = True
@@ -123,13 +140,17 @@ class Screen:
         elif answer.error is not None:
             self.note(error_line(answer.error), "red")
 
-    def _open(self, phase: Phase) -> None:
-        """The first piece of *phase* has come."""
+    def _open(self, phase: Phase, *, begins: bool) -> None:
+        """The first piece of *phase* has come; *begins*: with text to show."""
         self._end_line()
         thought = self._status.opens(phase, time.monotonic())
         if self.moves and thought:
             self.note(thought)
-        if self._begun and not (self._options.hide_reasoning and phase is Phase.REASONING_SUMMARY):
+        self._gap_due = self._begun and not (
+            self._options.hide_reasoning and phase is Phase.REASONING_SUMMARY
+        )
+        if self._gap_due and begins:
+            self._gap_due = False
             self.gap()
         self.mark(phase)
         self._phase_began = time.monotonic()

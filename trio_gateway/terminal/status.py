@@ -36,13 +36,14 @@ class StatusLine:
         """The answer is over."""
         self._over = True
 
-    def text(self, now: float) -> str:
-        """The line as it stands now; empty where there is nothing to report."""
+    def text(self, now: float, tokens: int = 0) -> str:
+        """The line as it stands now, with the *tokens* so far; empty where there is nothing to report."""
         past = now - self._since
         if self._over or past < _PATIENCE:
             return ""
         frame = self._frames[int(past / _FRAME) % len(self._frames)]
-        return f"{frame} {self._doing} {int(past)} s"
+        counted = f", about {tokens} tokens" if tokens else ""
+        return f"{frame} {self._doing} {int(past)} s{counted}"
 
 
 def _seconds(past: float) -> str:

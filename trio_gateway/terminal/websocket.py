@@ -94,6 +94,7 @@ async def follow_frames(socket: WebSocketConnection, body: bytes, screen: Screen
             message = await next_message(socket)
             screen.arrived(message + b"\n")
             screen.show(answer.feed(unpack(message)))
+            screen.count(answer.tokens)
     with trio.move_on_after(PARTING_TIMEOUT):  # another Ctrl-C waits no longer, either
         if scope.cancelled_caught:
             await socket.send_message('{"type": "cancel"}')

@@ -25,6 +25,8 @@ __all__ = ["Allowance", "Claim", "Stage"]
 _MINUTE: Final = 60.0
 # What rounding may take from a whole one.
 _ROUNDING: Final = 1e-6
+_TEXT: Final = 1 / 60
+"""Requests that a rendered text counts as: the page draws an answer anew some times a second as it grows."""
 # Seconds after which a client that has too many requests running may try again: none of ours can say better.
 _PAUSE: Final = 1.0
 
@@ -159,6 +161,16 @@ class Allowance:
         if claim.runs:
             claim.runs = False
             self._running -= 1
+
+    def take_text(self, now: float) -> ApiError | None:
+        """Count a text that is rendered, as a small part of a request; the error where none is left."""
+        bucket = self._requests
+        if bucket is None:
+            return None
+        if wait := bucket.until(_TEXT, now):
+            return _too_many(f"{bucket.limit} requests a minute, of which a rendered text is a part", wait)
+        bucket.take(_TEXT, now)
+        return None
 
     def headers(self, now: float) -> dict[str, str]:
         """What is left, in OpenAI's headers; a limit that does not exist has none."""

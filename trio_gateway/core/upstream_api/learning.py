@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -49,6 +49,13 @@ ENOUGH: Final = 3
 """Answers in a row that teach that a model starts in reasoning."""
 _MOST: Final = 1024
 """Models remembered, and hints given; the least recently noted is forgotten first."""
+
+
+_ADVICE: Final = {
+    True: "opens its reasoning itself; set starts_in_reasoning = true",
+    False: "ended without closing its reasoning; if it opens none, set starts_in_reasoning = false",
+}
+"""What is advised, by the setting that is advised."""
 
 
 class Start(Enum):
@@ -159,9 +166,9 @@ class StartMemory:
     def hint(self, query: StartQuery, evidence: StartEvidence) -> str | None:
         """What the log should advise after an answer that cannot teach; once for each model and advice."""
         if evidence.promoted and evidence.assumed:
-            advice = "ended without closing its reasoning; if it opens none, set starts_in_reasoning = false"
+            advice = _ADVICE[False]
         elif evidence.orphan and not query.continued and not self._teaches(query):
-            advice = "opens its reasoning itself; set starts_in_reasoning = true"
+            advice = _ADVICE[True]
         else:
             return None
         key = (query.upstream, query.model, advice)
@@ -169,6 +176,13 @@ class StartMemory:
             return None
         _keep(self._hinted, key, None)
         return f"model {query.asked} {advice}"
+
+    def advice(self, upstream: str, model: str, *, declared: bool | Literal["when_thinking"]) -> str | None:
+        """The advice that was given about *model* on *upstream*, unless what is *declared* follows it."""
+        for setting, advice in _ADVICE.items():
+            if setting is not declared and (upstream, model, advice) in self._hinted:
+                return advice
+        return None
 
     def _teaches(self, query: StartQuery) -> bool:
         return self.enabled and query.learnable and query.digest is not None

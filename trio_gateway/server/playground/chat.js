@@ -81,8 +81,8 @@ async function send(prompt, instead = null) {
   showState(state, words[state]);
   if (state === 'done') $('news').textContent = turn.answers.map(({kept}) => kept.content.slice(0, 2000)).join('\n');
   pollHealth();
-  if (state === 'done' && refused !== null) {  // it is asked for no more, or is a good one by now
-    refused = null;
+  if (state === 'done') {
+    refused = null;  // the key is asked for no more, or is a good one by now
     loadModels();
   }
 }

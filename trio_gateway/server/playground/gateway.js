@@ -12,6 +12,7 @@ const STATES = {  // of an upstream's breaker: what a request would meet, and ho
   forced_open: ['taken out of use', 'bad'],
 };
 
+let advice = new Map();  // by model
 let refused = null;  // the key that was not accepted, '' where none was shown; null: none was refused
 
 async function getJSON(path, key = '') {
@@ -67,10 +68,20 @@ async function loadModels() {
 
 function showModels(models) {
   if (!models.length) return;
+  advice = new Map(models.map(({id, capabilities}) => [id, capabilities.advice]));
+  showAdvice();
   const groups = new Map();
   for (const {id, owned_by: owner} of models) groups.set(owner, [...groups.get(owner) ?? [], id]);
   fillModels($('model'), groups, []);
   fillModels($('second'), groups, [$('second').options[0]]);
+}
+
+/** What the gateway advises about the chosen models, if anything. */
+function showAdvice() {
+  const words = [...new Set([$('model').value, $('second').value].map(id => advice.get(id)))].filter(Boolean);
+  $('advice').hidden = !words.length;
+  const text = words.map(each => `Advice: ${each}`).join('\n');
+  if ($('advice').textContent !== text) $('advice').textContent = text;
 }
 
 /** The models in a list, grouped by upstream where there is more than one. */

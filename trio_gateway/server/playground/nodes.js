@@ -6,6 +6,8 @@ const $ = id => document.getElementById(id);
 const MATHML = 'http://www.w3.org/1998/Math/MathML';
 const TAGS = new Set('p h3 h4 h5 h6 ul ol li blockquote hr br table thead tbody tr th td pre code em strong s a span'.split(' '));
 const RENDER_PAUSE = 150;  // milliseconds between two renderings of a growing text
+const RENDER_WAIT = 5;  // seconds that are waited where too much is being rendered
+const RENDER_PAUSES = 10;  // such waits for one answer, before it is shown as it stands
 const RENDER_LIMIT = 100_000;  // characters; a longer text is shown as it stands
 
 function create(tag, ...children) {
@@ -83,7 +85,10 @@ async function renderBlocks(text) {
     body: JSON.stringify({text}),
     signal: AbortSignal.timeout(15_000),
   });
-  if (!response.ok) throw new GatewayError('not rendered');
+  if (!response.ok) {
+    const wait = Number(response.headers.get('Retry-After'));
+    throw new GatewayError('not rendered', {retry_after: wait > 0 && wait <= RENDER_WAIT ? wait : 0});
+  }
   return (await response.json()).blocks;
 }
 
@@ -97,12 +102,14 @@ class Rendered {
     this.done = [];  // their nodes, as JSON
     this.drawn = false;
     this.plain = false;  // it could not be rendered
+    this.paused = false;  // it will be, a little later
+    this.pauses = 0;
     this.running = null;
   }
 
   append(text) {
     this.text += text.replaceAll('\r', '');
-    if (!this.drawn || this.plain) this.showPlain();
+    if (!this.drawn || this.plain || this.paused) this.showPlain();
     if (!this.plain) this.running ??= this.run();
   }
 
@@ -119,8 +126,16 @@ class Rendered {
       try {
         if (tail.length > RENDER_LIMIT) throw new RangeError(tail.length);
         const blocks = await renderBlocks(tail);
+        this.paused = false;
         following(() => this.place(tail, blocks));
-      } catch {
+      } catch (error) {
+        if (error.facts?.retry_after && this.pauses++ < RENDER_PAUSES) {
+          this.paused = true;
+          seen = -1;
+          this.showPlain();
+          await new Promise(resolve => setTimeout(resolve, error.facts.retry_after * 1000));
+          continue;
+        }
         this.plain = true;
         this.running = null;
         this.showPlain();

@@ -65,6 +65,7 @@ $('drawer').addEventListener('click', event => { if (event.target === $('drawer'
 $('options').addEventListener('submit', event => event.preventDefault());
 $('options').addEventListener('change', saveOptions);
 $('model').addEventListener('change', saveOptions);
+for (const id of ['model', 'second']) $(id).addEventListener('change', showAdvice);
 $('export').addEventListener('click', exportChat);
 $('import').addEventListener('click', () => $('file').click());
 $('file').addEventListener('change', () => {

@@ -58,15 +58,26 @@ function fields(schema, seen = []) {
   return list;
 }
 
+// What may be wider than the page scrolls by itself, with the keyboard too.
+function sample(label, text) {
+  return node("pre", { tabindex: "0", role: "region", "aria-label": label }, node("code", { text }));
+}
+
+const shown = (example) => (typeof example === "string" ? example.trim() : JSON.stringify(example, null, 2));
+
+// Examples name the gateway's usual address; here they name the one this page came from.
+const here = (command) => command.replaceAll("http://localhost:8080", new URL(".", location.href).href.replace(/\/$/, ""));
+
 function response(status, given) {
   const { description, content = {}, headers = {} } = resolve(given);
   const box = node("dd", {}, prose(description));
-  for (const [type, { schema }] of Object.entries(content)) {
+  for (const [type, { schema, example }] of Object.entries(content)) {
     box.append(node("p", {}, node("code", { text: type }), ` ${kind(schema)}`));
+    if (example !== undefined) box.append(sample(`Example, ${type}`, shown(example)));
     if (status === "200") box.append(fields(schema));
   }
   for (const [name, header] of Object.entries(headers)) {
-    box.append(node("p", {}, node("code", { text: name }), ` ${resolve(header).description}`));
+    box.append(node("p", {}, node("code", { text: name }), ` ${resolve(header).description ?? kind(resolve(header).schema ?? {})}`));
   }
   return [node("dt", {}, node("code", { text: status })), box];
 }
@@ -74,6 +85,7 @@ function response(status, given) {
 function operation(path, method, told) {
   const inside = node("div", { class: "inside" });
   if (told.description) inside.append(prose(told.description));
+  for (const { source } of told["x-codeSamples"] ?? []) inside.append(sample("Command", here(source)));
   const parameters = (told.parameters ?? []).map(resolve);
   if (parameters.length) {
     inside.append(node("h3", { text: "Parameters" }));

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from quart import Request, Response, g
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from ...core.access.shown_key import body_owner
 from ...core.errors import RequestError, error_for, refusal
 from ...core.json.strict import StrictJSONError, parse
+from ..media_type import require_json
 from ..transport.asgi import CLEANUP
 from .limits import MAX_TEXT
 
@@ -32,8 +33,8 @@ async def answer_render(gateway: Gateway, renderer: Renderer, request: Request) 
     Raises:
         RequestError, HTTPException: the request is refused, as a chat request would be.
     """
-    if request.mimetype != "application/json":  # only that needs the browser's consent
-        raise UnsupportedMediaType
+    g.client.take_text()  # before the body is read, so that those which are refused count as well
+    require_json(request)
     peer = request.scope["client"]
     owner = body_owner(g.client.key.id, None if peer is None else peer[0])
     text = _text_of(await _read(gateway, request, owner))
@@ -60,5 +61,5 @@ def _text_of(body: bytearray) -> str:
     if not isinstance(text, str):
         raise refusal("text", "a string", text)
     if len(text) > MAX_TEXT:
-        raise RequestEntityTooLarge
+        raise RequestEntityTooLarge(f"text: expected at most {MAX_TEXT:,} characters, got {len(text):,}.")
     return text

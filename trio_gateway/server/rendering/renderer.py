@@ -1,4 +1,4 @@
-"""Renderer: passes texts to its worker process, and ends a slow one."""
+"""Renderer: passes texts to its worker processes, and ends slow ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from ...core.errors import RequestError, error_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["Renderer"]
 
@@ -25,6 +26,8 @@ _DEADLINE: Final = 1.0
 _START: Final = 5.0
 """Seconds for the process to start, on a busy machine."""
 _NO_TEXT: Final = b'""\n'
+_WORKERS: Final = 2
+"""Processes at most: one client occupies one of them."""
 _AT_ONCE: Final = 8
 """Texts of one client that wait or are rendered at a time."""
 _WAITING: Final = 64
@@ -45,38 +48,46 @@ _TOO_SLOW: Final = error_for(
 
 
 class Renderer:
-    """Renders Markdown outside this process. The worker starts with the first text."""
+    """Renders Markdown outside this process, a text of each client at a time.
+
+    A client's own texts wait for each other first. So in the line for a worker each client stands with one
+    text, and while one client's texts are slow, there is another worker for all others.
+    """
 
     def __init__(self) -> None:
-        self._process: trio.Process | None = None
-        self._turn = trio.StrictFIFOLock()
+        self._places = trio.Semaphore(_WORKERS)
+        self._workers = tuple(_Worker() for _ in range(_WORKERS))
+        self._idle = list(self._workers)
         self._of: Counter[str | None] = Counter()
+        self._turns: dict[str, trio.StrictFIFOLock] = {}
 
     async def render(self, text: str, owner: str | None) -> bytes:
-        """The JSON object with the blocks of *text*; *owner*: whose request it is.
+        """The JSON object with the blocks of *text*; *owner*: whose request it is, None where nothing says.
 
         Raises:
             RequestError: 429 or 503, there are too many at once, or it took too long.
         """
+        line = json.dumps(text).encode() + b"\n"
         with self._counted(owner):
-            async with self._turn:
-                # Shielded, as an answer that nobody reads would be taken for that of the next text.
-                with trio.CancelScope(shield=True):
-                    answer = await self._ask(json.dumps(text).encode() + b"\n")
+            async with self._turn(owner), self._places:
+                worker = self._idle.pop()  # the last that was used: the others may end
+                try:
+                    # Shielded, as an answer that nobody reads would be taken for that of the next text.
+                    with trio.CancelScope(shield=True):
+                        answer = await worker.ask(line)
+                finally:
+                    self._idle.append(worker)
         if answer is None:
             raise RequestError(_TOO_SLOW)
         return answer
 
     async def aclose(self) -> None:
-        """End the process; the next text would start another one."""
-        process, self._process = self._process, None
-        if process is not None:
-            with trio.CancelScope(shield=True):
-                process.kill()
-                await process.wait()
-                for pipe in (process.stdin, process.stdout):
-                    if pipe is not None:
-                        await trio.aclose_forcefully(pipe)
+        """End the processes; the next text would start another one."""
+        for worker in self._workers:
+            await worker.aclose()
+
+    def _turn(self, owner: str | None) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if owner is None else self._turns.setdefault(owner, trio.StrictFIFOLock())
 
     @contextmanager
     def _counted(self, owner: str | None) -> Iterator[None]:
@@ -91,8 +102,17 @@ class Renderer:
             self._of[owner] -= 1
             if not self._of[owner]:
                 del self._of[owner]
+                if owner is not None:
+                    self._turns.pop(owner, None)
 
-    async def _ask(self, line: bytes) -> bytes | None:
+
+class _Worker:
+    """One worker process, which starts with its first text."""
+
+    def __init__(self) -> None:
+        self._process: trio.Process | None = None
+
+    async def ask(self, line: bytes) -> bytes | None:
         """What the process answers; None where it does not, and has been ended."""
         if self._process is not None and self._process.poll() is not None:  # it was idle for long
             await self.aclose()
@@ -109,6 +129,17 @@ class Renderer:
             return answer
         await self.aclose()
         return None
+
+    async def aclose(self) -> None:
+        """End the process; the next text starts another one."""
+        process, self._process = self._process, None
+        if process is not None:
+            with trio.CancelScope(shield=True):
+                process.kill()
+                await process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    if pipe is not None:
+                        await trio.aclose_forcefully(pipe)
 
 
 async def _exchange(process: trio.Process, line: bytes) -> bytes:

@@ -55,6 +55,16 @@ _LAX_LINE_END = re.compile(rb"(?<!\r)\n|\n[ \t]")
 _TARGET = re.compile(rb"/|\*$|[\w.:-]+$|https?://[\w.:-]+/")
 """How a request target begins: a path, ``*``, an authority (CONNECT), or a URL as proxies get it."""
 
+_MESSAGES: Final = {
+    400: "This request is not valid HTTP/1.1, or opens a WebSocket in a wrong way.",
+    431: (
+        "The request line and the header fields are too large: at most {:,} bytes together. "
+        "Look for a long path, cookies or tokens."
+    ),
+    505: "This version of HTTP is not served: use HTTP/1.1.",
+}
+"""What the errors of this floor say, by status, given the size that a head may have."""
+
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
@@ -185,7 +195,8 @@ class StrictHTTP1(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         status = HTTPStatus(400 if status_code == 501 else status_code)  # h11: 501 for unknown codings
-        error = {"message": status.phrase, "type": "invalid_request_error", "param": None, "code": None}
+        message = _MESSAGES.get(status, status.phrase).format(self.config.h11_max_incomplete_size)
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
         body = json.dumps({"error": error}).encode()
         headers = [
             (b"content-type", b"application/json"),

@@ -89,19 +89,22 @@ class IncomingBody:
         """
         with self._receive, _released_if_refused(hold):
             if self.announced > self.limit:
-                raise RequestEntityTooLarge
+                raise self._too_large()
             if not hold.fits():
                 raise RequestError(NO_ROOM)
             if self._invite is not None:
                 await self._invite()
             return await self._gather(hold)
 
+    def _too_large(self) -> RequestEntityTooLarge:
+        return RequestEntityTooLarge(f"The request body is too large: at most {self.limit:,} bytes.")
+
     async def _gather(self, hold: BodyHold) -> bytearray:
         body = bytearray()
         pace = UploadPace(trio.current_time())
         while (part := await self._next(pace, hold)) is not None:
             if len(body) + len(part) > self.limit:
-                raise RequestEntityTooLarge
+                raise self._too_large()
             if not hold.add(len(part)):
                 raise RequestError(NO_ROOM)
             body += part
