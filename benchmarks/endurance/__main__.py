@@ -16,6 +16,7 @@ import json
 import random
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,6 @@ from benchmarks.streams.servers import free_port
 from tests.support import key_line, open_upstream
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from benchmarks.endurance.census import Census, Gateway
 
 _MINUTES = 12.0
@@ -85,7 +84,8 @@ async def main(minutes: float) -> bool:
                 await _listening(port)
                 traffic = Traffic(f"http://127.0.0.1:{port}", _SEED)
                 before, after = await _run(gateway, traffic, minutes)
-        errors = _errors(folder / "gateway.log")
+        events, errors = _read_log(folder / "gateway.log")
+    print(f"logged: {dict(events)}")
     return _report(traffic.results, before, after, errors)
 
 
@@ -119,7 +119,7 @@ def _report(results: Counter[tuple[str, str]], before: Census, after: Census, er
     }
     print(f"tasks more: {dict(after.tasks - before.tasks)}")
     for error in errors[:10]:
-        print(f"logged: {error}")
+        print(f"logged as an error: {error}")
     for name in (name for name, has_grown in grown.items() if has_grown):
         print(f"grown: {name}")
     for scene, result in harmed:
@@ -127,17 +127,20 @@ def _report(results: Counter[tuple[str, str]], before: Census, after: Census, er
     return not (errors or harmed or any(grown.values()))
 
 
-def _errors(log: Path) -> list[str]:
-    """The lines at level ``error`` or above, and whatever is no line of the log."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line[:300] for line in lines if _level(line) not in {"debug", "info", "warning"}]
-
-
-def _level(line: str) -> str:
-    try:
-        return str(json.loads(line)["level"])
-    except (ValueError, KeyError, TypeError):
-        return "none"
+def _read_log(log: Path) -> tuple[Counter[str], list[str]]:
+    """How often each event was logged; and the lines at level ``error`` or above, or that are no event."""
+    events: Counter[str] = Counter()
+    errors: list[str] = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            fields = json.loads(line)
+            events[str(fields["event"])] += 1
+            is_harmless = fields["level"] in {"debug", "info", "warning"}
+        except (ValueError, KeyError, TypeError):
+            is_harmless = False
+        if not is_harmless:
+            errors.append(line[:300])
+    return events, errors
 
 
 async def _listening(port: int) -> None:

@@ -161,7 +161,10 @@ class Traffic:
             got += data
             await trio.sleep(0.05)
         await trio.aclose_forcefully(stream)
-        return "whole" if got.count(b"data: [DONE]") == 1 and b'"error"' not in got else "broken"
+        if got.count(b"data: [DONE]") == 1 and b'"error"' not in got:
+            return "whole"
+        print(f"slow_reader: {len(got)} bytes end in {got[-300:]!r}", flush=True)
+        return "broken"
 
     async def _websocket(self, _client: httpx.AsyncClient) -> str:
         url = self._url.replace("http", "ws", 1) + "/v1/chat/completions"
