@@ -107,7 +107,17 @@ class Metrics:
         self.held_bytes = Gauge(
             "gateway_held_bytes", "Large events and gathered answers that are held.", registry=registry
         )
+        # Only where there is something to reach is it registered: else 0 would raise an alert.
+        self.redis_up = Gauge(
+            "gateway_redis_up",
+            "1 while limits and breakers are shared through REDIS_URL, else 0; absent without REDIS_URL.",
+            registry=None,
+        )
         registry.register(_BreakerCollector(snapshots))
+
+    def watch_shared_state(self) -> None:
+        """Show whether the shared state can be reached."""
+        self.registry.register(self.redis_up)
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:

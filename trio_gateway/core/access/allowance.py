@@ -8,8 +8,8 @@ are refused count as well. When it is admitted, it reserves its estimated input 
 at its end that is settled by its real cost. No answer's length is known beforehand: it may take the bucket
 below nothing, and the client's next request waits until it has filled again.
 
-Where several gateways share their limits, a process spends its :class:`.Share` of a bucket that all draw from;
-its own bucket is kept up beside it, and counts while there is no arbiter.
+Where several gateways share their limits, a process spends its :class:`.Share` of a bucket that all draw
+from; its own bucket is kept up beside it, and counts while there is no arbiter.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Allowance:
         self._tokens = self._changed(self._tokens, key.tpm, "tokens", now)
 
     def lacking_request(self, claim: Claim, now: float) -> Share | None:
-        """The share that may bring the request that :meth:`arrive` would refuse now; None: it need not wait."""
+        """The share that may bring the request that :meth:`arrive` would refuse now; None: do not wait."""
         if claim.stage is not Stage.NEW or self._crowded() is not None:
             return None
         return _lacking(self._requests, 1, now)
@@ -219,9 +219,7 @@ class Allowance:
                 headers[f"x-ratelimit-reset-{unit}"] = _duration(bucket.until_full(now))
         return headers
 
-    def _changed(
-        self, bucket: _Bucket | None, limit: int | None, unit: str, now: float
-    ) -> _Bucket | None:
+    def _changed(self, bucket: _Bucket | None, limit: int | None, unit: str, now: float) -> _Bucket | None:
         if limit is None:
             return None
         if bucket is None:

@@ -149,7 +149,7 @@ class CircuitBreaker:
             self._judge.why = why if begins else self._judge.why
 
     def impose_pause(self, model: str, cause: str, until: float, why: str, now: float) -> None:
-        """Leave *model* alone until that instant, as another gateway does; not for a cause that is unknown."""
+        """Leave *model* alone until that instant, as another gateway does. An unknown *cause* is ignored."""
         if self._state is not State.FORCED_CLOSED and cause in _CAUSES:
             self._pauses.impose(model, PauseCause(cause), until, why, now)
 

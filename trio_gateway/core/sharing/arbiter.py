@@ -126,9 +126,7 @@ class Arbiter:
         elif len(self._circuits) >= MAX_CIRCUITS:
             del self._circuits[min(self._circuits, key=lambda name: (self._circuits[name].until, name))]
         self._serial += 1
-        self._circuits[opening.circuit] = _Circuit(
-            until, self._serial, why=opening.why, cause=opening.cause
-        )
+        self._circuits[opening.circuit] = _Circuit(until, self._serial, why=opening.why, cause=opening.cause)
 
     def _close(self, name: str, member: str, now: float) -> None:
         circuit = self._circuits.get(name)

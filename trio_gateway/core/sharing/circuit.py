@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ..errors import clean_text
 from .messages import MAX_CIRCUITS, MAX_OPEN, MAX_TEXT, Opening, Wish
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class SharedCircuit:
             self._book.ask_probe(self)
 
     def conclude(self, *, passed: bool) -> None:
-        """The breaker has left half-open; *passed*: to closed. Nothing where the right to probe was not ours."""
+        """The breaker has left half-open; *passed*: to closed."""
         if self._known is not None and self._known.mine:
             self._known = None
             self._breaker.reserve(math.inf if passed else -math.inf)
@@ -131,21 +132,25 @@ class SharedCircuit:
             and self._breaker.awaits_probe(now)
         )
 
+    def ask(self) -> None:
+        """Ask for the right to probe."""
+        self._book.ask_probe(self)
+
     def wish(self) -> Wish:
         """The wish for the right to probe."""
         return Wish(self.name, self._breaker.probe_term if self._breaker.is_probing() else _UNUSED)
 
     def receive(self, news: CircuitNews, model: str, *, sent_at: float, now: float) -> None:
         """The arbiter's news of this circuit, or of one *model* of it, asked for at *sent_at*."""
-        left = min(news.left, MAX_OPEN)
+        left, why = min(news.left, MAX_OPEN), clean_text(news.why, MAX_TEXT)
         if model:
             if news.state == "open" and left > 0:
-                self._breaker.impose_pause(model, news.cause, now + left, news.why, now)
+                self._breaker.impose_pause(model, news.cause, now + left, why, now)
             return
         match news.state:
             case "open":
                 if left > 0:
-                    self._impose(now + left, news.why, now)
+                    self._impose(now + left, why, now)
                 mine = news.prober == self._book.name
                 # What is ours ends here no later than with the arbiter, and what is another's no earlier.
                 since = sent_at if mine else now

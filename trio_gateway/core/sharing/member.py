@@ -65,6 +65,7 @@ class Member:
     def end_probe(self, circuit: str, *, passed: bool) -> None:
         """The probe that this process had the right to is over."""
         self._ended[circuit] = passed
+        self._wishes.pop(circuit, None)
         self._hurry()
 
     def ask_probe(self, circuit: SharedCircuit) -> None:

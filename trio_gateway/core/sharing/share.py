@@ -53,8 +53,8 @@ class Share:
         self._at = 0.0
         self._spent = 0  # since the last report
         self._epoch = ""  # of the arbiter that knows what this process used
-        self._reported: BucketReport | None = None
-        self._kept = 0
+        # Of the last report: what was to be taken, was wanted, and stayed here meanwhile.
+        self._taken = self._wanted = self._kept = 0
 
     @property
     def joined(self) -> bool:
@@ -62,7 +62,7 @@ class Share:
         return self._book.joined
 
     def available(self, now: float) -> float:
-        """Units that are held or were left as of the last reply; other processes may have taken some since."""
+        """Units that are held, or were left as of the last reply and may have been taken since."""
         return min(self.limit, self._held + self._left(now))
 
     def wait(self, units: int, now: float) -> float:
@@ -90,27 +90,22 @@ class Share:
         surplus = max(0, self._held - target)
         take = min(-self._held, missing) if self._held < 0 else -surplus
         self._held = max(0, self._held) - surplus
-        self._kept, self._spent = self._held, 0
+        self._spent = 0
         known = bool(epoch) and self._epoch == epoch
         want = max(0, target - self._held)
-        self._reported = BucketReport(self.name, self.limit, take, want, missing, known)
-        return self._reported
+        self._taken, self._wanted, self._kept = take, want, self._held
+        return BucketReport(self.name, self.limit, take, want, missing, known)
 
     def receive(self, grant: Grant, epoch: str, now: float) -> None:
         """The exchange has succeeded."""
-        if self._reported is None:
-            return
         if self._epoch != epoch:  # what is kept was granted out of a bucket that is forgotten
             self._held -= self._kept
-        self._held += min(max(0, grant.share), self._reported.want)
+        self._held += min(max(0, grant.share), self._wanted)
         self._level, self._at, self._epoch = min(grant.level, self.limit), now, epoch
-        self._reported = None
 
     def restore(self) -> None:
         """The exchange has failed: what was overdrawn is reported again; what was given back is gone."""
-        if self._reported is not None:
-            self._held -= max(0, self._reported.take)
-            self._reported = None
+        self._held -= max(0, self._taken)
 
     @property
     def rests(self) -> bool:
