@@ -26,6 +26,7 @@ from .pages import add_pages
 from .paths import settled_path
 from .rendering.endpoint import answer_render
 from .rendering.renderer import Renderer
+from .shared_store import shared_store
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
 from .websocket.view import WebSocketConnection, talk
@@ -67,6 +68,7 @@ class GatewayApp(QuartTrio):
     def __init__(self, settings: Settings) -> None:
         super().__init__("trio_gateway", static_folder=None)
         self.settings = settings
+        self._store = shared_store(settings)
         self._hardening = Hardening(_limits(settings.config.server))
         self._renderer = Renderer()
         self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
@@ -132,7 +134,7 @@ class GatewayApp(QuartTrio):
 
     async def _start(self) -> None:
         self._warn()
-        self.gateway = Gateway(self.settings)
+        self.gateway = Gateway(self.settings, self._store)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         return_large_blocks()
         self._hardening.install()
