@@ -38,7 +38,6 @@ async def flush(server: RedisServer) -> None:
 
 CIRCUITS = st.sampled_from(["c", "d", "d\nmodel"])
 SECONDS = st.sampled_from([0.0, 0.5, 2.0, 30.0, 1e6])
-LISTS = {"max_size": 2}
 BUCKETS = st.builds(
     BucketReport,
     bucket=st.sampled_from(["k:requests", "k:tokens", 'q"\\\u00e9']),
@@ -53,14 +52,14 @@ STEPS = st.builds(
     st.builds(
         Report,
         member=st.sampled_from("ab"),
-        buckets=st.lists(BUCKETS, **LISTS, unique_by=lambda each: each.bucket).map(tuple),
+        buckets=st.lists(BUCKETS, max_size=2, unique_by=lambda each: each.bucket).map(tuple),
         opened=st.lists(
             st.builds(Opening, CIRCUITS, SECONDS, st.text(max_size=5), st.sampled_from(["", "rate"])),
-            **LISTS,
+            max_size=2,
         ).map(tuple),
-        closed=st.lists(CIRCUITS, **LISTS).map(tuple),
-        released=st.lists(CIRCUITS, **LISTS).map(tuple),
-        wishes=st.lists(st.builds(Wish, CIRCUITS, SECONDS), **LISTS).map(tuple),
+        closed=st.lists(CIRCUITS, max_size=2).map(tuple),
+        released=st.lists(CIRCUITS, max_size=2).map(tuple),
+        wishes=st.lists(st.builds(Wish, CIRCUITS, SECONDS), max_size=2).map(tuple),
     ),
     st.booleans(),
     st.integers(0, 10),

@@ -89,6 +89,10 @@ class SharedState:
                 await self._trade()
             except SharedStateError as error:
                 self._lose(str(error))
+            except Exception as error:  # a mistake of ours ends no request
+                if self._reported is not False:
+                    log.exception("shared_state_failed")
+                self._lose(f"{type(error).__name__}: {error}")
             await trio.sleep(INTERVAL)
 
     async def bring(self, lacking: Callable[[], Share | None], units: int) -> None:

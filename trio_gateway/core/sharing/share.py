@@ -85,7 +85,7 @@ class Share:
 
     def report(self, now: float, epoch: str) -> BucketReport:
         """What the next exchange carries: what is overdrawn, what is given back, what is wanted."""
-        target = min(self.limit, self.waiting + self._spent)
+        target = min(self.limit, max(self.waiting, self._spent))  # as many again are likely to come
         missing = max(0, round(self._missing(now)))
         surplus = max(0, self._held - target)
         take = min(-self._held, missing) if self._held < 0 else -surplus
