@@ -34,10 +34,12 @@ EXCHANGE_TIMEOUT: Final = 0.4
 """Seconds after which an exchange has failed."""
 
 _CONNECT_TIMEOUT: Final = 2.0
+# The same where requests may wait for it: with the exchange that failed before, less than they wait.
+_RECONNECT_TIMEOUT: Final = 0.5
 # Seconds between two exchanges that were asked for: many requests share one.
 _GAP: Final = 0.02
 # Seconds for which a request waits at the most. An exchange that fails ends the wait as well.
-_LONGEST_WAIT: Final = 1.0
+_LONGEST_WAIT: Final = 1.5
 
 
 class SharedStateError(Exception):
@@ -80,14 +82,21 @@ class SharedState:
         self._wanted = trio.Event()
         self._traded = trio.Event()
         self._reported: bool | None = None
+        self._exchanges = 0
         metrics.watch_shared_state()
 
     async def run(self) -> None:
         """Exchange until cancelled."""
         while True:
+            before = self._exchanges
             try:
                 await self._trade()
             except SharedStateError as error:
+                if self._exchanges > before:
+                    # It was there until now: a new connection is tried before this process decides alone, as
+                    # a pause of the event loop, or of a proxy, would else give each client its limits anew.
+                    self.member.restore()
+                    continue
                 self._lose(str(error))
             except Exception as error:  # a mistake of ours ends no request
                 if self._reported is not False:
@@ -116,14 +125,15 @@ class SharedState:
         self._wanted.set()
 
     async def _trade(self) -> None:
-        with trio.move_on_after(_CONNECT_TIMEOUT) as connecting:
+        seconds = _RECONNECT_TIMEOUT if self.member.joined else _CONNECT_TIMEOUT
+        with trio.move_on_after(seconds) as connecting:
             async with self._store.connect() as connection:
                 connecting.deadline = float("inf")
                 while True:
                     await self._exchange(connection)
                     with trio.move_on_after(INTERVAL):
                         await self._wanted.wait()
-        raise SharedStateError(f"no connection in {_CONNECT_TIMEOUT:.12g} s")
+        raise SharedStateError(f"no connection in {seconds:.12g} s")
 
     async def _exchange(self, connection: Exchange) -> None:
         self._wanted = trio.Event()
@@ -132,6 +142,7 @@ class SharedState:
             reply = await connection.exchange(report)
         if scope.cancelled_caught:
             raise SharedStateError(f"no answer in {EXCHANGE_TIMEOUT:.12g} s")
+        self._exchanges += 1
         self.member.receive(reply, trio.current_time())
         self._report(None)
         self._settle()

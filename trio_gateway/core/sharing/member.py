@@ -20,8 +20,8 @@ __all__ = ["Member"]
 class Member:
     """This process, as the arbiter knows it by *name*.
 
-    The calls for an exchange are ``report``, then ``receive`` with the reply, or ``lose``. *hurry* is called
-    where an exchange is wanted at once. Instants are seconds of any one clock.
+    The calls for an exchange are ``report``, then ``receive`` with the reply, or ``restore``, or ``lose``.
+    *hurry* is called where an exchange is wanted at once. Instants are seconds of any one clock.
     """
 
     def __init__(self, name: str, hurry: Callable[[], None]) -> None:
@@ -118,9 +118,15 @@ class Member:
             self._hurry()
 
     def lose(self) -> None:
-        """An exchange has failed, or took too long: whether it took effect is not known."""
+        """There is no arbiter any more: this process decides alone, until a reply comes."""
+        self.restore()
         self.joined = False
         self._seen = 0
+        for circuit in self._circuits.values():
+            circuit.lose()
+
+    def restore(self) -> None:
+        """An exchange has failed, or took too long: whether it took effect is not known. Report it again."""
         for share in self._reported:
             share.restore()
         self._reported = ()
@@ -132,8 +138,6 @@ class Member:
         self._sent = Report("")
         self._opened.update(dict.fromkeys(self._announced))
         self._announced = ()
-        for circuit in self._circuits.values():
-            circuit.lose()
 
     def _announce_again(self) -> None:
         """Tell an arbiter that knows nothing."""
