@@ -295,7 +295,11 @@ async def test_a_reload_keeps_a_shared_breaker_and_drops_one_that_left() -> None
             await one.app.reload(settings(upstream_toml(url), REDIS_URL=redis.url))
             (kept,) = [backend.traffic.circuit for backend in gateway.backends.values()]
             assert kept is circuits[0]
-            assert gateway.shared is not None
+            with_key = upstream_toml(url, upstream='api_key_env = "K"')
+            await one.app.reload(settings(with_key, REDIS_URL=redis.url, K="another-key"))
+            (renamed,) = [backend.traffic.circuit for backend in gateway.backends.values()]
+            assert renamed is not None
+            assert renamed.name != circuits[0].name  # type: ignore[union-attr]
             assert (await ask(one)).status_code == 200
 
 

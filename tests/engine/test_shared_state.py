@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.support import chat
+from trio_gateway.core.client_api.chat_request import parse_chat_request
 from trio_gateway.core.config.keyfile import ClientKey
 from trio_gateway.core.errors import RequestError
+from trio_gateway.core.json.strict import dumps
 from trio_gateway.core.sharing import Arbiter, Reply, Report
 from trio_gateway.engine.charge import Charge
 from trio_gateway.engine.clients import Clients
@@ -186,14 +189,13 @@ async def test_a_store_that_hangs_is_lost_and_nobody_waits_for_long(autojump_clo
 async def test_tokens_that_another_gateway_holds_are_waited_for(autojump_clock: MockClock) -> None:
     store = FakeStore()
     gateway = Gateway(store)
+    request = parse_chat_request(dumps(chat("x" * 8000)).encode())
     async with running(gateway):
-        allowance, shared = gateway.client.allowance, gateway.shared
-        first, second = Charge(gateway.client), Charge(gateway.client)
-        for charge in (first, second):
+        for _ in range(3):
+            charge = Charge(gateway.client)
             await charge.approach()
             charge.arrive()
-            charge._input = 1000
-        first.begin()
-        assert allowance.lacking_tokens(second._claim, 1000, trio.current_time()) is not None
-        await shared.bring(lambda: allowance.lacking_tokens(second._claim, 1000, trio.current_time()), 1000)
-        assert allowance.check(second._claim, 1000, trio.current_time()) is None
+            await charge.weigh(request)
+            charge.check("default")
+            charge.begin()
+        assert int(gateway.client.limits()["x-ratelimit-remaining-tokens"]) < 10**6 - 5000
