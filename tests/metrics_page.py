@@ -50,7 +50,9 @@ class Family(NamedTuple):
 
 def families() -> list[Family]:
     """Every metric of a gateway, by its name."""
-    return sorted(_families(Metrics(dict)))
+    metrics = Metrics(dict)
+    metrics.watch_shared_state()
+    return sorted(_families(metrics))
 
 
 def _families(metrics: Metrics) -> Iterator[Family]:

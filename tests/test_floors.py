@@ -21,6 +21,7 @@ CORE = (  # from the bottom; a part imports its own modules and those of the row
     {"events"},
     {"client_api", "phase_queue"},
     {"config"},
+    {"sharing"},
     {"access", "breaker", "reasoning", "summary"},
     {"upstream_api"},
 )

@@ -214,6 +214,7 @@ def test_a_verdict_says_all_that_the_breaker_needs() -> None:
         retry_after=9.0,
         error_class="rate_limit_exceeded",
         cause="status 429",
+        answered=True,
     )
 
 

@@ -349,6 +349,23 @@ HOST_NAME = "a host name or an address without scheme and port, such as gateway.
         ),
         ({"REDIS_URL_FILE": "none"}, f"REDIS_URL_FILE: expected {FILE}, found No such file or directory"),
         ({"REDIS_URL_FILE": "empty"}, "REDIS_URL_FILE: expected printable text, found an empty file"),
+        *(
+            (
+                {"REDIS_URL": url},
+                "REDIS_URL: expected a URL such as redis://host:6379/0 (or rediss://, or unix:///path), "
+                "found something else",
+            )
+            for url in (
+                "secret",
+                "http://h",
+                "redis://",
+                "redis://h:0",
+                "redis://h:x",
+                "redis://h/db",
+                "redis://[",
+                "unix://",
+            )
+        ),
         ({"REDIS_URL": "a\tb"}, "REDIS_URL: expected printable text, found a control character"),
     ],
 )
@@ -640,8 +657,7 @@ def test_the_url_of_redis_may_come_as_a_file_and_is_never_shown() -> None:
 
 
 def test_what_has_no_effect_is_reported_once() -> None:
-    assert load(REDIS_URL="redis://h").warnings == ("REDIS_URL has no effect yet",)
-    assert load("", {"k": "redis://h"}, REDIS_URL_FILE="k").warnings == ("REDIS_URL has no effect yet",)
+    assert load(REDIS_URL="redis://h").warnings == ()
     assert load('summary = {prompt = "off", reasoning = "off"}').warnings == ()
 
 

@@ -96,6 +96,7 @@ PROMISED = {
     "gateway_summary_fallback_total": ("reason",),
     "gateway_active_streams": (),
     "gateway_event_loop_lag_seconds": (),
+    "gateway_redis_up": (),
     "gateway_refused_total": ("reason",),
     "gateway_bodies_bytes": (),
     "gateway_held_bytes": (),

@@ -124,7 +124,8 @@ async def open_prometheus(client: Client, folder: Path, *, keyed: bool) -> Async
 
 
 def touch(client: Client) -> None:
-    """Have each metric show a series, also where only a fault that did not happen moves it."""
+    """Have each metric show a series, also where only a fault that did not happen moves it, or a Redis."""
+    client.app.gateway.metrics.watch_shared_state()
     for collector in list(client.app.gateway.metrics.registry._collector_to_names):
         if isinstance(collector, MetricWrapperBase) and collector._labelnames and not collector._metrics:
             collector.labels(*collector._labelnames)

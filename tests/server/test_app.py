@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 import trio
@@ -212,12 +213,20 @@ async def test_a_bug_in_a_view_shows_the_client_nothing(monkeypatch: pytest.Monk
     assert "Zero" not in response.text
 
 
-async def test_a_key_without_effect_says_so_once(
+async def test_a_warning_is_logged_once(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with open_gateway(settings(REDIS_URL="redis://h")) as client:
+    async with open_gateway(settings(HOST="0.0.0.0")) as client:
         await client.get("/health")
-    assert capsys.readouterr().out.count("REDIS_URL has no effect yet") == 1
+    assert capsys.readouterr().out.count("no client keys are asked for") == 1
+
+
+def test_shared_state_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "coredis", None)
+    monkeypatch.delitem(sys.modules, "trio_gateway.engine.redis_state", raising=False)
+    with pytest.raises(ConfigError, match=r"^REDIS_URL: expected .* pip install 'trio-gateway\[redis\]', "):
+        create_app(environ={"REDIS_URL": "redis://h"})
+    create_app(environ={})
 
 
 def test_the_face_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ import trio
 from msgspec import Struct
 
 from ..core.breaker import ANONYMOUS, CallIdentity, CircuitBreaker, Refusal
+from ..core.sharing import SharedCircuit
 from ..core.upstream_api.site import Site, shown_url
 from .lease import Lease, Target, Traffic
 
 if TYPE_CHECKING:
     from ..core.client_api.request import RequestIdentity
     from ..core.config import UpstreamConfig
+    from ..core.sharing import Member
     from .metrics import Metrics
     from .upstream import Upstream
 
@@ -63,10 +65,28 @@ class Backend:
         if upstream is not self.upstream:  # another key, perhaps
             self.breaker.renew_key(trio.current_time())
             self.traffic.has_listed = False
-        self._report_changes()
+        self.report_changes()
         renewed = copy(self)
         renewed._aim(config, upstream, site)
         return renewed
+
+    def share(self, name: str | None, member: Member) -> None:
+        """Share the breaker with those of other processes that have it under that *name*; None: with none."""
+        circuit = self.traffic.circuit
+        if circuit is not None:
+            if circuit.name == name:
+                return
+            member.remove(circuit)
+        self.traffic.circuit = None
+        if name is not None:
+            self.traffic.circuit = SharedCircuit(name, self.breaker, member)
+            member.add(self.traffic.circuit)
+
+    @property
+    def needs_right(self) -> bool:
+        """Whether only the right to probe is missing for a call, and may be asked for."""
+        circuit = self.traffic.circuit
+        return circuit is not None and circuit.needs_right(trio.current_time())
 
     def admit(self, call: CallIdentity = ANONYMOUS, *, extra: bool = False) -> Lease | Turned:
         """A lease for *call*, or why there is none; never waits.
@@ -77,8 +97,10 @@ class Backend:
         if spent or self.traffic.load >= self.config.max_concurrency:
             return Crowded()
         admitted = self.breaker.admit(trio.current_time(), call)
-        self._report_changes()
+        self.report_changes()
         if isinstance(admitted, Refusal):
+            if self.needs_right and self.traffic.circuit is not None:
+                self.traffic.circuit.ask()  # for a later call, as this one does not wait
             return admitted
         return Lease(self.traffic, admitted, self._target, extra=extra)
 
@@ -99,11 +121,12 @@ class Backend:
     def refuse_key(self) -> None:
         """The list of models was refused with 401."""
         self.breaker.refuse_key(trio.current_time(), listed_before=self.traffic.has_listed)
-        self._report_changes()
+        self.report_changes()
 
     def can_admit(self) -> bool:
         """Whether a request would be admitted now; changes nothing."""
         return self.traffic.load < self.config.max_concurrency and self.breaker.can_admit(trio.current_time())
 
-    def _report_changes(self) -> None:
+    def report_changes(self) -> None:
+        """Log what the breaker did, announce what concerns others, and cancel what it ended."""
         self.traffic.report_changes(sweep_flowing=self.config.breaker.on_trip == "all")

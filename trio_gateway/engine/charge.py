@@ -31,6 +31,12 @@ class Charge:
         self._input = 0
         self._output = 0
 
+    async def approach(self) -> None:
+        """Where the request would be refused only as another gateway may hold what it needs, ask for that."""
+        shared, allowance = self.client.shared, self.client.allowance
+        if shared is not None:
+            await shared.bring(lambda: allowance.lacking_request(self._claim, trio.current_time()), 1)
+
     def arrive(self) -> None:
         """The request is here; its body has not been read yet.
 
@@ -44,7 +50,10 @@ class Charge:
         self.client.allowance.withdraw(self._claim, trio.current_time())
 
     async def weigh(self, request: ChatRequest) -> None:
-        """Estimate the tokens of *request*, where anything depends on them; others run in between."""
+        """Estimate the tokens of *request*, where anything depends on them; others run in between.
+
+        Where it would be refused only as another gateway may hold the tokens, ask for them.
+        """
         if self.client.key.tpm is None:
             return
         weight = 0
@@ -52,6 +61,12 @@ class Charge:
             weight += part
             await trio.lowlevel.checkpoint()
         self._input = tokens_of(weight)
+        shared, allowance = self.client.shared, self.client.allowance
+        if shared is not None:
+            await shared.bring(
+                lambda: allowance.lacking_tokens(self._claim, self._input, trio.current_time()),
+                max(1, self._input),
+            )
 
     def check(self, model_id: str) -> None:
         """Raise where a request for that model may not begin now.

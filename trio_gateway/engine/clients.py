@@ -15,6 +15,8 @@ from ..core.errors import RequestError, error_for, no_such_model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .shared_state import SharedState
+
 __all__ = ["Client", "Clients"]
 
 
@@ -28,13 +30,14 @@ def _wrong_key() -> RequestError:
 class Client:
     """The holder of one key.
 
-    ``revoked`` is set when the key is not to be served any more.
+    ``revoked`` is set when the key is not to be served any more. *shared*: where its limits are shared.
     """
 
-    def __init__(self, key: ClientKey) -> None:
+    def __init__(self, key: ClientKey, shared: SharedState | None = None) -> None:
         self.key = key
         self.revoked = trio.Event()
-        self.allowance = Allowance(key, trio.current_time())
+        self.shared = shared
+        self.allowance = Allowance(key, trio.current_time(), None if shared is None else shared.member)
 
     def change(self, key: ClientKey) -> None:
         """Go on under other limits."""
@@ -72,9 +75,13 @@ _ANYONE = ClientKey(id="", sha256=b"", metrics=True)
 
 
 class Clients:
-    """All clients. ``keys``: those that are good; None: no keys are asked for."""
+    """All clients.
 
-    def __init__(self, keys: Sequence[ClientKey] | None) -> None:
+    ``keys``: those that are good; None: no keys are asked for. *shared*: where their limits are shared.
+    """
+
+    def __init__(self, keys: Sequence[ClientKey] | None, shared: SharedState | None = None) -> None:
+        self._shared = shared
         self._clients: dict[str, Client] = {}
         self.configure(keys)
 
@@ -104,7 +111,7 @@ class Clients:
     def _kept(self, key: ClientKey) -> Client:
         client = self._clients.get(key.id)
         if client is None or client.key.sha256 != key.sha256:  # the same name for another key
-            return Client(key)
+            return Client(key, self._shared)
         client.change(key)
         return client
 

@@ -14,6 +14,7 @@ from ..core.budgets.held_bytes import ByteBudget
 from ..core.config.settings import Settings, resolve_model
 from ..core.errors import SHUTTING_DOWN, ApiError, RequestError, error_for, no_such_model
 from ..core.upstream_api.asking import AskingMemory
+from ..core.upstream_api.circuit_name import circuit_name
 from ..core.upstream_api.learning import StartMemory
 from ..core.upstream_api.site import site_of
 from ..version import __version__
@@ -27,6 +28,7 @@ from .memory import RequestMemory
 from .metrics import Metrics
 from .route import Route
 from .services import Running, Services
+from .shared_state import SharedState
 from .summaries.summary_model import SummaryModel
 from .tracing import NO_TRACER
 from .upstream import Upstream
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
 
     from ..core.client_api.request import ChatRequest
     from ..core.config import GatewayConfig, ModelConfig, UpstreamConfig
+    from ..core.sharing import Member
     from .charge import Charge
     from .request_record import RequestRecord
+    from .shared_state import SharedStore
     from .tracing import Tracer
 
 __all__ = ["Gateway"]
@@ -52,22 +56,25 @@ _SUMMARIES_AT_ONCE = 32
 class Gateway:
     """Everything that lives as long as the server.
 
-    Make it inside Trio; run :meth:`run` beside the server.
+    Make it inside Trio; run :meth:`run` beside the server. *store*: where it shares state with others.
     """
 
     config: GatewayConfig
     catalogue: Catalogue
     _services: Services
 
-    def __init__(self, settings: Settings, *, tracer: Tracer = NO_TRACER) -> None:
+    def __init__(
+        self, settings: Settings, store: SharedStore | None = None, *, tracer: Tracer = NO_TRACER
+    ) -> None:
         self.tracer = tracer
-        self.clients = Clients(settings.client_keys)
         self.bodies = Bodies(settings.config.server.max_bodies)
         self._held = ByteBudget(settings.config.server.max_held)
         self.metrics = Metrics(self._snapshots, lambda: self.bodies.budget.taken)
         self.metrics.held_bytes.set_function(lambda: self._held.held)
         self._lag = LoopLag()
         self.metrics.event_loop_lag.set_function(lambda: self._lag.longest)
+        self.shared = None if store is None else SharedState(store, self.metrics, self._report_changes)
+        self.clients = Clients(settings.client_keys, self.shared)
         self.backends: dict[str, Backend] = {}
         self.active = 0
         self.draining = False
@@ -87,6 +94,8 @@ class Gateway:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._list_models)
                     nursery.start_soon(self._lag.run)
+                    if self.shared is not None:
+                        nursery.start_soon(self.shared.run)
                     await self._drain.wait()
                     grace = self.config.server.graceful_timeout
                     await trio.sleep(grace - min(_LAST_WORDS_CAP, grace * _LAST_WORDS))
@@ -110,10 +119,13 @@ class Gateway:
         self.config = settings.config
         self.bodies.budget.limit = settings.config.server.max_bodies
         self._held.limit = settings.config.server.max_held
+        before = self.backends
         self.backends = {
-            name: self._backend(self.backends.get(name), name, config, settings)
+            name: self._backend(before.get(name), name, config, settings)
             for name, config in settings.config.upstreams.items()
         }
+        if self.shared is not None:
+            self._share_breakers(self.shared.member, before, settings)
         if self._memory.enabled is not self.config.server.learn_start:
             self._memory = StartMemory(enabled=self.config.server.learn_start)
         self._services = Services(
@@ -141,6 +153,18 @@ class Gateway:
         upstream = old.upstream if old.upstream.serves(config, key) else Upstream(config, key)
         return old.renewed(config, upstream, site)
 
+    def _share_breakers(self, member: Member, before: Mapping[str, Backend], settings: Settings) -> None:
+        kept = {backend.traffic for backend in self.backends.values()}
+        for backend in before.values():
+            if backend.traffic not in kept:
+                backend.share(None, member)
+        for name, backend in self.backends.items():
+            backend.share(circuit_name(backend.config, settings.keys.get(name)), member)
+
+    def _report_changes(self) -> None:
+        for backend in self.backends.values():
+            backend.report_changes()
+
     def _upstreams(self) -> set[Upstream]:
         backends = [*self.backends.values(), *filter(None, [self._summarising])]
         return {backend.upstream for backend in backends}
@@ -157,6 +181,23 @@ class Gateway:
         """Take no more requests; what runs may finish within the grace time and is then ended."""
         self.draining = True
         self._drain.set()
+
+    async def prepare(self, model_id: str) -> None:
+        """Where a call for that model could probe an upstream first, ask other gateways for the right to.
+
+        Without shared state, and nearly always, this does not wait.
+        """
+        model = None if self.shared is None else resolve_model(self.config, model_id)
+        if self.shared is None or model is None:
+            return
+        for name in model.upstreams:
+            backend = self.backends[name]
+            circuit = backend.traffic.circuit
+            if circuit is not None and backend.needs_right:
+                await self.shared.ask_probe(circuit)
+                return
+            if backend.can_admit():
+                return
 
     def admit(
         self,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from ..core.breaker import NEUTRAL, SUCCESS, CircuitBreaker, PauseCause, Permit, State
+from ..core.breaker import NEUTRAL, SUCCESS, CircuitBreaker, PauseCause, Permit, Reason, State
 from ..core.upstream_api.standing import Standing
 
 if TYPE_CHECKING:
-    from ..core.breaker import PauseBegun, Verdict
+    from ..core.breaker import PauseBegun, Transition, Verdict
     from ..core.config import UpstreamConfig
+    from ..core.sharing import SharedCircuit
     from ..core.upstream_api.faults import Fault
     from ..core.upstream_api.site import Site
     from .metrics import Metrics
@@ -31,6 +32,8 @@ class Traffic:
         self.name = name
         self.breaker = breaker
         self.metrics = metrics
+        self.circuit: SharedCircuit | None = None
+        """Ties the breaker to those of other gateways."""
         self.models: tuple[str, ...] = ()
         """Ids of the models the upstream lists, as it last answered."""
         self.has_listed = False
@@ -88,12 +91,29 @@ class Traffic:
             log.warning(
                 "breaker_changed", upstream=self.name, old=change.old, new=change.new, reason=change.reason
             )
-            if change.new is State.OPEN:
+            self._share(change)
+            # What another gateway found says nothing about the calls that were made from here.
+            if change.new is State.OPEN and change.reason is not Reason.SHARED_OPEN:
                 self._sweep(self.waiting | (self.flowing if sweep_flowing else set()), self.breaker.why)
         for pause in self.breaker.drain_pauses():
             self._report_pause(pause)
 
+    def _share(self, change: Transition) -> None:
+        """Announce what concerns other gateways as well."""
+        circuit, breaker = self.circuit, self.breaker
+        if circuit is None:
+            return
+        found_here = change.new is State.OPEN and change.reason is not Reason.SHARED_OPEN
+        if found_here and breaker.is_answered and change.generation == breaker.generation:
+            circuit.announce(breaker.open_until, breaker.why)
+        elif change.old is State.HALF_OPEN:
+            circuit.conclude(passed=change.reason is Reason.PROBES_PASSED)
+        elif change.new is State.HALF_OPEN:
+            circuit.begin_probing()
+
     def _report_pause(self, pause: PauseBegun) -> None:
+        if pause.shared and self.circuit is not None:
+            self.circuit.announce(pause.until, pause.why, model=pause.model, cause=pause.cause)
         log.warning(
             "model_paused",
             upstream=self.name,

@@ -146,12 +146,22 @@ class Metrics:
             "The longest that a timer of the event loop was late within the last minute.",
             registry=registry,
         )
+        # Only where there is something to reach is it registered: else 0 would raise an alert.
+        self.redis_up = Gauge(
+            "gateway_redis_up",
+            "1 while limits and breakers are shared through REDIS_URL, else 0; absent without REDIS_URL.",
+            registry=None,
+        )
         registry.register(_BreakerCollector(snapshots))
 
     def count_refusal(self, code: str | None) -> None:
         """Count a request that was refused before an upstream was asked. *code*: that of its error."""
         reason = _INVALID if code is None else code if code in _REFUSALS else _OTHER
         self._refused.labels(reason).inc()
+
+    def watch_shared_state(self) -> None:
+        """Show whether the shared state can be reached."""
+        self.registry.register(self.redis_up)
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:

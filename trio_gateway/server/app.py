@@ -27,6 +27,7 @@ from .pages import add_pages
 from .paths import settled_path
 from .rendering.endpoint import answer_render
 from .rendering.renderer import Renderer
+from .shared_store import shared_store
 from .tracing import tracer_of
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
@@ -74,6 +75,7 @@ class GatewayApp(QuartTrio):
         super().__init__("trio_gateway", static_folder=None)
         self._tracer = tracer
         self.settings = settings
+        self._store = shared_store(settings)
         self._hardening = Hardening(_limits(settings.config.server))
         self._renderer = Renderer()
         self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
@@ -141,7 +143,7 @@ class GatewayApp(QuartTrio):
         self._warn()
         if self._tracer is None:
             self._tracer = tracer_of(os.environ)
-        self.gateway = Gateway(self.settings, tracer=self._tracer)
+        self.gateway = Gateway(self.settings, self._store, tracer=self._tracer)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         return_large_blocks()
         self._hardening.install()

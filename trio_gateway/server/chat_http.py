@@ -75,10 +75,12 @@ async def answer_chat(
     cleanup.append(lambda: record.close(gateway.metrics, model_label=gateway.catalogue.label(record.model)))
     g.format = path_format or FORMATS[gateway.config.server.stream_format]
     try:
+        await record.charge.approach()
         record.charge.arrive()
         chat = await _read(gateway, request, path_format)
         record.note_request(chat)
         await record.charge.weigh(chat)
+        await gateway.prepare(chat.model)
         streamed = _wants_stream(chat, request)
         authorization = request.headers.get("Authorization")
         call = gateway.admit(chat, record, authorization=authorization, buffered=not streamed)

@@ -13,6 +13,7 @@ from msgspec.structs import fields
 from ..core.config import ModelConfig
 from ..core.config import settings as core
 from ..core.config.settings import Settings
+from .shared_store import shared_store
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -50,7 +51,7 @@ def load_settings(
         return config
     if not (config is None or isinstance(config, str | os.PathLike | Mapping)):
         raise TypeError("config: expected a path, a dict, settings or None")
-    return core.load_settings(
+    settings = core.load_settings(
         os.environ if environ is None else environ,
         config_path=None if config is None or isinstance(config, Mapping) else os.fspath(config),
         tables=config if isinstance(config, Mapping) else None,
@@ -58,6 +59,8 @@ def load_settings(
         models={name: _entry(model) for name, model in (models or {}).items()},
         read_text=read_text,
     )
+    shared_store(settings)  # what it needs may not be installed
+    return settings
 
 
 def read_text(path: str) -> str:

@@ -7,6 +7,9 @@ A request takes from the bucket of requests when it arrives: before its body is 
 are refused count as well. When it is admitted, it reserves its estimated input in the bucket of tokens, and
 at its end that is settled by its real cost. No answer's length is known beforehand: it may take the bucket
 below nothing, and the client's next request waits until it has filled again.
+
+Where several gateways share their limits, a process spends its :class:`.Share` of a bucket that all draw
+from; its own bucket is kept up beside it, and counts while there is no arbiter.
 """
 
 from __future__ import annotations
@@ -16,46 +19,77 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ApiError, error_for
+from ..sharing import Share
 
 if TYPE_CHECKING:
     from ..config.keyfile import ClientKey
+    from ..sharing import ShareBook
 
 __all__ = ["Allowance", "Claim", "Stage"]
 
 _MINUTE: Final = 60.0
 # What rounding may take from a whole one.
 _ROUNDING: Final = 1e-6
-_TEXT: Final = 1 / 60
-"""Requests that a rendered text counts as: the page draws an answer anew some times a second as it grows."""
+_TEXTS: Final = 60
+"""Rendered texts that count as one request: the page draws an answer anew some times a second as it grows."""
 # Seconds after which a client that has too many requests running may try again: none of ours can say better.
 _PAUSE: Final = 1.0
+# Bytes of a key's digest that tell keys of one id apart.
+_DISTINCT: Final = 4
 
 
 class _Bucket:
-    """*limit* a minute, full at first. Instants are seconds of any one clock."""
+    """*limit* a minute, full at first. Instants are seconds of any one clock.
 
-    def __init__(self, limit: int, now: float) -> None:
+    *book* and *name*: it is shared under that name.
+    """
+
+    def __init__(self, limit: int, now: float, book: ShareBook | None = None, name: str = "") -> None:
         self.limit = limit
         self._level = float(limit)
         self._at = now
+        self._share = None if book is None else Share(name, limit, book, self._missing)
+
+    @property
+    def share(self) -> Share | None:
+        """The share of all processes' bucket, where it counts."""
+        return self._share if self._share is not None and self._share.joined else None
 
     def level(self, now: float) -> float:
-        return min(self.limit, self._level + (now - self._at) * self.limit / _MINUTE)
+        share = self.share
+        return self._own_level(now) if share is None else share.available(now)
 
-    def take(self, amount: float, now: float) -> None:
+    def take(self, amount: int, now: float) -> None:
         """Take *amount*, or give it back where it is negative; a full bucket takes nothing more."""
-        self._level = self.level(now) - amount
+        self._level = self._own_level(now) - amount
         self._at = now
+        if self._share is not None and amount:
+            self._share.take(amount)
 
-    def until(self, level: float, now: float) -> float:
-        """Seconds until that much is in it; 0: it is there."""
-        missing = level - self.level(now)
+    def until(self, level: int, now: float) -> float:
+        """Seconds until that much is in it; 0: it is there, or it may be taken all the same."""
+        share = self.share
+        if share is not None:
+            return share.wait(level, now)
+        missing = level - self._own_level(now)
         return missing * _MINUTE / self.limit if missing > _ROUNDING else 0.0
+
+    def until_full(self, now: float) -> float:
+        """Seconds until nothing is missing in it."""
+        return max(0.0, self.limit - self.level(now)) * _MINUTE / self.limit
 
     def resize(self, limit: int, now: float) -> None:
         """Go on with another limit, of which the same has been taken."""
-        taken = self.limit - self.level(now)
+        taken = self._missing(now)
         self.limit, self._level, self._at = limit, limit - taken, now
+        if self._share is not None:
+            self._share.limit = limit
+
+    def _own_level(self, now: float) -> float:
+        return min(self.limit, self._level + (now - self._at) * self.limit / _MINUTE)
+
+    def _missing(self, now: float) -> float:
+        return self.limit - self._own_level(now)
 
 
 class Stage(Enum):
@@ -84,24 +118,40 @@ class Claim:
 class Allowance:
     """Rate limits of one client, as far as its key names any.
 
-    Instants are seconds of any one clock.
+    Instants are seconds of any one clock. *book*: where the process shares its limits.
 
     The calls for a request are ``arrive``, ``check``, then ``withdraw`` or ``begin``, then ``settle`` and
     ``end`` in either order. Each acts at most once for a claim, and only after those before it: whatever
     order the ends of a request come in, nothing is given back twice.
     """
 
-    def __init__(self, key: ClientKey, now: float) -> None:
-        self._concurrent = key.concurrent
-        self._requests = None if key.rpm is None else _Bucket(key.rpm, now)
-        self._tokens = None if key.tpm is None else _Bucket(key.tpm, now)
+    def __init__(self, key: ClientKey, now: float, book: ShareBook | None = None) -> None:
+        self._book = book
+        # The same id may come back for another key, which owes nothing.
+        self._name = f"{key.id}:{key.sha256[:_DISTINCT].hex()}"
         self._running = 0
+        self._texts = 0  # rendered since the last one that took a request
+        self._requests: _Bucket | None = None
+        self._tokens: _Bucket | None = None
+        self.change(key, now)
 
     def change(self, key: ClientKey, now: float) -> None:
         """Go on under the limits of *key*; what was used stays used."""
         self._concurrent = key.concurrent
-        self._requests = _changed(self._requests, key.rpm, now)
-        self._tokens = _changed(self._tokens, key.tpm, now)
+        self._requests = self._changed(self._requests, key.rpm, "requests", now)
+        self._tokens = self._changed(self._tokens, key.tpm, "tokens", now)
+
+    def lacking_request(self, claim: Claim, now: float) -> Share | None:
+        """The share that may bring the request that :meth:`arrive` would refuse now; None: do not wait."""
+        if claim.stage is not Stage.NEW or self._crowded() is not None:
+            return None
+        return _lacking(self._requests, 1, now)
+
+    def lacking_tokens(self, claim: Claim, tokens: int, now: float) -> Share | None:
+        """The share that may bring the tokens that :meth:`check` would refuse now; None: it need not wait."""
+        if claim.stage is not Stage.ARRIVED or self._crowded() is not None:
+            return None
+        return _lacking(self._tokens, max(1, tokens), now)
 
     def arrive(self, claim: Claim, now: float) -> ApiError | None:
         """Take one request of the minute's; the error where it is refused, and nothing is taken.
@@ -163,13 +213,17 @@ class Allowance:
             self._running -= 1
 
     def take_text(self, now: float) -> ApiError | None:
-        """Count a text that is rendered, as a small part of a request; the error where none is left."""
+        """Count a text that is rendered: the first of every 60 takes a request. The error where none is left."""
         bucket = self._requests
         if bucket is None:
             return None
-        if wait := bucket.until(_TEXT, now):
-            return _too_many(f"{bucket.limit} requests a minute, of which a rendered text is a part", wait)
-        bucket.take(_TEXT, now)
+        if not self._texts:
+            if wait := bucket.until(1, now):
+                return _too_many(
+                    f"{bucket.limit} requests a minute, of which a rendered text is a part", wait
+                )
+            bucket.take(1, now)
+        self._texts = (self._texts + 1) % _TEXTS
         return None
 
     def headers(self, now: float) -> dict[str, str]:
@@ -179,8 +233,16 @@ class Allowance:
             if bucket is not None:
                 headers[f"x-ratelimit-limit-{unit}"] = str(bucket.limit)
                 headers[f"x-ratelimit-remaining-{unit}"] = str(max(0, int(bucket.level(now) + _ROUNDING)))
-                headers[f"x-ratelimit-reset-{unit}"] = _duration(bucket.until(bucket.limit, now))
+                headers[f"x-ratelimit-reset-{unit}"] = _duration(bucket.until_full(now))
         return headers
+
+    def _changed(self, bucket: _Bucket | None, limit: int | None, unit: str, now: float) -> _Bucket | None:
+        if limit is None:
+            return None
+        if bucket is None:
+            return _Bucket(limit, now, self._book, f"{self._name}:{unit}")
+        bucket.resize(limit, now)
+        return bucket
 
     def _crowded(self) -> ApiError | None:
         """The error of a client that has as many requests running as it may."""
@@ -201,13 +263,9 @@ class Allowance:
         return _too_many(what, wait) if wait else None
 
 
-def _changed(bucket: _Bucket | None, limit: int | None, now: float) -> _Bucket | None:
-    if limit is None:
-        return None
-    if bucket is None:
-        return _Bucket(limit, now)
-    bucket.resize(limit, now)
-    return bucket
+def _lacking(bucket: _Bucket | None, units: int, now: float) -> Share | None:
+    share = None if bucket is None else bucket.share
+    return share if share is not None and share.is_short(units, now) else None
 
 
 def _too_many(what: str, wait: float) -> ApiError:

@@ -71,6 +71,8 @@ class Verdict(Struct, frozen=True):
     error_class: str | None = None
     cause: str = ""
     """The same in a few words, for the message of a refused request."""
+    answered: bool = False
+    """The upstream itself answered with an error: nothing between it and this machine can be the cause."""
 
 
 SUCCESS = Verdict(Outcome.SUCCESS)

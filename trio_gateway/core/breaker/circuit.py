@@ -5,6 +5,7 @@ Both stand in :mod:`trio_gateway.core.breaker.state`.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from .books import Books
@@ -27,6 +28,9 @@ __all__ = ["CircuitBreaker"]
 
 _FORCE = {"": Reason.RELEASE, "open": Reason.FORCE_OPEN, "closed": Reason.FORCE_CLOSED}
 _TRIPS = frozenset({Reason.CONSECUTIVE, Reason.FAILURE_RATE, Reason.SLOW_RATE})
+# Seconds after which a call may ask again that another gateway's probe keeps out.
+_PROBED_ELSEWHERE = 1.0
+_CAUSES = frozenset(map(str, PauseCause))
 _LAPSED = Verdict(Outcome.FAILURE, error_class="first_event_timeout", cause="no first event in time")
 
 
@@ -46,6 +50,7 @@ class CircuitBreaker:
         self._growth = Growth(random)
         self._probes = Probes(config, now)
         self._open_until = 0.0
+        self._free_until = math.inf  # before it, calls may begin to probe
         self._key_refused = False  # since it opened for that
 
     def admit(self, now: float, call: CallIdentity = ANONYMOUS) -> Permit | Refusal:
@@ -77,7 +82,8 @@ class CircuitBreaker:
         reason = self._decide(permit, verdict, now)
         self._pauses.leave(permit)
         if reason is not None:
-            self._move(reason, now, wait=clamp_retry_after(verdict.retry_after or 0.0))
+            wait = clamp_retry_after(verdict.retry_after or 0.0)
+            self._move(reason, now, wait=wait, answered=verdict.answered)
         return self._state is State.OPEN
 
     def confirm(self, permit: Permit, now: float) -> Permit:
@@ -103,7 +109,7 @@ class CircuitBreaker:
         self._expire(now)
         watched = self._state in {State.CLOSED, State.HALF_OPEN}
         if watched and self._judge.is_list_refused(now, listed_before=listed_before):
-            self._move(Reason.AT_ONCE, now)
+            self._move(Reason.AT_ONCE, now, answered=True)
 
     def renew_key(self, now: float) -> None:
         """The upstream gets another key from now on: what was learnt of the old one is forgotten."""
@@ -130,8 +136,67 @@ class CircuitBreaker:
         self._pauses.clear()
         self._move(Reason.RESET, now)
 
+    def impose(self, until: float, why: str, now: float) -> None:
+        """Open, or stay open, until that instant: another gateway found the upstream failing.
+
+        *why*: the end of a sentence. A forced state stays.
+        """
+        self._expire(now)
+        begins = self._state is not State.OPEN
+        self._move(Reason.SHARED_OPEN, now)
+        if self._state is State.OPEN:
+            self._open_until = until if begins else max(self._open_until, until)
+            self._judge.why = why if begins else self._judge.why
+
+    def impose_pause(self, model: str, cause: str, until: float, why: str, now: float) -> None:
+        """Leave *model* alone until that instant, as another gateway does. An unknown *cause* is ignored."""
+        if self._state is not State.FORCED_CLOSED and cause in _CAUSES:
+            self._pauses.impose(model, PauseCause(cause), until, why, now)
+
+    def relieve(self, now: float) -> None:
+        """Close, as the probe of another gateway has passed. A forced state stays."""
+        self._expire(now)
+        self._move(Reason.SHARED_CLOSE, now)
+
+    def reserve(self, free_until: float) -> None:
+        """Begin probing before that instant only: at other times another gateway may."""
+        self._free_until = free_until
+
+    def awaits_probe(self, now: float) -> bool:
+        """Whether nothing keeps a probe from beginning but :meth:`reserve`. Changes nothing."""
+        return self._state is State.OPEN and now >= max(self._open_until, self._free_until)
+
+    def is_probing(self) -> bool:
+        """Whether the last call left it half-open."""
+        return self._state is State.HALF_OPEN
+
+    @property
+    def generation(self) -> int:
+        """Number of the state, which each change of state raises by one."""
+        return self._generation
+
+    @property
+    def probe_term(self) -> float:
+        """Seconds that half-open takes at the most."""
+        return self._config.max_half_open
+
+    @property
+    def open_until(self) -> float:
+        """Instant at which the last opening ends."""
+        return self._open_until
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the last opening was for errors that the upstream answered with, and for nothing else."""
+        return self._judge.is_answered
+
     def can_admit(self, now: float) -> bool:
-        """Whether a call for a model that is not paused would be admitted at *now*. Changes nothing."""
+        """Whether a call for a model that is not paused would be admitted at *now*. Changes nothing.
+
+        True as well where it would be once the right to probe had come.
+        """
+        if self.awaits_probe(now):
+            return True
         if self._is_overdue(now):
             return now >= self._probes.deadline + self._growth.next_length(self._config)
         return self._refusal(now) is None
@@ -175,6 +240,8 @@ class CircuitBreaker:
         match self._state:
             case State.OPEN if now < self._open_until:
                 return Refusal(self._open_until - now, self._judge.why)
+            case State.OPEN if now >= self._free_until:
+                return Refusal(_PROBED_ELSEWHERE, self._judge.why)
             case State.HALF_OPEN if not self._probes.has_room():
                 return Refusal(self._probes.deadline - now, self._judge.why)
             case State.FORCED_OPEN:
@@ -228,8 +295,11 @@ class CircuitBreaker:
         self._move(Reason.PROBE_TIMEOUT if overdue else Reason.HALF_OPEN_OVER, deadline)
         return True
 
-    def _move(self, reason: Reason, at: float, *, wait: float = 0.0) -> None:
-        """Take the edge of the table that *reason* names: the only place where the state changes."""
+    def _move(self, reason: Reason, at: float, *, wait: float = 0.0, answered: bool = False) -> None:
+        """Take the edge of the table that *reason* names: the only place where the state changes.
+
+        *wait*: seconds that an opening takes at least. *answered*: the upstream's answer is the reason.
+        """
         old, new = self._state, TABLE[self._state][reason]
         if new is old:
             return
@@ -239,7 +309,7 @@ class CircuitBreaker:
         self._probes = Probes(self._config, at)
         match new:
             case State.OPEN:
-                self._open(reason, at + self._growth.take(self._config, wait))
+                self._open(reason, at + self._growth.take(self._config, wait), answered=answered)
             case State.CLOSED | State.FORCED_OPEN | State.FORCED_CLOSED:
                 self._key_refused = False
                 self._growth.end_row()
@@ -247,9 +317,9 @@ class CircuitBreaker:
             self._pauses.forget(PauseCause.KEY, PauseCause.FAILING)
         self._books.events.append(Transition(old, new, self._generation, at, reason))
 
-    def _open(self, reason: Reason, until: float) -> None:
+    def _open(self, reason: Reason, until: float, *, answered: bool) -> None:
         self._open_until = until
         self._key_refused = self._key_refused or reason is Reason.AT_ONCE
         self._books.opened_total += 1
         if reason not in _TRIPS:
-            self._judge.explain(reason)
+            self._judge.explain(reason, answered=answered)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..config import BreakerConfig
-    from .calls import CallIdentity
+    from .calls import CallIdentity, Verdict
     from .window import Totals
 
 __all__ = ["Evidence", "RunningCalls", "Trip"]
@@ -56,6 +56,8 @@ class Trip(NamedTuple):
     calls: int
     model: str | None
     """The one model that is to blame; None: the upstream."""
+    answered: bool
+    """Each failure was an error that the upstream answered with."""
 
 
 class Evidence:
@@ -65,6 +67,7 @@ class Evidence:
         self._config = config
         self._running = running
         self._streak = Tally()  # failures since the last success
+        self._answers = 0  # failures since the last one that was no answer
         self._begin(now)
 
     def configure(self, config: BreakerConfig, now: float) -> None:
@@ -111,17 +114,20 @@ class Evidence:
         if not self._is_repeat(call, now, failed=False):
             self._window.add(now, self._record(call, slow=True))
 
-    def add_failure(self, call: CallIdentity, now: float, *, slow: bool, unanswered: bool) -> None:
-        """A call failed; *unanswered*: without an HTTP answer."""
-        if unanswered:
+    def add_failure(self, call: CallIdentity, verdict: Verdict, now: float, *, slow: bool) -> None:
+        """A call failed."""
+        if verdict.unanswered:
+            self._answers = 0
             self._streak.add(None)
             self._window.add(now, Record(failed=True, slow=slow))
         elif not self._is_repeat(call, now, failed=True):
+            self._answers = self._answers + 1 if verdict.answered else 0
             self._streak.add(self._streak.fold((call.client, call.model)))
             self._window.add(now, self._record(call, failed=True, slow=slow))
 
     def drop(self, model: str) -> None:
         """Forget the bad calls of *model*: it is judged apart from now on."""
+        self._answers = 0  # so many are not there any more
         self._streak.drop(model)
         self._window.drop(model)
 
@@ -141,7 +147,8 @@ class Evidence:
             if is_enough(tally):
                 model = self._culprit(tally, is_enough, now)
                 bad = tally if model is None else tally.of(model)
-                return Trip(reason, bad.total, window.calls, model)
+                answered = reason is not Reason.SLOW_RATE and self._answers >= bad.total
+                return Trip(reason, bad.total, window.calls, model, answered)
         return None
 
     def _is_streak(self, tally: Tally, now: float) -> bool:

@@ -31,6 +31,8 @@ class Judge:
         self.pauses = Pauses(random)
         self.why = ""
         """What the last trip was for, as the end of a sentence."""
+        self.is_answered = False
+        """The last trip was for errors that the upstream answered with, and for nothing else."""
         self._last_cause = ""
         self._last_event_at = -math.inf
 
@@ -70,7 +72,7 @@ class Judge:
             case Outcome.FAILURE:
                 self._last_cause = verdict.cause or self._last_cause
                 if verdict.unanswered or not self._is_known(permit, verdict, now):
-                    evidence.add_failure(permit.call, now, slow=slow, unanswered=verdict.unanswered)
+                    evidence.add_failure(permit.call, verdict, now, slow=slow)
             case Outcome.NEUTRAL:
                 if slow:
                     evidence.add_slow(permit.call, now)
@@ -86,15 +88,15 @@ class Judge:
             return None
         why = why_opened(trip.reason, self._last_cause, bad=trip.bad, calls=trip.calls)
         if trip.model is None:
-            self.why = why
+            self.why, self.is_answered = why, trip.answered
             return trip.reason
         self.evidence.drop(trip.model)
-        self._pause(trip.model, why, verdict, now)
+        self._pause(trip.model, why, verdict, now, answered=trip.answered)
         return None
 
-    def explain(self, reason: Reason) -> None:
-        """The breaker opens for a reason that is no trip of the evidence."""
-        self.why = why_opened(reason, self._last_cause)
+    def explain(self, reason: Reason, *, answered: bool) -> None:
+        """The breaker opens for a reason that is no trip of the evidence. *answered*: as ``is_answered``."""
+        self.why, self.is_answered = why_opened(reason, self._last_cause), answered
 
     def is_key_refused(self, call: CallIdentity, now: float) -> bool:
         """Whether the 401 that *call* got is not its model's alone: another model's call got one, too.
@@ -128,10 +130,10 @@ class Judge:
         """Whether the model is paused for failing, and the call tried it (which renews that) or is older."""
         if self.pauses.is_failing_trial(permit):
             why = why_opened(Reason.PROBE_FAILED, self._last_cause)
-            self._pause(permit.call.model, why, verdict, now)
+            self._pause(permit.call.model, why, verdict, now, answered=verdict.answered)
             return True
         return self.pauses.is_failing_since(permit)
 
-    def _pause(self, model: str, why: str, verdict: Verdict, now: float) -> None:
+    def _pause(self, model: str, why: str, verdict: Verdict, now: float, *, answered: bool) -> None:
         wait = clamp_retry_after(verdict.retry_after or 0.0)
-        self.pauses.fail(model, why, wait, self._config, now)
+        self.pauses.fail(model, why, wait, self._config, now, answered=answered)

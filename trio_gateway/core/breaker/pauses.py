@@ -49,6 +49,10 @@ class PauseBegun(NamedTuple):
     seconds: float
     why: str
     """As the end of a sentence."""
+    until: float
+    """Monotonic seconds."""
+    shared: bool
+    """It concerns every gateway with the same key: the upstream's answers, and nothing else, led to it."""
 
 
 @dataclass(slots=True)
@@ -101,15 +105,34 @@ class Pauses:
                 seconds = growth.take(config)
         cause = verdict.pauses or PauseCause.KEY
         pause = Pause(cause, now, now + seconds, why_limited(cause), call.client, growth)
-        self._begin((call.model, call.key), pause, permit)
+        self._begin((call.model, call.key), pause, permit, answered=True)
 
-    def fail(self, model: str, why: str, seconds: float, config: BreakerConfig, now: float) -> None:
-        """The failures of *model* would have opened the breaker. *seconds*: what the upstream asked for."""
+    def fail(
+        self,
+        model: str,
+        why: str,
+        seconds: float,
+        config: BreakerConfig,
+        now: float,
+        *,
+        answered: bool,
+    ) -> None:
+        """The failures of *model* would have opened the breaker.
+
+        *seconds*: what the upstream asked for. *answered*: each failure was its answer.
+        """
         old = self._find(model, PauseCause.FAILING)
         growth = (old and old.growth) or Growth(self._random)
         until = now + growth.take(config, seconds)
         pause = Pause(PauseCause.FAILING, now, until, why, growth=growth)
-        self._begin((model, b""), pause, None if old is None else old.trial)
+        self._begin((model, b""), pause, None if old is None else old.trial, answered=answered)
+
+    def impose(self, model: str, cause: PauseCause, until: float, why: str, now: float) -> None:
+        """Another gateway has paused *model* until that instant. A pause that is longer goes on."""
+        old = self._pauses.get((model, b""))
+        if old is None or old.until < until:
+            growth = old.growth if old is not None and old.cause is cause else None
+            self._put((model, b""), Pause(cause, now, until, why, growth=growth))
 
     def is_failing_trial(self, permit: Permit) -> bool:
         """Whether the call tries a model that is paused for failing."""
@@ -159,15 +182,19 @@ class Pauses:
         """End all pauses."""
         self._pauses.clear()
 
-    def _begin(self, key: _Key, pause: Pause, permit: Permit | None) -> None:
+    def _begin(self, key: _Key, pause: Pause, permit: Permit | None, *, answered: bool) -> None:
         """Begin *pause*, unless a longer one goes on there that the call of *permit* did not try."""
         old = self._pauses.get(key)
         if old is not None and old.until >= pause.until and (permit is None or old.trial is not permit):
             return
-        if old is None and len(self._pauses) >= MAX_PAUSES:
+        self._put(key, pause)
+        seconds, shared = pause.until - pause.since, answered and not key[1]
+        self._begun.append(PauseBegun(key[0], pause.cause, seconds, pause.why, pause.until, shared))
+
+    def _put(self, key: _Key, pause: Pause) -> None:
+        if key not in self._pauses and len(self._pauses) >= MAX_PAUSES:
             del self._pauses[min(self._pauses, key=lambda key: self._pauses[key].until)]
         self._pauses[key] = pause
-        self._begun.append(PauseBegun(key[0], pause.cause, pause.until - pause.since, pause.why))
 
     def _find(self, model: str, cause: PauseCause) -> Pause | None:
         pause = self._pauses.get((model, b""))

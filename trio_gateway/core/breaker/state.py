@@ -47,6 +47,11 @@ Theory of operation
    pause that model in place of opening the breaker. A refused key is the upstream's matter once a second
    model, or the list of models, is refused as well: then the breaker opens at once. It does not where
    both answers went to one client while others called, or where a call had its first event since.
+
+10) Several gateways may share what they find (``core/sharing``). An opening whose every failure was an
+   answer of the upstream is announced to the others (``is_answered``), which ``impose`` it; any other one may
+   be due to this machine's own network and stays here. Where the probe after a shared opening is another
+   gateway's, ``reserve`` keeps calls out until the right to probe comes, or the news that it passed.
 """
 
 from __future__ import annotations
@@ -82,6 +87,10 @@ class Reason(StrEnum):
     HALF_OPEN_OVER = "half_open_over"
     FORCE_OPEN = "force_open"
     FORCE_CLOSED = "force_closed"
+    SHARED_OPEN = "shared_open"
+    """It opened at another gateway, because of what the upstream answered there."""
+    SHARED_CLOSE = "shared_close"
+    """A probe of another gateway passed."""
     RELEASE = "release"
     RESET = "reset"
 
@@ -99,11 +108,15 @@ TABLE: dict[State, dict[Reason, State]] = {
         Reason.FAILURE_RATE: State.OPEN,
         Reason.SLOW_RATE: State.OPEN,
         Reason.AT_ONCE: State.OPEN,
+        Reason.SHARED_OPEN: State.OPEN,
+        Reason.SHARED_CLOSE: State.CLOSED,
         Reason.RELEASE: State.CLOSED,
         **_BY_HAND,
     },
     State.OPEN: {
         Reason.OPEN_OVER: State.HALF_OPEN,
+        Reason.SHARED_OPEN: State.OPEN,
+        Reason.SHARED_CLOSE: State.CLOSED,
         Reason.RELEASE: State.OPEN,
         **_BY_HAND,
     },
@@ -113,11 +126,23 @@ TABLE: dict[State, dict[Reason, State]] = {
         Reason.PROBE_TIMEOUT: State.OPEN,
         Reason.HALF_OPEN_OVER: State.OPEN,
         Reason.AT_ONCE: State.OPEN,
+        Reason.SHARED_OPEN: State.OPEN,
+        Reason.SHARED_CLOSE: State.CLOSED,
         Reason.RELEASE: State.HALF_OPEN,
         **_BY_HAND,
     },
-    State.FORCED_OPEN: {Reason.RELEASE: State.CLOSED, **_BY_HAND},
-    State.FORCED_CLOSED: {Reason.RELEASE: State.CLOSED, **_BY_HAND},
+    State.FORCED_OPEN: {
+        Reason.SHARED_OPEN: State.FORCED_OPEN,
+        Reason.SHARED_CLOSE: State.FORCED_OPEN,
+        Reason.RELEASE: State.CLOSED,
+        **_BY_HAND,
+    },
+    State.FORCED_CLOSED: {
+        Reason.SHARED_OPEN: State.FORCED_CLOSED,
+        Reason.SHARED_CLOSE: State.FORCED_CLOSED,
+        Reason.RELEASE: State.CLOSED,
+        **_BY_HAND,
+    },
 }
 
 

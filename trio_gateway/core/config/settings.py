@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import inspect
@@ -54,6 +55,7 @@ _IN_CODE: Final = "config"
 """What messages call tables that are given in code."""
 
 _REDIS_URL: Final = "REDIS_URL"
+_REDIS_FORM: Final = "a URL such as redis://host:6379/0 (or rediss://, or unix:///path)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def _settings(tables: Tables, variables: Mapping[str, str]) -> Settings:
     config = complete(msgspec.convert(tables.root, GatewayConfig), tables)
     keys = {name: upstream_key(name, upstream, tables) for name, upstream in config.upstreams.items()}
     redis_url = _redis_url(tables)
-    warnings += [*_ignored(config, variables), *_without_effect(redis_url), *_open_to_all(config.server)]
+    warnings += [*_ignored(config, variables), *_open_to_all(config.server)]
     return Settings(
         config,
         keys,
@@ -213,15 +215,27 @@ def _ignored(config: GatewayConfig, variables: Mapping[str, str]) -> Iterator[st
 
 def _redis_url(tables: Tables) -> str | None:
     url = secret_variable(_REDIS_URL, (), tables)
-    if url is None or (url and url.isprintable()):
-        return url
+    if url is None:
+        return None
     where = _REDIS_URL if _REDIS_URL in tables.variables else f"{_REDIS_URL}_FILE"
-    raise ConfigError(where, "", "printable text", "a control character" if url else "an empty file")
+    if not url or not url.isprintable():
+        raise ConfigError(where, "", "printable text", "a control character" if url else "an empty file")
+    if not _is_redis_url(url):
+        raise ConfigError(where, "", _REDIS_FORM, "something else")  # which may be a password
+    return url
 
 
-def _without_effect(redis_url: str | None) -> Iterator[str]:
-    if redis_url is not None:  # nothing acts on it yet
-        yield f"{_REDIS_URL} has no effect yet"
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    # The path is the number of a database.
+    database = re.fullmatch(r"/?[0-9]{0,6}", parts.path) is not None
+    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and port != 0 and database
 
 
 def _open_to_all(server: ServerConfig) -> Iterator[str]:

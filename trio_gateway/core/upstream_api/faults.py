@@ -44,6 +44,8 @@ class Fault(Struct, frozen=True):
     replay: Replay = Replay.SAME
     unanswered: bool = False
     """No HTTP answer came: the failure is the upstream's, whoever asked, and whatever for."""
+    answered: bool = False
+    """The upstream itself answered with an error, as an HTTP status or inside the stream."""
     pauses: PauseCause | None = None
     """The upstream restricts the model: it is left alone for a while, apart from the breaker's state."""
     cause: str = ""
@@ -62,6 +64,7 @@ class Fault(Struct, frozen=True):
             error.retry_after,
             error.error_class,
             self.cause or error.error_class.replace("_", " "),
+            self.answered,
         )
 
     def redacted(self, secrets: Sequence[str]) -> Fault:
@@ -170,7 +173,7 @@ def fault_of_error(
     report = _Report(described, status, message, own_key, retry_after)
     fault = _of_request(report) or _of_limit(report) or _of_upstream(report)
     cause = f"status {status}" if status else "an error in the answer"
-    return replace(fault, cause=cause).redacted(secrets)
+    return replace(fault, cause=cause, answered=True).redacted(secrets)
 
 
 def _status_of(name: str | None) -> int | None:

@@ -181,10 +181,12 @@ class Conversation:
         with self._reported() as record, released(message):
             async with self._floor:
                 try:
+                    await record.charge.approach()
                     record.charge.arrive()
                     chat = await self._read(message)
                     record.note_request(chat)
                     await record.charge.weigh(chat)
+                    await self._gateway.prepare(chat.model)
                     call = self._gateway.admit(chat, record, authorization=self._authorization)
                 except RequestError as refused:
                     record.refuse(refused.error.code)

@@ -1,0 +1,121 @@
+"""Share: units of one limit that this process may spend without asking.
+
+The arbiter holds the bucket that all processes draw from. A process spends its share at once and without
+waiting; the next exchange fetches more, or gives back what was not used. One request may go before its share
+is there, if units were left as of the last reply: so N processes exceed a limit by N requests at the most.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from .messages import BucketReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .messages import Grant
+
+__all__ = ["Share", "ShareBook"]
+
+_MINUTE: Final = 60.0
+_ROUNDING: Final = 1e-6
+# Seconds after which a client may try again whose units another process holds: one exchange gives them back.
+_ONE_EXCHANGE: Final = 1.0
+
+
+class ShareBook(Protocol):
+    """All shares of this process."""
+
+    joined: bool
+    """Whether there is an arbiter: shares count."""
+
+    def touch(self, share: Share, *, at_once: bool) -> None:
+        """*share* has something to report."""
+
+
+class Share:
+    """One process's part of the bucket called *name*; *limit* units a minute.
+
+    *missing* gives what this process alone has taken out of a full bucket. Instants are seconds of any one
+    clock.
+    """
+
+    def __init__(self, name: str, limit: int, book: ShareBook, missing: Callable[[float], float]) -> None:
+        self.name = name
+        self.limit = limit
+        self.waiting = 0
+        """Units that requests wait for now."""
+        self._book = book
+        self._missing = missing
+        self._held = 0  # negative: overdrawn
+        self._level = float(limit)  # with the arbiter, as last known
+        self._at = 0.0
+        self._spent = 0  # since the last report
+        self._epoch = ""  # of the arbiter that knows what this process used
+        # Of the last report: what was to be taken, was wanted, and stayed here meanwhile.
+        self._taken = self._wanted = self._kept = 0
+
+    @property
+    def joined(self) -> bool:
+        """Whether the share counts, and not the bucket of this process."""
+        return self._book.joined
+
+    def available(self, now: float) -> float:
+        """Units that are held, or were left as of the last reply and may have been taken since."""
+        return min(self.limit, self._held + self._left(now))
+
+    def wait(self, units: int, now: float) -> float:
+        """Seconds until so many units can be had; 0: they can be taken now."""
+        if self._can_take(units, now):
+            return 0.0
+        missing = units - self.available(now)
+        return missing * _MINUTE / self.limit if missing > _ROUNDING else _ONE_EXCHANGE
+
+    def is_short(self, units: int, now: float) -> bool:
+        """Whether so many units cannot be taken now, and the next exchange may bring them."""
+        enough = units <= self.available(now) + _ROUNDING
+        return self.joined and enough and not self._can_take(units, now)
+
+    def take(self, units: int) -> None:
+        """Spend units, or give them back where negative."""
+        self._held -= units
+        self._spent += max(0, units)
+        self._book.touch(self, at_once=self._held < 0)
+
+    def report(self, now: float, epoch: str) -> BucketReport:
+        """What the next exchange carries: what is overdrawn, what is given back, what is wanted."""
+        target = min(self.limit, max(self.waiting, self._spent))  # as many again are likely to come
+        missing = max(0, round(self._missing(now)))
+        surplus = max(0, self._held - target)
+        take = min(-self._held, missing) if self._held < 0 else -surplus
+        self._held = max(0, self._held) - surplus
+        self._spent = 0
+        known = bool(epoch) and self._epoch == epoch
+        want = max(0, target - self._held)
+        self._taken, self._wanted, self._kept = take, want, self._held
+        return BucketReport(self.name, self.limit, take, want, missing, known)
+
+    def receive(self, grant: Grant, epoch: str, now: float) -> None:
+        """The exchange has succeeded."""
+        if self._epoch != epoch:  # what is kept was granted out of a bucket that is forgotten
+            self._held -= self._kept
+        self._held += min(max(0, grant.share), self._wanted)
+        self._level, self._at, self._epoch = min(grant.level, self.limit), now, epoch
+
+    def restore(self) -> None:
+        """The exchange has failed: what was overdrawn is reported again; what was given back is gone."""
+        self._held -= max(0, self._taken)
+
+    @property
+    def rests(self) -> bool:
+        """Whether there is nothing to report."""
+        return not (self._held or self.waiting or self._spent)
+
+    def _left(self, now: float) -> float:
+        return min(self.limit, self._level + max(0.0, now - self._at) * self.limit / _MINUTE)
+
+    def _can_take(self, units: int, now: float) -> bool:
+        if self._held >= units:
+            return True
+        return self._held >= 0 and units <= self._held + self._left(now) + _ROUNDING
