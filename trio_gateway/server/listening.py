@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import hypercorn.trio
 import structlog
-import trio
 from hypercorn.config import Config
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import trio
 
     from .app import GatewayApp
 
@@ -23,23 +25,18 @@ log = structlog.get_logger("trio_gateway.server")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-async def serve_on(  # hypercorn calls started()
-    descriptor: int,
-    app: GatewayApp,
-    stop: trio.Event,
-    *,
-    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Serve *app* on the listening socket *descriptor*, which becomes ours, until *stop*; then drain.
+def serve_on(descriptor: int, app: GatewayApp, stop: trio.Event) -> Callable[..., Awaitable[None]]:
+    """What serves *app* on the listening socket *descriptor*, which it takes over, until *stop*, and drains.
 
-    Started means: the application has started, and connections are accepted.
+    It is for :meth:`trio.Nursery.start`. Started means: the application has started, and connections are
+    accepted.
     """
     config = Config()
     config.bind = [f"fd://{descriptor}"]
     config.graceful_timeout = app.settings.config.server.graceful_timeout
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)  # where it listens is told already
-    await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)
+    return partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait)
 
 
 async def stop_at_signal(signals: AsyncIterator[int], stop: trio.Event) -> None:

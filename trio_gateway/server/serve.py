@@ -62,7 +62,7 @@ async def _serve(settings: Settings, listener: socket.socket, config_path: str |
         async with trio.open_nursery() as watching:
             watching.start_soon(stop_at_signal, signals, stop)
             async with trio.open_nursery() as serving:
-                await serving.start(serve_on, listener.detach(), app, stop)
+                await serving.start(serve_on(listener.detach(), app, stop))
                 if not wants_banner:
                     log.info("listening", url=url)
             watching.cancel_scope.cancel()

@@ -23,7 +23,7 @@ __all__ = ["START_FAILURES", "TABLE", "Happening", "State", "Supervision", "paus
 START_FAILURES: Final = 5
 """Starts of one worker that may fail in a row; then the gateway ends."""
 _FIRST_PAUSE: Final = 0.1
-"""Seconds before the first restart. Each further one waits twice as long."""
+"""Seconds before the second restart in a row, the first being at once; it doubles each time."""
 _LONGEST_PAUSE: Final = 30.0
 _STEADY: Final = 60.0
 """Seconds of service after which an end counts as the first one again."""
@@ -70,7 +70,9 @@ TABLE: Final[Mapping[tuple[State, Happening], State]] = {
 
 def pause_after(ends: int) -> float:
     """Seconds to wait before a worker starts again that has ended *ends* times (1 or more) in a row."""
-    doublings = min(ends - 1, 10)  # far beyond the longest pause; a float would overflow some day
+    if ends == 1:
+        return 0.0
+    doublings = min(ends - 2, 10)  # far beyond the longest pause; a float would overflow some day
     return min(_FIRST_PAUSE * 2.0**doublings, _LONGEST_PAUSE)
 
 

@@ -92,7 +92,7 @@ class Worker:
         app.whole = self._whole
         spare_the_start(app)
         async with trio.open_nursery() as serving:
-            await serving.start(serve_on, self._listener, app, self._stop)
+            await serving.start(serve_on(self._listener, app, self._stop))
             self._app = app
             self._started.set()
         await self._leave_samples(app)
