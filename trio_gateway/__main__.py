@@ -16,6 +16,8 @@ __all__ = ["main"]
 
 _PROG: Final = "trio-gateway"
 _MAX_WORKERS: Final = 128
+# Characters of a value that an error shows.
+_SHOWN: Final = 40
 
 # Commands with a command line of their own, each with what it does.
 _PROGRAMS: Final = {
@@ -116,7 +118,9 @@ def _add_options(
 def _workers(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_WORKERS)) else 0
     if not 1 <= number <= _MAX_WORKERS:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {_MAX_WORKERS}, found {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 1 to {_MAX_WORKERS}, found {text[:_SHOWN]!r}"
+        )
     return number
 
 

@@ -93,7 +93,12 @@ def test_counting_began_with_the_first() -> None:
     first, later = World(), World()
     for world in (later, first):
         world.apply("a", 1)
-    began = {sample.value for family in first.families for sample in family.samples if sample.name == "plain_created"}
+    began = {
+        sample.value
+        for family in first.families
+        for sample in family.samples
+        if sample.name == "plain_created"
+    }
     whole = total([later.families, first.families])
     assert {s.value for family in whole for s in family.samples if s.name == "plain_created"} == {
         min(

@@ -67,6 +67,8 @@ _OVERTIME: Final = 5.0
 """Seconds beyond the grace time after which a worker that was ordered to stop is ended."""
 _LAST_WORDS: Final = 1.0
 """Seconds to read what a worker sent before its end."""
+_END: Final = 5.0
+"""Seconds from the end of a worker's channel to that of its process."""
 _WORKER: Final = f"{__package__}.worker"
 
 
@@ -181,7 +183,8 @@ class Parent:
 
     async def _talk(self, number: int, process: trio.Process, channel: Channel) -> None:
         await channel.run(partial(self._answer, number))
-        # A worker that cannot be asked any more would be missing from the sums: it is replaced.
+        # Either it ends, or it cannot be asked any more and would be missing from the sums: it is replaced.
+        await trio.sleep(_END)
         process.terminate()
 
     async def _adopted(self, number: int, process: trio.Process, channel: Channel) -> None:
