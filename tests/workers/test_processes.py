@@ -331,3 +331,41 @@ def test_mistakes_of_the_configuration_are_told_once(options: list[str], tmp_pat
     assert done.stderr.count("\n") == 1
     good = run([*OWN, *options, "--check-config"])
     assert (good.returncode, good.stdout, good.stderr) == (0, "configuration: ok\n", "")
+
+
+async def test_where_others_are_silent_the_last_numbers_count_and_health_is_of_one() -> None:
+    answers: list[str] = []
+    async with open_mock(FAST) as upstream, running(workers(2), UPSTREAM_URL=upstream) as gateway:
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(ask, gateway, answers)
+        counted = await metrics(gateway)
+        async with AsyncExitStack() as stack:
+            # A connection to each worker, as new ones are for whichever is awake.
+            clients: dict[int, httpx.AsyncClient] = {}
+            while len(clients) < 2:
+                client = await stack.enter_async_context(
+                    httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False)
+                )
+                async with client.stream("GET", "/health/live") as response:
+                    pid = owner(response, pids(gateway))
+                    await response.aread()
+                clients.setdefault(pid, client)
+            silent, awake = clients
+            os.kill(silent, signal.SIGSTOP)
+            page = (await clients[awake].get("/metrics")).text
+            assert 'gateway_requests_total{model="default",outcome="ok"} 10.0' in page
+            assert counted["gateway_requests_total[('model', 'default'), ('outcome', 'ok')]"] == 10
+            health = (await clients[awake].get("/health")).json()
+            assert (health["status"], health["workers"]) == ("degraded", {"wanted": 2, "answering": 1})
+            gateway.process.send_signal(signal.SIGSTOP)
+            refused = await clients[awake].get("/metrics")
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            alone = await clients[awake].get("/health")
+            assert (alone.status_code, alone.json()["status"]) == (200, "ok")
+            assert "workers" not in alone.json()
+            os.kill(silent, signal.SIGCONT)
+            gateway.process.send_signal(signal.SIGCONT)
+            await until_answering(gateway, 2)
+        assert await gateway.stop() == 0
+    assert len({each["worker"] for each in events(gateway, "worker_silent")}) == 1
