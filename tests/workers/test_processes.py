@@ -290,6 +290,43 @@ async def test_a_signal_right_after_it_listens_is_handled(command: list[str], nu
     assert len(events(gateway, "listening")) == 1
 
 
+REQUEST = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 46\r\n\r\n{"messages":[{"role":"user","content":"Hi."}]}'
+)
+
+
+@pytest.mark.parametrize("command", [OWN, workers(2)], ids=["one", "two"])
+async def test_whoever_has_connected_before_sigterm_gets_an_answer(command: list[str]) -> None:
+    heads: list[bytes] = []
+
+    async def read(stream: trio.SocketStream) -> None:
+        heads.append(await stream.receive_some(12))
+
+    async with (
+        open_mock(FAST) as upstream,
+        running(command, UPSTREAM_URL=upstream) as gateway,
+        AsyncExitStack() as stack,
+    ):
+        port = int(gateway.url.rpartition(":")[2])
+        early = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
+        streams = [early]
+        for _ in range(20):
+            streams.append(await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port)))
+            await streams[-1].send_all(REQUEST)
+        gateway.process.send_signal(signal.SIGTERM)
+        await early.send_all(REQUEST)
+        async with trio.open_nursery() as nursery:
+            for stream in streams:
+                nursery.start_soon(read, stream)
+        await until(lambda: len(heads) == len(streams))
+        assert set(heads) <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+        for stream in streams:
+            await stream.aclose()
+        with trio.fail_after(ROOM):
+            assert await gateway.process.wait() == 0
+
+
 BROKEN = """
 import os, sys
 if "trio_gateway.server.workers.worker" in sys.orig_argv:

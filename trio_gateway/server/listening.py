@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+import select
 import signal
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import hypercorn.trio
 import structlog
+import trio
 from hypercorn.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    import trio
 
     from .app import GatewayApp
 
@@ -22,7 +22,11 @@ __all__ = ["STOP_SIGNALS", "serve_on", "stop_at_signal"]
 
 log = structlog.get_logger("trio_gateway.server")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_EMPTYING: Final = 0.25
+"""Seconds for which connections are accepted after the order to stop."""
+_LOOK_AGAIN: Final = 0.005
 
 
 def serve_on(descriptor: int, app: GatewayApp, stop: trio.Event) -> Callable[..., Awaitable[None]]:
@@ -36,7 +40,20 @@ def serve_on(descriptor: int, app: GatewayApp, stop: trio.Event) -> Callable[...
     config.graceful_timeout = app.settings.config.server.graceful_timeout
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)  # where it listens is told already
-    return partial(hypercorn.trio.serve, app, config, shutdown_trigger=stop.wait)
+    return partial(hypercorn.trio.serve, app, config, shutdown_trigger=partial(_emptied, descriptor, stop))
+
+
+async def _emptied(descriptor: int, stop: trio.Event) -> None:
+    """Wait for *stop*, and then until whoever had connected before was accepted.
+
+    To close the socket resets the connections that wait in it, with the requests that were sent over them.
+    """
+    await stop.wait()
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    with trio.move_on_after(_EMPTYING):
+        while waiting.poll(0):  # noqa: ASYNC110  (there is no event: the loop accepts meanwhile)
+            await trio.sleep(_LOOK_AGAIN)
 
 
 async def stop_at_signal(signals: AsyncIterator[int], stop: trio.Event) -> None:

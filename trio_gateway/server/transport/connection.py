@@ -59,6 +59,9 @@ not watched until they are taken."""
 _LINGER = 1.0
 """Seconds after our FIN in which the client's remaining bytes are taken and thrown away."""
 
+_ON_ITS_WAY = 0.1
+"""Seconds that an idle connection stays when the worker drains: a request under way gets an answer."""
+
 _GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 Address: TypeAlias = "tuple[str, int] | None"
@@ -253,6 +256,7 @@ class ClientConnection(TCPServer):
         """End an idle connection when its time is up, or when the worker drains."""
         with trio.move_on_after(self.config.keep_alive_timeout):
             await self.context.terminated.wait()
+            await trio.sleep(_ON_ITS_WAY)
         if self.protocol.stream is None:  # else a request has come in at this very moment
             self._reading.cancel()
 
