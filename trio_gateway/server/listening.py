@@ -24,8 +24,8 @@ log = structlog.get_logger("trio_gateway.server")
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-_EMPTYING: Final = 0.25
-"""Seconds for which connections are accepted after the order to stop."""
+_EMPTYING: Final = 1.0
+"""Seconds for which connections are accepted at most after the order to stop."""
 _LOOK_AGAIN: Final = 0.005
 
 
