@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,14 +178,15 @@ async def test_metrics_and_health_are_of_the_whole_whoever_answers() -> None:
 
 
 async def test_a_worker_that_is_killed_ends_its_own_streams_alone_and_is_back() -> None:
-    async with open_mock(SLOW) as upstream, running(workers(4), UPSTREAM_URL=upstream) as gateway:
+    slower = replace(SLOW, tokens_per_second=25)
+    async with open_mock(slower) as upstream, running(workers(4), UPSTREAM_URL=upstream) as gateway:
         candidates = pids(gateway)
         assert len(candidates) == 4
         async with AsyncExitStack() as stack:
             begun = await begin_on(stack, gateway, candidates, 2)
             victim = candidates[1]
             before = await metrics(gateway)
-            assert before["gateway_active_streams"] == sum(map(len, begun.values()))
+            assert 8 <= before["gateway_active_streams"] <= sum(map(len, begun.values()))
             os.kill(victim, signal.SIGKILL)
             cut: list[bytes] = []
             whole: list[bytes] = []

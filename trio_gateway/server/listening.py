@@ -24,7 +24,7 @@ log = structlog.get_logger("trio_gateway.server")
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-_EMPTYING: Final = 1.0
+_EMPTYING: Final = 2.0
 """Seconds for which connections are accepted at most after the order to stop."""
 _LOOK_AGAIN: Final = 0.005
 
