@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..engine.tracing import Tracer
     from .load_settings import Config
 
-__all__ = ["GatewayApp", "create_app"]
+__all__ = ["GatewayApp", "Whole", "create_app"]
 
 log = structlog.get_logger("trio_gateway.server")
 
@@ -60,6 +60,20 @@ _SWITCH_INTERVAL = 0.001
 _SHOWN_PATH = 100
 
 
+class Whole(Protocol):
+    """All processes of a gateway that has several."""
+
+    async def metrics(self) -> bytes:
+        """The text of ``/metrics``.
+
+        Raises:
+            RequestError: 503, they could not be asked.
+        """
+
+    async def health(self) -> dict[str, Any]:
+        """The body of ``/health``."""
+
+
 class GatewayApp(QuartTrio):
     """The application, and the gateway that lives while it serves.
 
@@ -70,6 +84,8 @@ class GatewayApp(QuartTrio):
     asgi_lifespan_class = Lifespan
     asgi_websocket_class = WebSocketConnection
     gateway: Gateway
+    whole: Whole | None = None
+    """Speaks for all processes where this is one of several."""
 
     def __init__(self, settings: Settings, *, tracer: Tracer | None = None) -> None:
         super().__init__("trio_gateway", static_folder=None)
@@ -223,7 +239,7 @@ class GatewayApp(QuartTrio):
         return await answer_render(self.gateway, self._renderer, request)
 
     async def _health(self) -> Response:
-        return _json(self.gateway.health())
+        return _json(await self.whole.health() if self.whole else self.gateway.health())
 
     async def _live(self) -> Response:
         return _json({"status": "ok"})
@@ -233,7 +249,8 @@ class GatewayApp(QuartTrio):
         return _json({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
 
     async def _metrics(self) -> Response:
-        return Response(generate_latest(self.gateway.metrics.registry), content_type=CONTENT_TYPE_LATEST)
+        page = await self.whole.metrics() if self.whole else generate_latest(self.gateway.metrics.registry)
+        return Response(page, content_type=CONTENT_TYPE_LATEST)
 
 
 def create_app(

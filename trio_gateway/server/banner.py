@@ -11,7 +11,7 @@ from ..core.text.control_characters import escape_controls
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ..core.config import ModelConfig
     from ..core.config.settings import Settings
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ..engine.gateway import Gateway
     from .app import GatewayApp
 
-__all__ = ["banner_lines", "is_wanted", "show_banner"]
+__all__ = ["BANNER_PATIENCE", "awaited_banner", "banner_lines", "is_wanted", "print_banner", "show_banner"]
 
-# Seconds the upstreams get to be asked for their models.
-_PATIENCE: Final = 2.0
+BANNER_PATIENCE: Final = 2.0
+"""Seconds the upstreams get to be asked for their models."""
 _NAMED: Final = 8
 """Models of an upstream that are named."""
 
@@ -42,11 +42,20 @@ def show_banner(app: GatewayApp, url: str) -> None:
 
 
 async def _show(app: GatewayApp, url: str) -> None:
-    with trio.move_on_after(_PATIENCE):
+    print_banner(await awaited_banner(app, url))
+
+
+def print_banner(lines: Iterable[str]) -> None:
+    """Print them on stderr, whatever an upstream's name holds."""
+    print("\n".join(map(escape_controls, lines)), file=sys.stderr, flush=True)
+
+
+async def awaited_banner(app: GatewayApp, url: str) -> list[str]:
+    """The lines, once the upstreams of *app*, which serves, were asked. *url*: its own."""
+    with trio.move_on_after(BANNER_PATIENCE):
         for backend in app.gateway.backends.values():
             await backend.traffic.seen.wait()
-    text = "\n".join(map(escape_controls, banner_lines(app.gateway, url)))
-    print(text, file=sys.stderr, flush=True)
+    return list(banner_lines(app.gateway, url))
 
 
 def banner_lines(gateway: Gateway, url: str) -> Iterator[str]:

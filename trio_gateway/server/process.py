@@ -61,16 +61,22 @@ def spare_the_start(app: GatewayApp) -> None:
 
 
 def reload_at_signal(app: GatewayApp, config_path: str | None = None) -> None:
-    """Have *app* take up what the configuration says at each SIGHUP. A mistake in it changes nothing."""
+    """Have *app* take up what the configuration says at each SIGHUP. A mistake in it changes nothing.
+
+    By the end of the app's start the signal is handled: without a handler it would end the process.
+    """
 
     async def watch() -> None:
-        app.nursery.start_soon(_reload_at_signal, app, config_path)
+        await app.nursery.start(_reload_at_signal, app, config_path)
 
     app.before_serving(watch)
 
 
-async def _reload_at_signal(app: GatewayApp, config_path: str | None) -> None:
+async def _reload_at_signal(
+    app: GatewayApp, config_path: str | None, *, task_status: trio.TaskStatus[None]
+) -> None:
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
         async for _ in signals:
             try:
                 settings = _load(config_path)

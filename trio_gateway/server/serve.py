@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 import socket
 from typing import TYPE_CHECKING
 
-import hypercorn.trio
 import structlog
 import trio
-from hypercorn.config import Config
 
 from .app import create_app
 from .banner import is_wanted, show_banner
+from .listening import STOP_SIGNALS, serve_on, stop_at_signal
 from .process import reload_at_signal, spare_the_start
+from .workers.parent import Parent, WorkersError
 
 if TYPE_CHECKING:
     from ..core.config import ServerConfig
     from ..core.config.settings import Settings
 
-__all__ = ["PortError", "run_server"]
+__all__ = ["PortError", "WorkersError", "run_server"]
 
 log = structlog.get_logger("trio_gateway.server")
 
@@ -32,44 +30,42 @@ class PortError(Exception):
     """The address cannot be listened on; the message is one line, with the remedy."""
 
 
-def run_server(settings: Settings, *, config_path: str | None = None) -> None:
+def run_server(settings: Settings, *, config_path: str | None = None, workers: int = 1) -> None:
     """Serve until SIGTERM or SIGINT, then let running streams finish within the grace time.
+
+    *workers*: processes that serve; with more than one this one is their parent.
 
     At SIGHUP the configuration is read again, from the file at *config_path* (else ``GATEWAY_CONFIG``).
 
     Raises:
         PortError: the address is taken or not ours.
+        WorkersError: a worker ended at each of its starts.
     """
     with _listen(settings.config.server) as listener:
-        trio.run(_serve, settings, listener, config_path)
+        if workers == 1:
+            trio.run(_serve, settings, listener, config_path)
+        else:
+            trio.run(Parent(settings, listener, _url_of(listener), config_path, workers).run)
 
 
 async def _serve(settings: Settings, listener: socket.socket, config_path: str | None) -> None:
-    server, url = settings.config.server, _url_of(listener)
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.graceful_timeout = server.graceful_timeout
-    config.errorlog = logging.getLogger("hypercorn.error")
-    config.errorlog.setLevel(logging.WARNING)  # where it listens is told already
+    url = _url_of(listener)
     stop = trio.Event()
     app = create_app(settings)
-    if is_wanted(settings):
-        show_banner(app, url)
-    else:
-        log.info("listening", url=url)
     reload_at_signal(app, config_path)
+    wants_banner = is_wanted(settings)
+    if wants_banner:
+        show_banner(app, url)
     spare_the_start(app)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_at_signal, stop)
-        await hypercorn.trio.serve(app, config, shutdown_trigger=stop.wait)
-        nursery.cancel_scope.cancel()
-
-
-async def _stop_at_signal(stop: trio.Event) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name)
-            stop.set()
+    # Handlers come first: whoever reads that the gateway listens may stop it at once.
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        async with trio.open_nursery() as watching:
+            watching.start_soon(stop_at_signal, signals, stop)
+            async with trio.open_nursery() as serving:
+                await serving.start(serve_on(listener.detach(), app, stop))
+                if not wants_banner:
+                    log.info("listening", url=url)
+            watching.cancel_scope.cancel()
 
 
 def _listen(server: ServerConfig) -> socket.socket:

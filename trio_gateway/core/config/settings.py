@@ -11,6 +11,7 @@ put in the wrong place.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping  # noqa: TC003  # Settings travel between processes: msgspec reads their hints
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 from urllib.parse import urlsplit
@@ -22,13 +23,13 @@ from msgspec.structs import replace
 from .addresses import is_loopback
 from .cross_checks import KEY_WAYS, base_url, client_keys, complete, secret_variable, upstream_key
 from .families import family_of
+from .keyfile import ClientKey  # noqa: TC001  # likewise
 from .schema import ConfigError, GatewayConfig, ModelConfig
 from .tables import Tables, dotted, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from .keyfile import ClientKey
     from .schema import ServerConfig
     from .tables import KeyPath
 

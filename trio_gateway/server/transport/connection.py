@@ -64,8 +64,8 @@ _FIRST_HEAD = 5.0
 """Seconds in which a new connection must have sent the head of its first request, if the time that it may be
 idle later is longer."""
 
-_TAKEN = 1.0
-"""Seconds in which the reader takes what has come when an idle connection's time is up."""
+_ON_ITS_WAY = 0.1
+"""Seconds that an idle connection stays when the worker drains: a request under way gets an answer."""
 
 _GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -269,18 +269,20 @@ class ClientConnection(TCPServer):
         seconds = self.config.keep_alive_timeout
         with trio.move_on_after(seconds if self._served else min(seconds, _FIRST_HEAD)):
             await self.context.terminated.wait()
-        if self._taking or self._has_unread():
-            await trio.sleep(_TAKEN)  # a request that has come at this very moment ends this timer
+            await trio.sleep(_ON_ITS_WAY)
+        # What a process that was busy, or stood still, has not come to: the reader's turn ends this task.
+        while self._taking or self._has_unread():  # noqa: ASYNC110  (there is no event)
+            await trio.sleep(_ON_ITS_WAY)
         if self.protocol.stream is None:
             self._reading.cancel()
 
     def _has_unread(self) -> bool:
-        """Whether bytes of the client wait in the kernel: after a pause of the process, for example."""
+        """Whether the kernel has bytes, or the end, of the client for the reader; no under TLS."""
         if self._plain is None:
             return False
-        poll = select.poll()
-        poll.register(self._plain, select.POLLIN)
-        return bool(poll.poll(0))
+        waiting = select.poll()
+        waiting.register(self._plain, select.POLLIN)
+        return bool(waiting.poll(0))
 
     async def _finish(self) -> None:
         """Send our FIN, and leave the client a moment to read what came before it."""

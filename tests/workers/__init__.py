@@ -1,0 +1,1 @@
+"""Tests of a gateway that serves with several processes."""

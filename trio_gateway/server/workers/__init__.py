@@ -1,0 +1,1 @@
+"""Workers: several processes on one listening socket, and the parent that keeps them."""
