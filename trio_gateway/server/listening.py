@@ -25,8 +25,8 @@ log = structlog.get_logger("trio_gateway.server")
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _KEEP_ALIVE: Final = 75.0
-"""Seconds that a connection may be idle between requests: more than clients keep theirs (httpx 5, Node.js 4 to 60,
-nginx 60), as a request that meets the closing is lost. It is nginx's own value towards its clients."""
+"""Seconds that a connection may be idle between requests: more than clients keep theirs (httpx 5, Node.js 4
+to 60, nginx 60), as a request that meets the closing is lost. nginx has the same towards its clients."""
 _EMPTYING: Final = 2.0
 """Seconds for which connections are accepted at most after the order to stop."""
 _LOOK_AGAIN: Final = 0.005

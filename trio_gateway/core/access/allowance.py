@@ -213,7 +213,7 @@ class Allowance:
             self._running -= 1
 
     def take_text(self, now: float) -> ApiError | None:
-        """Count a text that is rendered, of which the first of 60 takes a request; the error if none is left."""
+        """Count a text that is rendered: one in 60 takes a request. The error where none is left."""
         bucket = self._requests
         if bucket is None:
             return None
