@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, assert_never
 import structlog
 import trio
 
-from ..core.client_api.chat_request import NO_THINKING
 from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.reasoning import starts_in_reasoning
@@ -23,6 +22,7 @@ from ..core.upstream_api.answer_reader import AnswerReader
 from ..core.upstream_api.faults import Fault, Replay
 from ..core.upstream_api.learning import Start, StartQuery, may_learn_start
 from ..core.upstream_api.prefill import prefilled_start
+from ..core.upstream_api.request_body import NO_THINKING
 from ..core.upstream_api.runaway import ReasoningLimit
 from .attempt import Attempt, RunawayRule
 from .hedge import Hedge
