@@ -25,7 +25,7 @@ from ..core.upstream_api.chunks import (
 from ..core.upstream_api.faults import Fault, Replay, fault_of_transport
 from ..core.upstream_api.patience import Patience
 from ..core.upstream_api.repeated_chunks import RepeatedChunks
-from .upstream import UpstreamAnswer, UpstreamFailure
+from .upstream_answer import UpstreamAnswer, UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .bodies import Payload
     from .call import Call
     from .lease import Lease
-    from .upstream import UpstreamFailure
+    from .upstream_answer import UpstreamFailure
 
 __all__ = ["Question"]
 

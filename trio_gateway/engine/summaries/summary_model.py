@@ -22,7 +22,7 @@ from ...core.upstream_api.answer_reader import AnswerReader
 from ...core.upstream_api.chunks import InbandError, ProtocolError, cut_chunk, read_event
 from ...core.upstream_api.faults import fault_of_transport
 from ..lease import Lease
-from ..upstream import UpstreamFailure
+from ..upstream_answer import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ...core.sse import SSEEvent
     from ..backend import Backend
     from ..metrics import Metrics
-    from ..upstream import UpstreamAnswer
+    from ..upstream_answer import UpstreamAnswer
 
 __all__ = ["SummaryModel", "SummaryQuestion", "cancel_soon"]
 
