@@ -24,7 +24,8 @@ from ..core.upstream_api.learning import Start, StartQuery, may_learn_start
 from ..core.upstream_api.prefill import prefilled_start
 from ..core.upstream_api.request_body import NO_THINKING
 from ..core.upstream_api.runaway import ReasoningLimit
-from .attempt import Attempt, RunawayRule
+from .attempt import Attempt
+from .attempt_clock import RunawayRule
 from .hedge import Hedge
 from .question import Question
 
