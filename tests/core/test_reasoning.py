@@ -525,10 +525,30 @@ def test_what_comes_beside_ends_a_presumption(
 @pytest.mark.parametrize(
     ("model", "before", "after", "account"),
     [
-        (THINK, "", "<think>a</think> b", ("", "<think>a</think> b")),
+        # at the head of the output blocks are split off all the same, and an end that is left over goes
+        (THINK, "", "<think>a</think> b", ("\na", "b")),
+        (THINK, "", "\n<think>a</think>\n<think>c</think>\n\nb", ("\na\nc", "b")),
+        (THINK, "", "<think>\n\n</think>\n\nb", ("", "b")),
+        (THINK, "", "\n</think>\n\nb", ("", "b")),
+        (THINK, "", "<think>a</think>\n</think>\nb", ("\na", "b")),
+        (THINK, "", "</think> is a tag", ("", "</think> is a tag")),
+        (THINK, "<think>", "</think>b", ("", "b")),
+        (THINK, "<think>", "b", ("", "b")),
+        (STARTED, "", "</think>b", ("", "b")),
+        (STARTED, "", "<think>a</think>b", ("\na", "b")),
+        (THINK, "<think>a</think>", "<think>c</think>b", ("a\nc", "b")),
+        (MANY, "", "<thinking>a</thinking><think>c</think>b", ("\na\nc", "b")),
+        (TOOLS, "", "<think>a<tool_call>{}", ("\na", "<tool_call>{}")),
+        (ModelConfig(markers=(("[[", "]]"),), family="x"), "", "[[a]]b", ("\na", "b")),
+        (ModelConfig(), "", "<think>a</think>b", ("", "<think>a</think>b")),
+        # in the answer they are quoted
+        (THINK, "", "b\n<think>a</think>\n</think>\nc", ("", "b\n<think>a</think>\n</think>\nc")),
+        (THINK, "", "<think>a</think>b\n<think>c</think>", ("\na", "b\n<think>c</think>")),
+        (THINK, "", "`<think>a</think>`", ("", "`<think>a</think>`")),
+        (ANSWER, "", "<answer>b</answer>", ("", "<answer>b</answer>")),
         (STARTED, "", "\na", ("", "\na")),
         (STARTED, "a\n", "b", ("a", "\nb")),
-        (THINK, " <thi", "nk>", ("", " <think>")),
+        (THINK, " <thi", "nk>", ("", "")),
         (THINK, "a\n<thi", "b ", ("", "a\n<thib ")),
         (THINK, "<think>a", "b</think>", ("a", "b</think>")),
         (THINK, "b\n<think>a", "c", ("a", "b\nc")),
@@ -541,11 +561,27 @@ def test_structured_reasoning(
     model: ModelConfig, before: str, after: str, account: PieceBuffer, whole: bool
 ) -> None:
     for cut in cuts(before):
-        splitter = splitter_for(model, whole=whole)
-        pieces = [piece for part in cut for piece in splitter.feed(part)]
-        pieces += [*splitter.structured(), *splitter.feed(after), *splitter.finish("stop")]
-        assert account_of(pieces) == account
-        assert not splitter.promoted
+        for later in cuts(after):
+            splitter = splitter_for(model, whole=whole)
+            pieces = [piece for part in cut for piece in splitter.feed(part)]
+            pieces += splitter.structured()
+            pieces += [piece for part in later for piece in splitter.feed(part)]
+            assert account_of([*pieces, *splitter.finish("stop")]) == account
+            assert (splitter.promoted, splitter.divided) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("finish", "account"),
+    [("stop", ("", " <think>is a tag")), ("length", ("\nis a tag", "")), (None, ("\nis a tag", ""))],
+)
+def test_a_block_beside_structured_reasoning_that_never_ends(
+    finish: str | None, account: tuple[str, str]
+) -> None:
+    for cut in cuts(" <think>is a tag"):
+        splitter = splitter_for(THINK)
+        pieces = splitter.structured()
+        pieces += [piece for part in cut for piece in splitter.feed(part)]
+        assert account_of([*pieces, *splitter.finish(finish)]) == account
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, 
 from trio_gateway.core.reasoning.prose import CUES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
 BLANKS = 64
@@ -127,16 +128,26 @@ def test_l1_beside_structured_reasoning_and_tool_calls(
     model = MODELS[name]
     before, after = data.draw(texts(model)), data.draw(texts(model))
 
-    def account(*parts: str) -> tuple[str, str]:
+    def account(parts: Iterable[str], later: Iterable[str]) -> tuple[str, str]:
         splitter = splitter_for(model)
         pieces = [piece for part in parts for piece in splitter.feed(part)]
         pieces += splitter.structured() if structured else splitter.end_reasoning()
-        held = splitter.feed(after)
-        if structured:
-            assert held == ([Output(after)] if after else []) or held == [Output("\n" + after)]
-        return account_of([*pieces, *held, *splitter.finish("stop")])
+        pieces += [piece for part in later for piece in splitter.feed(part)]
+        pieces += splitter.finish("stop")
+        return account_of(pieces)
 
-    assert account(*before) == account(*data.draw(parts_of(before))) == account(before)
+    whole = account([before], [after])
+    assert account(before, after) == whole
+    assert account(data.draw(parts_of(before)), data.draw(parts_of(after))) == whole
+
+
+@given(st.data(), NAMES)
+def test_beside_structured_reasoning_the_answer_quotes_what_it_likes(data: st.DataObject, name: str) -> None:
+    splitter, text = splitter_for(MODELS[name]), data.draw(texts(MODELS[name]))
+    splitter.structured()
+    assert splitter.feed("x") == [Output("x")]
+    pieces = [piece for part in data.draw(parts_of(text)) for piece in splitter.feed(part)]
+    assert account_of([*pieces, *splitter.finish("stop")]) == ("", text)
 
 
 def shown(pieces: list[Piece]) -> list[str]:

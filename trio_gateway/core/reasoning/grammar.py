@@ -29,6 +29,10 @@ class Grammar:
     """At the head of any other text."""
     prose_head: MarkerSet
     """There too, after emphasis."""
+    beside_field: MarkerSearch
+    """At the head of text beside reasoning in a field of its own: blocks, and an end that is left over."""
+    beside_open: MarkerSearch
+    """The same where a block was open when the field came: its end may stand before other text."""
     any_block: MarkerSearch
     """Inside a block that the prompt opened: any end."""
     blocks: dict[str, MarkerSearch]
@@ -57,6 +61,9 @@ class Grammar:
         self._outputs: dict[tuple[bool, frozenset[str]], MarkerSearch] = {}
 
         heads = [*starts, *(tag(Kind.START, start, attributes=True) for start, _ in at_head)]
+        end_tags = [tag(Kind.END, end) for end in _unique([*ends, *(end for _, end in at_head)])]
+        self.beside_field = MarkerSearch(line=[*heads, *map(orphan, (end.text for end in end_tags))])
+        self.beside_open = MarkerSearch(line=[*heads, *end_tags])
         if pairs or more:  # an entry with no markers has chosen to see everything
             heads.append(HEADER)
         self.echo = MarkerSet(heads)

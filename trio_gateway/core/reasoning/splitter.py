@@ -5,6 +5,7 @@ Theory of operation
 The splitter is always in one state, which says what the text is just now and what may end that:
 
 HEAD       only whitespace so far; awaited: a start marker, a wrapper, prose that opens reasoning, or text
+           (after reasoning in a field of its own: a start marker, an end that is left over, or text)
 ASSUMED    as HEAD, but the prompt has opened a block; awaited: an echo of its start marker, or text
 OUTPUT     the answer; awaited: a start marker or a wrapper at the start of a line, or what closes a wrapper
 GAP        after a marker, back in the answer; whitespace is dropped; awaited: a marker, or text
@@ -147,7 +148,7 @@ class ReasoningSplitter:
         room: Holding | None = None,
     ) -> None:
         self.orphans = 0
-        """End markers that no start preceded, dropped; at most one of an answer is."""
+        """End markers that no start preceded, dropped: at most one, or those at the head beside a field."""
         self.divided = False
         """Text stands before such a marker and after it."""
         self.promoted = False
@@ -158,6 +159,7 @@ class ReasoningSplitter:
         self._code = CodeTracker()
         self._held = ""  # the text under consideration; the next begins after it
         self._presumed = presumed and not (starts_in_reasoning or whole)
+        self._structured = False  # reasoning has a field of its own, so that markers count at the head only
         self._follows_text = False  # the orphan has text before it
         self._started = starts_in_reasoning  # a start marker was seen, so that no end is an orphan any more
         self._wrapped: frozenset[str] = frozenset()  # what closes the wrappers that are open
@@ -179,14 +181,25 @@ class ReasoningSplitter:
         return self._run(text, final=False)
 
     def structured(self) -> list[Piece]:
-        """A field of its own brought reasoning: all text is output from here on, what was held back too."""
+        """A field of its own brought reasoning: text is output from here on, what was held back too.
+
+        Only at the head of the output are blocks split off all the same: there the server has left them.
+        """
         pieces = self._account.begin()
+        was_open = self._state in _IN_BLOCK
         if self._state in (*_IN_PROSE, SplitterState.PRESUMED):
             self._promote()
-        elif self._state in _IN_BLOCK:
+        elif was_open:
             self._account.close_block()
             self._account.part()
         self._account.release()
+        self._presumed, self._structured, self._wrapped = False, True, frozenset()
+        if not self._account.spoken:
+            self._account.reasoned = True  # what a block adds to it is joined by a newline
+            self._enter(
+                SplitterState.HEAD, self._grammar.beside_open if was_open else self._grammar.beside_field
+            )
+            return pieces
         self._enter(SplitterState.OUTPUT, _NOTHING)
         if held := self._take_held():
             self._flow(held)
@@ -210,8 +223,8 @@ class ReasoningSplitter:
         """The text is over: gives all that was held back, and says whether an open block was one.
 
         Where the model stopped of its own accord (``stop``) in an open block, there was no block: that is
-        output, with its start marker if other output came before it. Cut off for any other reason it stays
-        reasoning. Prose that nothing ended, and what was only presumed to be reasoning, is output always.
+        output, with its start marker if other output or reasoning in a field came before it. Cut off for any
+        other reason it stays reasoning. Prose that nothing ended, and what was only presumed to be reasoning, is output always.
         """
         pieces = self._run(self._take_held(), final=True)
         if (self._state in _IN_BLOCK and finish_reason == "stop") or self._state is SplitterState.PRESUMED:
@@ -298,8 +311,10 @@ class ReasoningSplitter:
         at_head = self._state is SplitterState.HEAD
         place = _end(_BLANK_OR_BOM, text, at)
         lexicon = self._grammar.head if at_head else self._grammar.echo
+        if self._structured:
+            lexicon = self._scan.line
         hit = lexicon.at(text, place, len(text), final=final)
-        if hit is None and at_head:
+        if hit is None and at_head and not self._structured:
             hit = self._grammar.prose_head.at(text, _end(_EMPHASIS, text, place), len(text), final=final)
         if hit is not None:
             if place - at > BLANKS:
@@ -309,7 +324,7 @@ class ReasoningSplitter:
             self._account.open_block("")
             self._enter(SplitterState.PRESUMED, self._output_scan())
         elif at_head:
-            self._enter(SplitterState.OUTPUT, self._output_scan())
+            self._begin_output()
         else:
             self._enter(SplitterState.REASONING, self._block)
         return at
@@ -322,7 +337,7 @@ class ReasoningSplitter:
         if hit is not None:
             return self._on_marker(hit, text, place, place)
         self.divided = self._follows_text
-        self._enter(SplitterState.OUTPUT, self._scan)
+        self._begin_output()
         return place
 
     def _at_block(self, text: str, at: int, *, final: bool) -> int:
@@ -405,7 +420,7 @@ class ReasoningSplitter:
                 return place
             case Kind.ORPHAN:
                 self.orphans += 1
-                self._follows_text = self._account.spoken or self._account.reasoned
+                self._follows_text = not self._structured and (self._account.spoken or self._account.reasoned)
                 self._account.recast()
                 self._leave()
             case Kind.OPEN:
@@ -440,7 +455,13 @@ class ReasoningSplitter:
         self._code = CodeTracker()
         self._enter(SplitterState.GAP, self._output_scan())
 
+    def _begin_output(self) -> None:
+        # Beside reasoning in a field of its own, what stands in the answer itself is quoted.
+        self._enter(SplitterState.OUTPUT, _NOTHING if self._structured else self._output_scan())
+
     def _output_scan(self) -> MarkerSearch:
+        if self._structured:
+            return self._grammar.beside_field
         return self._grammar.output(orphans=not (self._started or self.orphans), wrapped=self._wrapped)
 
     def _emit_upto(self, text: str, at: int, place: int) -> int:
@@ -450,7 +471,7 @@ class ReasoningSplitter:
         return at + len(given)
 
     def _promote(self) -> bool:
-        promotion = self._account.reclaim()
+        promotion = self._account.reclaim(with_start=self._structured)
         if promotion is None:
             return False
         self._account.promote(Reclassified(self._unwrapped(promotion.text), promotion.given))
