@@ -21,6 +21,7 @@ from trio_gateway.core.reasoning import (
     ReasoningSplitter,
     Reclassified,
     ToolCall,
+    nesting,
     starts_in_reasoning,
 )
 from trio_gateway.core.reasoning import piece_buffer as account
@@ -206,6 +207,65 @@ def test_where_a_start_counts(model: ModelConfig, text: str, reasoning: str, out
     assert split(model, text) == (reasoning, output)
 
 
+_HOLD = "x" * nesting.HOLD
+
+
+@pytest.mark.parametrize("finish", ["stop", "length", None])
+@pytest.mark.parametrize(
+    ("model", "text", "reasoning", "output"),
+    [
+        # an end that another one follows belongs to the inner start
+        (THINK, "<think>a<think>b</think>c</think>d", "a<think>b</think>c", "d"),
+        (THINK, "<think>a <THINK x='1'>b</think>\n\nc\n</think>\n\nd", "a <THINK x='1'>b</think>\n\nc", "d"),
+        (THINK, "<think>a\n<think>\nb\n</think>\n\nc\n</think>\n\nd", "a\n<think>\nb\n</think>\n\nc", "d"),
+        (THINK, "<think>a<think>b<think>c</think>d</think>e</think>f", "a<think>b<think>c</think>d</think>e", "f"),
+        (THINK, "<think>a<think>b</think>c<think>d</think>e</think>f", "a<think>b</think>c<think>d</think>e", "f"),
+        (THINK, "<think>a\n<think>b<think>c</think>d</think>e</think>f", "a\n<think>b<think>c</think>d</think>e", "f"),
+        (THINK, "<think>a `<think>` and `</think>`.</think>d", "a `<think>` and `</think>`.", "d"),
+        (STARTED, "a<think>b</think>c</think>d", "a<think>b</think>c", "d"),
+        (STARTED, "<think>a<think>b</think>c</think>d", "a<think>b</think>c", "d"),
+        # without another end soon it is the block's
+        (THINK, "<think>a<think>b</think>c", "a<think>b", "c"),
+        (THINK, "<think>a\n<think>b</think>\n\nc", "a\n<think>b", "c"),
+        (THINK, "<think>a<think>b</think>", "a<think>b", ""),
+        (THINK, f"<think>a<think>b</think>{_HOLD}</think>c", "a<think>b", f"{_HOLD}</think>c"),
+        (THINK, f"<think>a<think>b</think>{_HOLD[8:]}</think>c", f"a<think>b</think>{_HOLD[8:]}", "c"),
+        # an answer may show how it is done
+        (THINK, "<think>a<think>b</think>c <think>d</think>e", "a<think>b", "c <think>d</think>e"),
+        # an end alone on its line is none of a start that is only named
+        (THINK, "<think>a <think> b\n</think>\n\nc</think>d", "a <think> b", "c</think>d"),
+        (THINK, "<think>a <think> b\n </think> \nc</think>d", "a <think> b", "c</think>d"),
+        (THINK, "<think>a <think> b\n</think>", "a <think> b", ""),
+        (THINK, "<think>a <think> b\n</think> c</think>d", "a <think> b\n</think> c", "d"),
+        # a start that is repeated is none inside
+        (THINK, "<think>\n<think>\na\n</think>\nb</think>c", "<think>\na", "b</think>c"),
+        # those of another pair are none
+        (MANY, "<think>a<thinking>b</think>c</think>d", "a<thinking>b", "c</think>d"),
+        (MANY, "[T]a[T]b[/T]c[END]d", "a[T]b[/T]c", "d"),
+        # a tool call ends reasoning
+        (TOOLS, "<think>a<think>b</think>c<tool_call></think>", "a<think>b", "c<tool_call></think>"),
+        (TOOLS, "<think>a<think>b<tool_call></think>c</think>", "a<think>b", "<tool_call></think>c</think>"),
+        # each block has its own
+        (THINK, "<think>a<think>b</think>c</think>d\n<think>e</think>f</think>", "a<think>b</think>c\ne", "d\nf</think>"),
+    ],
+)  # fmt: skip
+def test_a_start_inside_a_block(
+    model: ModelConfig, text: str, reasoning: str, output: str, finish: str | None
+) -> None:
+    assert split(model, text, finish) == (reasoning, output)
+
+
+@pytest.mark.parametrize("beside", ["structured", "call"])
+@pytest.mark.parametrize("text", ["<think>a<think>b</think> c", "<think>a\n<think>b</think>\nc"])
+def test_what_comes_beside_decides_about_an_end_in_doubt(text: str, beside: str) -> None:
+    thought = text.removeprefix("<think>").partition("</think>")[0]
+    for cut in cuts(text):
+        splitter = splitter_for(THINK)
+        pieces = [piece for part in cut for piece in splitter.feed(part)]
+        pieces += splitter.structured() if beside == "structured" else splitter.end_reasoning()
+        assert account_of(pieces) == (thought, "c")
+
+
 def test_every_character_of_a_marker_stands_for_itself() -> None:
     start = string.printable.strip()
     assert split(ModelConfig(markers=((start, "</think>"),)), f"{start}a</think>b") == ("a", "b")
@@ -216,8 +276,8 @@ def test_every_character_of_a_marker_stands_for_itself() -> None:
 @pytest.mark.parametrize(
     ("model", "text", "reasoning", "output"),
     [
-        # the first end closes; an inner start, a foreign end, and what comes after are text
-        (THINK, "<think>a<think>b</think>c</think>d", "a<think>b", "c</think>d"),
+        # the first end closes; a foreign end, and what comes after are text
+        (THINK, "<think>a</thinking>b</think>c</think>d", "a</thinking>b", "c</think>d"),
         (THINK, "<think>a</think>b\n</think>\nc", "a", "b\n</think>\nc"),
         # the prompt has opened the block
         (STARTED, "a</think>b", "a", "b"),

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tests.core.test_reasoning import account_of, pieces_of, splitter_for
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS, HEAD_MARKERS, declares_markers, family_of
-from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, ToolCall, codespans
+from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, ToolCall, codespans, nesting
 from trio_gateway.core.reasoning.prose import CUES
 
 if TYPE_CHECKING:
@@ -221,6 +221,9 @@ def may_wait(model: ModelConfig, held: str) -> bool:
     """Whether *held* is whitespace, a bounded run, and then the beginning of some marker, or words in doubt."""
     if any(held.startswith(end) for end in model.prose_ends):
         return len(held) <= model.prose_hold + max(map(len, model.prose_ends))
+    known_ends = [end.lower() for _, end in (*model.markers, *HEAD_MARKERS) if end]
+    if any(held.lstrip().lower().startswith(end) for end in known_ends):  # an inner start may have it
+        return len(held) <= BLANKS + max(map(len, known_ends)) + nesting.HOLD
     marker = held.lstrip(" \n\t\r\u3000\ufeff")
     if len(held) - len(marker) > BLANKS:
         return False
@@ -325,6 +328,8 @@ def work(model: ModelConfig, text: str, size: int, *, presumed: bool = False) ->
         " \n",
         "`",
         "<",
+        "<think>a<think>b</think>",
+        "<think>a<think>b</think>c\n</think>\n",
     ],
 )
 @pytest.mark.parametrize("head", ["", "<think>", "Let me think. "])
@@ -333,6 +338,7 @@ def test_l4_ten_times_the_text_is_ten_times_the_work(
     unit: str, head: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(codespans, "COLLECT", 64)  # so that little text shows what happens with much
+    monkeypatch.setattr(nesting, "HOLD", 64)
     model = MODELS["everything"]
     text = unit * (100 // len(unit) + 1)
     small, large = (work(model, head + text * times, size) for times in (10, 100))

@@ -102,6 +102,11 @@ class PieceBuffer:
         self._keep(text)
         self._skipped += len(text)
 
+    @property
+    def has_block_text(self) -> bool:
+        """Reasoning was given of the open block."""
+        return self._taken > 0
+
     def room(self, size: int) -> bool:
         """Whether the open block can take *size* more characters and still become output."""
         return self._block is not None and self._block.tell() + size <= KEPT

@@ -10,7 +10,8 @@ ASSUMED    as HEAD, but the prompt has opened a block; awaited: an echo of its s
 OUTPUT     the answer; awaited: a start marker or a wrapper at the start of a line, or what closes a wrapper
 GAP        after a marker, back in the answer; whitespace is dropped; awaited: a marker, or text
 BLOCK      after a start marker; whitespace and the label are dropped; awaited: text
-REASONING  in a block; awaited: an end paired with its start, or a tool call
+REASONING  in a block; awaited: an end paired with its start, an inner start, or a tool call
+NESTED     after an end that an inner start may have; awaited: another end, or the end of the hold
 PRESUMED   text that other answers make likely to be reasoning; awaited: as in OUTPUT
 PROSE      reasoning in prose, a guess; awaited: words that end it, or a tag, which beats the guess
 CANDIDATE  after such words; awaited: words that take them back, or the end of the hold
@@ -19,9 +20,9 @@ CALL       the arguments of a harmony tool call; awaited: the next token of the 
 A call looks for the places where an awaited marker can begin (one regular expression), asks there whether
 one does (a lexicon), and gives what comes before it. Three things are held back for the next call: what may
 yet become a marker; whitespace before it (at most 64 characters; whitespace that touches a marker belongs to
-it); and in CANDIDATE the words in doubt. Everything else leaves at once. So nothing is decided twice, and the
-split does not depend on how the text was cut. Where no marker can begin in the text and no whitespace ends
-it, ``feed`` does no more than wrap it.
+it); and in CANDIDATE and NESTED what is in doubt. Everything else leaves at once. So nothing is decided
+twice, and the split does not depend on how the text was cut. Where no marker can begin in the text and no
+whitespace ends it, ``feed`` does no more than wrap it.
 
 A marker in the text is a guess: it may be the answer that speaks of markers. So the text of an open block is
 kept (up to 1 MiB), and may become output after all.
@@ -38,6 +39,7 @@ from .codespans import CodeTracker
 from .grammar import grammar_after, grammar_of
 from .harmony import Channel, read_header
 from .markers import BLANKS, Hit, Kind, MarkerSearch
+from .nesting import InnerStarts, NestedEnd
 from .piece_buffer import PieceBuffer
 from .pieces import Output, Piece, Reasoning, Reclassified, ToolCall
 from .prose import CONFIRMED, ProseEndCandidate
@@ -76,6 +78,7 @@ class SplitterState(Enum):
     GAP = auto()
     BLOCK = auto()
     REASONING = auto()
+    NESTED = auto()
     PRESUMED = auto()
     PROSE = auto()
     CANDIDATE = auto()
@@ -137,6 +140,8 @@ class ReasoningSplitter:
     """Whether anything is looked for that can begin in the text."""
     _doubt: ProseEndCandidate
     """In CANDIDATE."""
+    _end: NestedEnd
+    """In NESTED."""
 
     def __init__(
         self,
@@ -164,6 +169,7 @@ class ReasoningSplitter:
         self._started = starts_in_reasoning  # a start marker was seen, so that no end is an orphan any more
         self._wrapped: frozenset[str] = frozenset()  # what closes the wrappers that are open
         self._block = self._grammar.any_block  # what ends the block
+        self._inner = InnerStarts()
         self._label = ""  # text that may follow its start marker, to be dropped
         self._last = ""  # in prose, the last character given that is no whitespace
         if starts_in_reasoning:
@@ -186,6 +192,8 @@ class ReasoningSplitter:
         Only at the head of the output are blocks split off all the same: there the server has left them.
         """
         pieces = self._account.begin()
+        if self._state is SplitterState.NESTED:
+            pieces = self._run(self._take_held(), final=True)
         was_open = self._state in _IN_BLOCK
         if self._state in (*_IN_PROSE, SplitterState.PRESUMED):
             self._promote()
@@ -212,7 +220,7 @@ class ReasoningSplitter:
             pieces = self._account.begin()
             self._unpresume()
             return pieces
-        if self._state not in (*_IN_BLOCK, *_IN_PROSE):
+        if self._state not in (*_IN_BLOCK, *_IN_PROSE, SplitterState.NESTED):
             return []
         pieces = self._run(self._take_held(), final=True)
         if self._state in (*_IN_BLOCK, *_IN_PROSE):
@@ -224,7 +232,8 @@ class ReasoningSplitter:
 
         Where the model stopped of its own accord (``stop``) in an open block, there was no block: that is
         output, with its start marker if other output or reasoning in a field came before it. Cut off for any
-        other reason it stays reasoning. Prose that nothing ended, and what was only presumed to be reasoning, is output always.
+        other reason it stays reasoning. Prose that nothing ended, and what was only presumed to be reasoning,
+        is output always.
         """
         pieces = self._run(self._take_held(), final=True)
         if (self._state in _IN_BLOCK and finish_reason == "stop") or self._state is SplitterState.PRESUMED:
@@ -254,7 +263,7 @@ class ReasoningSplitter:
         match state:
             case SplitterState.OUTPUT if scan.outside_code:
                 self._flow = self._emit_output
-            case SplitterState.ASSUMED | SplitterState.BLOCK | SplitterState.REASONING:
+            case SplitterState.ASSUMED | SplitterState.BLOCK | SplitterState.REASONING | SplitterState.NESTED:
                 self._flow = self._account.think
             case SplitterState.PRESUMED:
                 self._flow = self._presume
@@ -303,6 +312,8 @@ class ReasoningSplitter:
                     at = self._at_block(text, at, final=final)
                 case SplitterState.CANDIDATE:
                     at = self._in_doubt(text, at, final=final)
+                case SplitterState.NESTED:
+                    at = self._at_nested_end(text, at, final=final)
                 case _:  # OUTPUT, REASONING, PRESUMED, PROSE, CALL
                     at = self._in_text(text, at, final=final)
         return pieces
@@ -387,6 +398,20 @@ class ReasoningSplitter:
         self._enter(SplitterState.PROSE, self._grammar.prose)
         return self._emit_upto(text, at, verdict)
 
+    def _at_nested_end(self, text: str, at: int, *, final: bool) -> int:
+        is_nested = self._end.is_nested(text, at, final=final)
+        if is_nested is None:
+            self._held = text[at:]
+            return len(text)
+        stop = at + self._end.length
+        if is_nested:
+            self._inner.close()
+            self._flow(text[at:stop])
+            self._enter(SplitterState.REASONING, self._block)
+        else:
+            self._leave()
+        return stop
+
     def _on_marker(self, hit: Hit, text: str, at: int, place: int) -> int:
         """A marker stands at *place*, where it counts; whitespace that touches it begins at *at*."""
         marker, stop = hit
@@ -396,6 +421,15 @@ class ReasoningSplitter:
         if self._state is SplitterState.PRESUMED and marker.kind is not Kind.ORPHAN:
             self._unpresume()
         match marker.kind:
+            case Kind.START if self._state is SplitterState.REASONING:
+                if self._account.has_block_text:  # else it repeats the start of its block
+                    self._inner.add(at_line="\n" in text[at:place])
+                self._flow(text[at:stop])
+            case Kind.END if self._inner and self._state is SplitterState.REASONING:
+                begins_line = "\n" in text[at:place]
+                self._end = NestedEnd(self._block, self._inner, stop - at, begins_line=begins_line)
+                self._enter(SplitterState.NESTED, _NOTHING)
+                return at
             case Kind.START:
                 if self._state is SplitterState.PROSE:
                     self._promote()
@@ -445,6 +479,7 @@ class ReasoningSplitter:
 
     def _open(self, opener: str, ends: MarkerSearch) -> None:
         self._block = ends
+        self._inner = InnerStarts()
         self._account.open_block(opener)
         self._enter(SplitterState.BLOCK, _NOTHING)
 
