@@ -166,13 +166,34 @@ def test_the_models_own_markers(markers: list[tuple[str, str]], content: str) ->
     assert cleaned_answer(assistant(content=content), markers=markers) == assistant(content="4")
 
 
-@pytest.mark.parametrize("key", ["reasoning", "reasoning_content"])
-def test_reasoning_fields_go_when_they_are_ours(key: str) -> None:
-    for ours in (PROMPT, REASONING, PROMPT + REASONING):
-        assert cleaned_answer(assistant(content="4", **{key: ours})) == assistant(content="4")
-    for other in ("Adding.", " " + PROMPT, None, [PROMPT], ""):
+FIELDS = (
+    "reasoning",
+    "reasoning_content",
+    "reasoning_text",
+    "thinking",
+    "reasoning_details",
+    "thinking_blocks",
+)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("key", FIELDS)
+def test_reasoning_fields_go_when_they_are_ours(key: str, keep: bool) -> None:
+    ours = (PROMPT, REASONING, PROMPT + REASONING, REASONING.strip())
+    for mine in (*ours, {"text": REASONING}, [PROMPT], [{"type": "reasoning.text", "text": REASONING}]):
+        message = assistant(content="4", **{key: mine})
+        assert cleaned_answer(message, keep_reasoning=keep) == assistant(content="4")
+    others = ("Adding.", " " + PROMPT, None, "", 5, [], [None], ["Adding."], {"text": "Adding."})
+    for other in (*others, [{"type": "thinking", "thinking": "a", "signature": "s"}], {"text": [PROMPT] * 10_001}):
         message = assistant(content="4", **{key: other})
-        assert cleaned_answer(message) == message
+        assert cleaned_answer(message, keep_reasoning=keep) == message
+
+
+def test_of_a_list_of_thoughts_ours_alone_go() -> None:
+    sealed = {"type": "reasoning.encrypted", "data": "x"}
+    details = [{"type": "reasoning.summary", "summary": REASONING}, sealed, {"text": "a", "signature": "s"}]
+    message = assistant(content="4", reasoning_details=details)
+    assert cleaned_answer(message) == assistant(content="4", reasoning_details=details[1:])
 
 
 def text(value: str) -> dict[str, Any]:
@@ -189,6 +210,10 @@ def text(value: str) -> dict[str, Any]:
         ([], []),
         ([text(""), text(PROMPT)], [text(""), text(PROMPT)]),
         ([{"type": "thinking"}, text(PROMPT)], [{"type": "thinking"}, text(PROMPT)]),
+        ([{"type": "thinking", "thinking": [text(REASONING)]}, text(PROMPT + "4")], [text("4")]),
+        ([{"type": "reasoning", "text": PROMPT}], ""),
+        ([thought := {"type": "reasoning", "text": "a"}, text(PROMPT)], [thought, text(PROMPT)]),
+        ([{"type": ["thinking"], "thinking": PROMPT}], [{"type": ["thinking"], "thinking": PROMPT}]),
         (["x", text(PROMPT)], ["x", text(PROMPT)]),
         ([{"type": "text", "text": 5}, 5], [{"type": "text", "text": 5}, 5]),
     ],

@@ -224,6 +224,7 @@ _HOLD = "x" * nesting.HOLD
         (THINK, "<think>a `<think>` and `</think>`.</think>d", "a `<think>` and `</think>`.", "d"),
         (STARTED, "a<think>b</think>c</think>d", "a<think>b</think>c", "d"),
         (STARTED, "<think>a<think>b</think>c</think>d", "a<think>b</think>c", "d"),
+        (THINK, "<think>a<think>b</think>c <tx </thx</think>d", "a<think>b</think>c <tx </thx", "d"),
         # without another end soon it is the block's
         (THINK, "<think>a<think>b</think>c", "a<think>b", "c"),
         (THINK, "<think>a\n<think>b</think>\n\nc", "a\n<think>b", "c"),

@@ -1,7 +1,8 @@
 """History: removes from earlier answers what must not go upstream.
 
 Clients send earlier answers back. Those came from this gateway, so they may begin with its summaries, and
-with reasoning if the client kept it; a model that reads either as its own words imitates them.
+with reasoning if the client kept it; a model that reads either as its own words imitates them. Reasoning in
+fields of its own passes, but for our summaries: tool loops, and models that keep their thoughts, need it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..client_api.frames import PREFIXES
 from ..phases import Phase
 from .history_blocks import LeadingBlocks
+from .thought_parts import THOUGHT_TYPES, PartsError, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,9 @@ __all__ = ["blocks_of", "clean_history", "content_text", "lacks_reasoning"]
 Message = dict[str, Any]
 
 _OURS: Final = (PREFIXES[Phase.PROMPT_SUMMARY], PREFIXES[Phase.REASONING_SUMMARY])
+_REASONING: Final = frozenset(
+    {"reasoning_content", "reasoning", "reasoning_text", "reasoning_details", "thinking", "thinking_blocks"}
+)
 # What a message says of itself, apart from what it says.
 _ABOUT_THE_MESSAGE: Final = ("role", "name", "prefix")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*+\n")
@@ -98,13 +103,30 @@ def _clean(message: Message, blocks: LeadingBlocks, *, keep: bool, fill: bool) -
 
 
 def _without_our_fields(message: Message) -> Message:
-    return {
-        key: value
-        for key, value in message.items()
-        if not (
-            key in ("reasoning_content", "reasoning") and isinstance(value, str) and value.startswith(_OURS)
-        )
-    }
+    cleaned = dict(message)
+    for key in _REASONING & message.keys():
+        value = message[key]
+        if not isinstance(value, list):
+            if _is_ours(value):
+                del cleaned[key]
+        elif len(left := [entry for entry in value if not _is_ours(entry)]) < len(value):
+            cleaned[key] = left
+            if not left:
+                del cleaned[key]
+    return cleaned
+
+
+def _is_ours(thought: object) -> bool:
+    """Whether *thought*, of any shape that reasoning has, is a summary of the gateway's."""
+    try:
+        return text_of(thought).startswith(_OURS)
+    except PartsError:  # it has more parts than any of ours
+        return False
+
+
+def _is_our_thought(part: object) -> bool:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and kind in THOUGHT_TYPES and _is_ours(part)
 
 
 def _lacks_reasoning(message: Message) -> bool:
@@ -156,6 +178,8 @@ def _ends_with_summary(thoughts: str) -> bool:
 def _clean_parts(parts: list[Any], blocks: LeadingBlocks, *, keep: bool) -> list[Any] | str:
     """Clean from the head on: a part of which nothing is left goes, and the next one is the head."""
     for place, part in enumerate(parts):
+        if _is_our_thought(part):
+            continue
         text = _text_of(part)
         left = _clean_text(text, blocks, keep=keep)
         if left == text:
