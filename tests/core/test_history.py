@@ -183,8 +183,22 @@ def test_reasoning_fields_go_when_they_are_ours(key: str, keep: bool) -> None:
     for mine in (*ours, {"text": REASONING}, [PROMPT], [{"type": "reasoning.text", "text": REASONING}]):
         message = assistant(content="4", **{key: mine})
         assert cleaned_answer(message, keep_reasoning=keep) == assistant(content="4")
-    others = ("Adding.", " " + PROMPT, None, "", 5, [], [None], ["Adding."], {"text": "Adding."})
-    for other in (*others, [{"type": "thinking", "thinking": "a", "signature": "s"}], {"text": [PROMPT] * 10_001}):
+    others: tuple[Any, ...] = (
+        "Adding.",
+        " " + PROMPT,
+        None,
+        "",
+        5,
+        [],
+        [None],
+        ["Adding."],
+        {"text": "Adding."},
+    )
+    for other in (
+        *others,
+        [{"type": "thinking", "thinking": "a", "signature": "s"}],
+        {"text": [PROMPT] * 10_001},
+    ):
         message = assistant(content="4", **{key: other})
         assert cleaned_answer(message, keep_reasoning=keep) == message
 

@@ -123,8 +123,8 @@ class Upstream:
                 if not 200 <= response.status < 300:
                     raise await self._refusal(response, "POST …/chat/completions")
                 yield accepted(response)
-        except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
-            raise failure.redacted(secrets_of(authorization)) from failure
+        except UpstreamFailure as failure:  # it may quote a key, as a status or in the stream
+            raise failure.redacted((*self._secrets, *secrets_of(authorization))) from failure
 
     def fault_in_stream(self, error: InbandError) -> Fault:
         """What an error event inside an answer means."""

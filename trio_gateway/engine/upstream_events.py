@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from ..core.breaker import Outcome
-from ..core.errors import error_for
+from ..core.errors import clean_text, error_for
 from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent
 from ..core.upstream_api.chunks import ChoiceError, ProtocolError
 from ..core.upstream_api.faults import Fault, Replay
 from .upstream_answer import UpstreamFailure
 
 __all__ = ["PROTOCOL_FAULTS", "decoded", "is_final"]
+
+
+_MAX_FLAW: Final = 160
+"""Characters that say what is wrong with an event."""
 
 
 def decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:
@@ -43,7 +47,7 @@ class _ProtocolFaults:
             fault = Fault(error_for("upstream_protocol", message), Outcome.NEUTRAL, Replay.NEXT)
             raise UpstreamFailure(fault) from error
         if isinstance(error, ProtocolError):
-            message = "The upstream sent an event that is no chunk."
+            message = f"The upstream sent an event that is no chunk ({clean_text(str(error), _MAX_FLAW)})."
             raise UpstreamFailure.of("upstream_protocol", message) from error
 
 

@@ -40,9 +40,9 @@ __all__ = [
 
 MAX_DEPTH: Final = 128
 """Levels of an event's lists and objects."""
-LENIENT_UNDER: Final = "logprobs"
-"""Below this key ``NaN`` is read as None: some servers write log probabilities so."""
-_USAGE: Final = "usage"
+LENIENT_UNDER: Final = frozenset({"logprobs", "prompt_logprobs", "usage"})
+"""Below these keys what is no number is read as None: some servers write log probabilities so, and a count
+that is none spoils nothing of the answer around it."""
 _NO_REASONS: Final = ("", "null")
 """What some servers write for a finish reason while there is none."""
 
@@ -105,11 +105,10 @@ def parse_chunk(data: str) -> Chunk | InbandError:
     """Read the data of one event (not ``[DONE]``).
 
     Raises:
-        ProtocolError: it is not strict JSON (but ``NaN`` passes as None in ``logprobs`` and ``usage``), or
-            has no known shape.
+        ProtocolError: it is not strict JSON (but for numbers below ``LENIENT_UNDER``), or has no known shape.
     """
     try:
-        value = _parsed(data)
+        value = parse(data, max_depth=MAX_DEPTH, lenient_under=LENIENT_UNDER, mend_surrogates=True)
     except StrictJSONError as error:
         raise ProtocolError(f"{error.path or 'chunk'}: {error.message}") from None
     return _chunk(value)
@@ -137,16 +136,6 @@ def _attributes(value: Json) -> Json | None:
     if CHUNK_ATTRIBUTES.isdisjoint(value):
         return None
     return {key: value[key] for key in value if key in CHUNK_ATTRIBUTES and value[key] not in NOTHING} or None
-
-
-def _parsed(data: str) -> Any:  # noqa: ANN401  (as ``parse``)
-    try:
-        return parse(data, max_depth=MAX_DEPTH, lenient_under=LENIENT_UNDER, mend_surrogates=True)
-    except StrictJSONError as error:
-        if not error.path.startswith("usage."):
-            raise
-    # A count that is no number is not counted; it spoils nothing of the answer around it.
-    return parse(data, max_depth=MAX_DEPTH, lenient_under=_USAGE, mend_surrogates=True)
 
 
 def cut_chunk(chunk: Chunk) -> Iterable[Chunk]:
@@ -220,7 +209,7 @@ class LargeEvent:
         data = self._event.raw
         match self._event.event:
             case "message":
-                parser = SlicedParser(data, max_depth=MAX_DEPTH, lenient_under={LENIENT_UNDER, _USAGE})
+                parser = SlicedParser(data, max_depth=MAX_DEPTH, lenient_under=LENIENT_UNDER)
                 try:
                     yield from scan_slices(data, max_depth=MAX_DEPTH)
                     yield from parser.slices()
