@@ -98,9 +98,14 @@ def test_a_tool_call_ends_reasoning_and_passes_as_it_came() -> None:
 
 def test_a_tool_call_is_made_valid() -> None:
     answer = reader()
-    fragments = [{"function": {"name": "f", "arguments": {}}}, {}]
+    fragments = [{"function": {"name": "f", "arguments": {"x": 1}}}, {}]
     events = read(answer, *(delta(tool_calls=[each]) for each in fragments))
-    call = {"index": 0, "id": "call_0_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    call = {
+        "index": 0,
+        "id": "call_0_0",
+        "type": "function",
+        "function": {"name": "f", "arguments": '{"x": 1}'},
+    }
     assert events == [OutputExtra(0, {"tool_calls": [call]})]
 
 

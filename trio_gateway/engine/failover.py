@@ -178,6 +178,7 @@ class Failover:
             or (options.shows_reasoning and "tools" in self._request.body),
             memory=self._call.memory.stream,
             call_prefix=f"call_{self._record.request_id}_",
+            keeps_function_calls="functions" in self._request.body,
         )
 
     def _thinking(self) -> bool | None:

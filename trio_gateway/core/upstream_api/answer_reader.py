@@ -44,8 +44,9 @@ class AnswerReader:
     answer all but its text waits for the end. *shows_reasoning*: the client asked for the reasoning itself;
     *shows_thought_fields*: also for the fields that hold it once more, as a tool loop must send them back.
     *thinks*: False where the request switched thinking off, so that reasoning with no answer after it is one.
-    *call_prefix* starts the ids of tool calls that had none. *memory*: what log probabilities
-    of a streamed answer may take while their text is held back; beyond it they are dropped.
+    *call_prefix* starts the ids of tool calls that had none. *keeps_function_calls*: the request asked for
+    the deprecated ``function_call``; else it becomes a tool call. *memory*: what log probabilities of a
+    streamed answer may take while their text is held back; beyond it they are dropped.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class AnswerReader:
         shows_reasoning: bool = True,
         shows_thought_fields: bool = True,
         call_prefix: str = "call_",
+        keeps_function_calls: bool = False,
         memory: ByteBudget | None = None,
     ) -> None:
         self._model = model
@@ -73,6 +75,7 @@ class AnswerReader:
         self._expected = choices
         self.whole = whole
         self._call_prefix = call_prefix
+        self._keeps_function_calls = keeps_function_calls
         self._kept = ByteBudget(KEPT)
         self._choices: dict[int, ChoiceReader] = {}
         self._attributes = Attributes(grows=False)
@@ -176,6 +179,7 @@ class AnswerReader:
             ),
             kept=None if self._thinks else self._kept.hold(),
             call_prefix=f"{self._call_prefix}{index}_",
+            keeps_function_calls=self._keeps_function_calls,
             memory=None if self.whole else self._memory.hold(),
         )
 

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
+from msgspec.structs import replace
+
 from ..budgets.weight import text_weight
 from ..events import Event, Finish, OutputDelta, OutputExtra, ReasoningDelta, ReasoningExtra, Retraction
 from ..json.logprobs import HeldLogprobs
 from ..json.merging import Merged
 from ..reasoning import FlaggedThoughts, Output, Piece, Reasoning, ReasoningSplitter, Reclassified, ToolCall
 from ..text.growing import GrowingText
+from .chunks import ChoiceDelta
+from .half_pairs import HalfPairs
 from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from ..budgets.held_bytes import Holding
     from .asides import HeldAsides
-    from .chunks import ChoiceDelta
     from .delta_fields import Aside
 
 __all__ = ["LOGPROBS_HELD", "ChoiceReader"]
@@ -31,13 +34,15 @@ class ChoiceReader:
     """One choice of the answer: its splitter, and what it still owes.
 
     *memory*: for log probabilities of a streamed answer; None: the answer is gathered whole. *kept*: room for
-    reasoning that becomes the answer where nothing else comes; None: it never does.
+    reasoning that becomes the answer where nothing else comes; None: it never does. *keeps_function_calls*:
+    the client has asked for the deprecated ``function_call``; else it becomes a tool call.
     """
 
     __slots__ = (
         *("_asides", "_ended", "_extra", "_flagged", "_index", "_kept", "_logprobs", "_tool_calls"),
         *("_logprobs_dropped", "_memory", "_thoughts", "reason", "splitter", "spoke", "structured"),
-        *("_waits", "opened"),
+        *("_function_called", "_halves", "_keeps_function_calls"),
+        *("_is_cut", "_waits", "opened"),
     )
 
     def __init__(
@@ -48,17 +53,22 @@ class ChoiceReader:
         asides: HeldAsides,
         kept: Holding | None,
         call_prefix: str,
+        keeps_function_calls: bool,
         memory: Holding | None,
     ) -> None:
         self._index = index
         self.splitter = splitter
         self._tool_calls = ToolCalls(call_prefix)
+        self._keeps_function_calls = keeps_function_calls
+        self._function_called = False
         self._memory = memory
         self._extra = Merged()
         self._asides = asides
         self._waits = False  # there may be some: a flag, as this is asked for each token
         self._logprobs = HeldLogprobs()
         self._logprobs_dropped = False
+        self._halves = HalfPairs()
+        self._is_cut = False  # one of them waits: a flag, as this is asked for each token
         self._flagged: FlaggedThoughts | None = None
         self._kept = kept
         self._thoughts = GrowingText()  # what came of the reasoning, where it may become the answer
@@ -94,6 +104,10 @@ class ChoiceReader:
         return self._extra.size + self._logprobs.size + self._asides.size
 
     def read(self, delta: ChoiceDelta, events: list[Event]) -> None:
+        if (delta.is_cut or self._is_cut) and (delta.text or delta.reasoning or delta.extra):
+            text, reasoning = self._halves.join(delta.text, delta.reasoning)
+            self._is_cut = bool(self._halves)
+            delta = replace(delta, text=text, reasoning=reasoning)
         if delta.reasoning:
             self._think(delta.reasoning, events)
         of_reasoning = (delta.reasoning and not delta.text) or delta.is_thought
@@ -123,15 +137,21 @@ class ChoiceReader:
         if self._ended:
             return
         self._ended = True
+        if self._is_cut:
+            self.read(ChoiceDelta(self._index, *self._halves.join("", "")), events)
         self._end_flagged(events)
         self._add(self.splitter.finish(self.reason), events)
+        if rest := self._tool_calls.rest():
+            self._emit_extra(rest, events)
         self._promote_thoughts(events)
         if self._memory is None:
             fields = {**self._extra.value, **self._asides.take_whole()}
             if fields:
                 events.append(OutputExtra(self._index, fields, self._taken_logprobs()))
         if self.reason is not None:
-            events.append(Finish(self._index, self.reason, self._asides.take_joined()))
+            renamed = self._function_called and self.reason == "function_call"
+            reason = "tool_calls" if renamed else self.reason
+            events.append(Finish(self._index, reason, self._asides.take_joined()))
 
     def _think(self, text: str, events: list[Event]) -> None:
         """A field of its own brought reasoning."""
@@ -200,8 +220,25 @@ class ChoiceReader:
                     assert_never(piece)
 
     def _add_extra(self, extra: dict[str, Any], events: list[Event]) -> None:
+        if "function_call" in extra and not self._keeps_function_calls:
+            extra = self._as_tool_call(extra)
         if "tool_calls" in extra and not (extra := self._tool_calls.valid(extra)):
             return
+        if extra:
+            self._emit_extra(extra, events)
+
+    def _as_tool_call(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """*extra* with the deprecated ``function_call`` as the tool call that the client has asked for.
+
+        Beside tool calls it is one of them once more.
+        """
+        others = {key: value for key, value in extra.items() if key != "function_call"}
+        if "tool_calls" in others or (self._tool_calls.begun and not self._function_called):
+            return others
+        self._function_called = True
+        return {**others, "tool_calls": [{"index": 0, "function": extra["function_call"]}]}
+
+    def _emit_extra(self, extra: dict[str, Any], events: list[Event]) -> None:
         self.opened = True
         if self._memory is None:
             self._extra.add(extra)
