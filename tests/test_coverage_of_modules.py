@@ -113,3 +113,10 @@ def test_every_module_has_a_test_file(module: Path) -> None:
 
 def test_no_module_is_listed_that_is_none() -> None:
     assert set(BY_WHAT_IT_DOES) <= set(map(short, MODULES))
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_file_imports_a_test_file(path: Path) -> None:
+    """What several of them need stands in a module of helpers."""
+    files = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in TEST_FILES}
+    assert files.isdisjoint(imported(path))

@@ -7,28 +7,24 @@ import json
 import string
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.core.splitting import PieceBuffer, account_of, cuts, pieces_of, split, splitter_for
 from trio_gateway.core.budgets.held_bytes import ByteBudget
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import (
     Output,
-    Piece,
     Reasoning,
     ReasoningSplitter,
     Reclassified,
-    ToolCall,
     nesting,
     starts_in_reasoning,
 )
 from trio_gateway.core.reasoning import piece_buffer as account
 from trio_gateway.core.reasoning.splitter import UNWRAPPED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _PAIR = (("<think>", "</think>"),)
 THINK = ModelConfig(markers=_PAIR)
@@ -41,69 +37,6 @@ ANSWER = ModelConfig(
 GRANITE = DEFAULT_MODELS["granite-3.2"]
 APRIEL = DEFAULT_MODELS["apriel-thinker"]
 GEMMA = DEFAULT_MODELS["gemma-4"]
-
-PieceBuffer = tuple[str, str]
-
-
-def account_of(pieces: Iterable[Piece]) -> PieceBuffer:
-    """Reasoning and output in the end: what a promotion makes output is reasoning no longer."""
-    reasoning = output = ""
-    for piece in pieces:
-        match piece:
-            case Reasoning(text):
-                reasoning += text
-            case Output(text):
-                output += text
-            case Reclassified(text, given):
-                assert given <= len(reasoning)
-                reasoning = reasoning[: len(reasoning) - given]
-                output += text
-            case ToolCall():
-                pass
-    return reasoning, output
-
-
-def splitter_for(model: ModelConfig, *, whole: bool = False, presumed: bool = False) -> ReasoningSplitter:
-    """For a request that says nothing about thinking."""
-    starts = starts_in_reasoning(model, thinking=None)
-    return ReasoningSplitter(model, starts_in_reasoning=starts, presumed=presumed, whole=whole)
-
-
-def pieces_of(
-    model: ModelConfig,
-    *parts: str,
-    finish: str | None = "stop",
-    whole: bool = False,
-    presumed: bool = False,
-) -> list[Piece]:
-    splitter = splitter_for(model, whole=whole, presumed=presumed)
-    return [piece for part in parts for piece in splitter.feed(part)] + splitter.finish(finish)
-
-
-def cuts(text: str) -> Iterator[list[str]]:
-    yield [text]
-    for size in (1, 2, 3, 5, 7):
-        yield [text[place : place + size] for place in range(0, len(text), size)]
-    if len(text) < 300:
-        for place in range(1, len(text)):
-            yield [text[:place], text[place:]]
-
-
-def split(
-    model: ModelConfig,
-    text: str,
-    finish: str | None = "stop",
-    *,
-    whole: bool = False,
-    presumed: bool = False,
-) -> PieceBuffer:
-    """The one account that every way of cutting *text* gives."""
-    accounts = {
-        account_of(pieces_of(model, *parts, finish=finish, whole=whole, presumed=presumed))
-        for parts in cuts(text)
-    }
-    assert len(accounts) == 1, accounts
-    return accounts.pop()
 
 
 # The shared cases

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.core.test_reasoning import account_of, pieces_of, splitter_for
+from tests.core.splitting import account_of, pieces_of, splitter_for
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS, HEAD_MARKERS, declares_markers, family_of
 from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, ToolCall, codespans, nesting
