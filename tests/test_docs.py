@@ -13,8 +13,8 @@ import httpx
 import pytest
 import trio
 
+from tests.running import OWN, running
 from tests.support import FAST, chat, open_mock, open_pair
-from tests.test_process import OWN, running
 from trio_gateway import load_settings
 from trio_gateway.core.config.schema import (
     BreakerConfig,

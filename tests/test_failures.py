@@ -9,9 +9,9 @@ import re
 
 import trio
 
+from tests.speaking import SPEAKS, THINKS, status
 from tests.support import (
     DONE,
-    HEAD,
     Answer,
     ask,
     chat,
@@ -26,14 +26,6 @@ from tests.support import (
     upstream_toml,
 )
 from trio_gateway.mock import Options
-
-THINKS = HEAD + sse_chunk({"content": "<think>First I add two and two.\n"})
-SPEAKS = THINKS + sse_chunk({"content": "</think>The answer"})
-JSON_HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-
-
-def status(line: bytes, body: bytes = b"{}") -> bytes:
-    return JSON_HEAD % (line, len(body), body)
 
 
 async def test_a_mistake_of_the_clients_is_passed_on_and_not_tried_again() -> None:

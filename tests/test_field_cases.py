@@ -52,7 +52,8 @@ async def test_case(case: Json, streamed: bool) -> None:
         )
     _check_sent(case, upstream)
     message = _streamed(response) if streamed else _whole(response)
-    assert message["calls"] == case.get("calls", [])
+    for call, expected in zip(message["calls"], case.get("calls", []), strict=True):
+        assert call[expected[0] == "*" :] == expected[expected[0] == "*" :]  # an id of the gateway's own
     assert message["content"] == ("" if "calls" in case else "4")
     if "reasoning" in case:
         assert message["reasoning"] == case["reasoning"]

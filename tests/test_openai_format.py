@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.speaking import SPEAKS, THINKS, status
 from tests.support import (
     DONE,
     HEAD,
@@ -26,7 +27,6 @@ from tests.support import (
     until,
     upstream_toml,
 )
-from tests.test_failures import SPEAKS, THINKS, status
 from trio_gateway.core.phases import Phase, PhaseOrder
 from trio_gateway.mock import Options
 

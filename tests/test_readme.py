@@ -14,8 +14,8 @@ import httpx
 import pytest
 import trio
 
+from tests.running import running
 from tests.support import chat, open_mock, open_pair
-from tests.test_process import running
 from tests.websocket.talking import PATH
 from trio_gateway.mock import Options
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import trio
 
+from tests.running import HYPERCORN, OWN, running
 from tests.support import (
     HEAD,
     Answer,
@@ -27,7 +28,6 @@ from tests.support import (
     until,
     upstream_toml,
 )
-from tests.test_process import HYPERCORN, OWN, running
 from tests.websocket.talking import CANCEL, PATH, open_socket
 from trio_gateway.mock import Options
 

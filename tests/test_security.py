@@ -18,6 +18,7 @@ import trio
 from structlog.testing import capture_logs
 
 from tests.core.test_access import NOW, key_of
+from tests.running import running
 from tests.support import (
     DONE,
     HEAD,
@@ -32,7 +33,6 @@ from tests.support import (
     sse_chunk,
     text_answer,
 )
-from tests.test_process import running
 from tests.websocket.talking import PATH
 from trio_gateway.core.access import shown_key
 from trio_gateway.core.sse import SSEDecoder

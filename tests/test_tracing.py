@@ -12,6 +12,7 @@ import trio
 from structlog.testing import capture_logs
 
 from tests.collector import open_collector
+from tests.running import OWN, ROOT, running, streaming
 from tests.support import (
     DONE,
     HEAD,
@@ -27,7 +28,6 @@ from tests.support import (
     until,
     upstream_toml,
 )
-from tests.test_process import OWN, ROOT, running, streaming
 from tests.websocket.talking import open_socket
 from trio_gateway.engine.tracing import NO_TRACER
 from trio_gateway.server.tracing import tracer_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from playwright.sync_api import sync_playwright
 
 from tests.browser.beside import beside
-from tests.browser.test_playground import comes_to, drawer, settled, visit
+from tests.browser.playground import comes_to, drawer, settled, visit
 from tests.support import open_pair
 from trio_gateway.mock import Options
 from trio_gateway.mock.thoughts import RecordedTrace

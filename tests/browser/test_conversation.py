@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.beside import beside
-from tests.browser.test_playground import (
+from tests.browser.playground import (
     OUTPUT,
     UNDERSTOOD,
     drawer,

@@ -5,30 +5,41 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.browser.beside import beside, eventually
+from tests.browser.playground import (
+    OUTPUT,
+    PROMPT,
+    UNDERSTOOD,
+    choose,
+    comes_to,
+    copied,
+    drawer,
+    facts,
+    open_site,
+    run_js,
+    send,
+    settled,
+    shown,
+    visit,
+    wait_for,
+)
 from tests.support import (
     HEAD,
     Client,
     Json,
-    Script,
-    Upstream,
-    open_gateway,
     open_pair,
-    open_upstream,
     plays,
-    settings,
     sse_chunk,
     text_answer,
 )
 from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable
 
     from playwright.sync_api import Page, Request, Route, WebSocketRoute
 
@@ -36,47 +47,14 @@ pytestmark = pytest.mark.browser
 
 STREAMING = HEAD + sse_chunk({"content": "<think>Let me count.</think>"})
 BRISK = Options(port=0, tokens_per_second=40)
-PROMPT = "Why is the sky blue?"
 ANSWER = (
     "The sky is blue because air scatters short wavelengths of sunlight much more than long ones. "
     "That scattered blue light reaches us from every direction."
 )
-OUTPUT = ".turn:last-child .output"
-UNDERSTOOD = ".turn:last-child .understood"
 LINE = ".turn:last-child .lines li"
 FOOTER = ".turn:last-child footer"
 LINES = "[summary]\ninterval = 0.3\n"
 HALF = STREAMING + sse_chunk({"content": "Half an"})
-
-
-@asynccontextmanager
-async def open_site(script: Script) -> AsyncIterator[tuple[Client, Upstream]]:
-    """The gateway in front of an upstream that does what *script* says."""
-    async with open_upstream(script) as upstream, open_gateway(settings(UPSTREAM_URL=upstream.url)) as client:
-        yield client, upstream
-
-
-def visit(page: Page, client: Client, *, model: str = "default") -> None:
-    """Open the page, with that model chosen."""
-    page.goto(str(client.base_url))
-    page.locator(f'#model option[value="{model}"], #model option', has_text=model).first.wait_for(
-        state="attached"
-    )
-    page.select_option("#model", model)
-
-
-def choose(page: Page, transport: str) -> None:
-    """Choose SSE or WebSocket."""
-    with drawer(page):
-        page.get_by_text(transport, exact=True).click()
-
-
-@contextmanager
-def drawer(page: Page) -> Iterator[None]:
-    """The settings, open while in here."""
-    page.click("#settings")
-    yield
-    page.click("#close")
 
 
 def use_key(page: Page, key: str) -> None:
@@ -85,37 +63,6 @@ def use_key(page: Page, key: str) -> None:
         page.get_by_role("button", name="Enter an API key").click()
         page.get_by_label("API key").press_sequentially(key)
         page.click("#settings")
-
-
-def settled(page: Page) -> None:
-    """Wait until the answer is done, and all of it is drawn."""
-    comes_to(page, "done")
-    wait_for(page, "turns.at(-1).answers.every(each => !each.rendered.running)")
-
-
-def send(page: Page, prompt: str = PROMPT) -> None:
-    page.fill("#prompt", prompt)
-    page.keyboard.press("Control+Enter")
-
-
-def comes_to(page: Page, state: str) -> None:
-    """Wait until the page is in that state."""
-    page.wait_for_selector(f'body[data-state="{state}"]')
-
-
-def shown(page: Page, selector: str) -> str:
-    text: str = page.inner_text(selector)
-    return text.strip()
-
-
-def run_js(page: Page, expression: str) -> Any:
-    """What *expression* comes to in the page."""
-    return page.evaluate(expression)
-
-
-def wait_for(page: Page, condition: str) -> None:
-    """Wait until *condition* holds in the page; as a function, for its policy lets no string be run."""
-    page.wait_for_function(f"() => {condition}")
 
 
 @pytest.mark.parametrize("transport", ["SSE", "WebSocket"])
@@ -209,11 +156,6 @@ def test_a_fault_is_told(page: Page, model: str, code: str, status: str, phase: 
     told = facts(page)
     assert {**told, "request": ""} == {"code": code, "phase": phase, "status": status, "request": ""}
     assert page.get_by_role("alert").is_visible()
-
-
-def facts(page: Page) -> dict[str, str]:
-    names = page.locator(".turn:last-child .error dt").all_inner_texts()
-    return dict(zip(names, page.locator(".turn:last-child .error dd").all_inner_texts(), strict=True))
 
 
 def test_what_came_before_the_fault_stays(page: Page) -> None:
@@ -412,14 +354,6 @@ def test_copy_as(page: Page) -> None:
     compile(python, "copied", "exec")
     assert f'"{base}/openai/v1"' in python
     assert json.dumps(prompt, ensure_ascii=False) in python
-
-
-def copied(page: Page, name: str) -> str:
-    with drawer(page):
-        page.get_by_role("button", name=name).click()
-        wait_for(page, "document.querySelector('#copied').textContent == 'copied'")
-    text: str = run_js(page, "navigator.clipboard.readText()")
-    return text
 
 
 def test_health_and_breakers_are_shown(page: Page) -> None:

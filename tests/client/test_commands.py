@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client import main
+from tests.client.messages import user
 from tests.client.scripted import GOOD, http, serving, streaming
-from tests.client.test_conversation import user
 from trio_gateway.terminal.attachments import MAX_FILE, AttachmentError, attach, read_attachment
 from trio_gateway.terminal.commands import candidates
 from trio_gateway.terminal.received import AnswerFormError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from client import main
+from tests.client.messages import user
 from tests.client.scripted import GOOD, OK_HEAD, cut_after, interrupt, serving, streaming, until_shown
 
 if TYPE_CHECKING:
@@ -53,10 +54,6 @@ def test_a_conversation(typed: Callable[[str], None], capsys: pytest.CaptureFixt
     assert told.out == "The answer is 4.\n" * 4
     assert "/clear         forget the conversation\n" in told.err
     assert "'/nonsense' is not understood" in told.err
-
-
-def user(content: str) -> dict[str, str]:
-    return {"role": "user", "content": content}
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_the_session(

@@ -12,7 +12,7 @@ import pytest
 
 from tests.client.scripted import GOOD, OK_HEAD, Part, answer_bytes, cut_after, http, serving, streaming
 from tests.client.window import Window
-from tests.test_client_terminal import CTRL_D, UP, XTERM, terminal
+from tests.on_terminal import CTRL_D, UP, XTERM, terminal
 from trio_gateway.core.client_api import sse
 
 if TYPE_CHECKING:

@@ -61,14 +61,20 @@ def test_text_is_split() -> None:
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
-def test_a_field_of_its_own_is_trusted_and_switches_markers_off(field: str) -> None:
+def test_a_field_of_its_own_is_trusted_and_switches_markers_off_in_the_answer(field: str) -> None:
     answer = reader()
     assert read(
         answer,
         delta(None, **{field: "add"}),  # type: ignore[arg-type]
-        delta("<think>is text now"),
-        delta(finish="stop"),
-    ) == [ReasoningDelta(0, "add"), OutputDelta(0, "<think>is text now"), Finish(0, "stop")]
+        delta("<think>again</think>It is"),
+        delta("\n<think>", finish="stop"),
+    ) == [
+        ReasoningDelta(0, "add"),
+        ReasoningDelta(0, "\nagain"),
+        OutputDelta(0, "It is"),
+        OutputDelta(0, "\n<think>"),
+        Finish(0, "stop"),
+    ]
     assert answer.evidence == StartEvidence(structured=True, stopped=True)
 
 
@@ -92,9 +98,14 @@ def test_a_tool_call_ends_reasoning_and_passes_as_it_came() -> None:
 
 def test_a_tool_call_is_made_valid() -> None:
     answer = reader()
-    fragments = [{"function": {"name": "f", "arguments": {}}}, {}]
+    fragments = [{"function": {"name": "f", "arguments": {"x": 1}}}, {}]
     events = read(answer, *(delta(tool_calls=[each]) for each in fragments))
-    call = {"index": 0, "id": "call_0_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    call = {
+        "index": 0,
+        "id": "call_0_0",
+        "type": "function",
+        "function": {"name": "f", "arguments": '{"x": 1}'},
+    }
     assert events == [OutputExtra(0, {"tool_calls": [call]})]
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,9 @@ from trio_gateway.core.upstream_api.chunks import (
     read_event,
 )
 from trio_gateway.core.upstream_api.delta_fields import Aside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def choice(delta: object, **more: object) -> str:
@@ -407,13 +410,29 @@ def test_events_of_a_stream() -> None:
         read_event(SSEEvent(data="5"))
 
 
+READERS = pytest.mark.parametrize("read", [parse_chunk, lambda data: read_large(data).chunk])
+
+
+@READERS
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_what_is_no_number_among_counts_and_log_probabilities_spoils_nothing_around_it(
+    read: Callable[[str], object], number: str
+) -> None:
+    data = (
+        '{"choices": [{"delta": {"content": "hi"}, "logprobs": {"content": [{"logprob": %s}]}}],'
+        ' "prompt_logprobs": [{"1": {"logprob": %s}}], "usage": {"total_tokens": %s, "a": [%s]}}'
+    )
+    logprobs = {"content": [{"logprob": None}]}
+    counts = {"total_tokens": None, "a": [None]}
+    assert read(data % ((number,) * 4)) == Chunk([ChoiceDelta(text="hi", logprobs=logprobs)], counts)
+
+
+@READERS
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_a_count_that_is_no_number_spoils_nothing_around_it(number: str) -> None:
-    data = '{"choices": [{"delta": {"content": "hi"}}], "usage": {"total_tokens": %s, "a": [%s]}}'
-    chunk = parse_chunk(data % (number, number))
-    assert chunk == Chunk([ChoiceDelta(text="hi")], {"total_tokens": None, "a": [None]})
-    with pytest.raises(ProtocolError, match="choices"):
-        parse_chunk('{"usage": {"total_tokens": NaN}, "choices": [NaN]}')
+@pytest.mark.parametrize("data", ['{"x": %s}', '{"choices": [{"delta": {"score": [%s]}}]}', "%s"])
+def test_elsewhere_it_is_named(read: Callable[[str], object], number: str, data: str) -> None:
+    with pytest.raises(ProtocolError, match=rf"\w.*: {number}"):
+        read('{"usage": {"total_tokens": NaN}, "logprobs": NaN, "value": %s}' % (data % number))
 
 
 def test_more_choices_than_any_request_asks_for() -> None:

@@ -43,7 +43,7 @@ def parsed(data: bytes, *, max_depth: int = 128) -> Any:
 
 def usual(data: bytes) -> Any:
     text = data.decode(errors="replace")
-    return parse(text, max_depth=128, lenient_under="logprobs", mend_surrogates=True)
+    return parse(text, max_depth=128, lenient_under={"logprobs"}, mend_surrogates=True)
 
 
 @pytest.mark.usefixtures("windows")
@@ -75,6 +75,7 @@ ODD: list[tuple[bytes, Any]] = [
     ('"aaaaa\U0001f600\U0001f600"'.encode(), "aaaaa\U0001f600\U0001f600"),
     (b'"a\xff\xfe\xe4\xb8b"', "a\ufffd\ufffd\ufffdb"),
     (b'{"logprobs": {"x": [NaN, -Infinity, Infinity]}, "y": 1}', {"logprobs": {"x": [None] * 3}, "y": 1}),
+    (b'{"logprobs": [1e999, {"x": -1e999}], "y": 1}', {"logprobs": [None, {"x": None}], "y": 1}),
     (b"1" * 100, int(b"1" * 100)),
     (b"1." + b"0" * 998, 1.0),
 ]

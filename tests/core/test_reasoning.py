@@ -7,27 +7,24 @@ import json
 import string
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.core.splitting import PieceBuffer, account_of, cuts, pieces_of, split, splitter_for
 from trio_gateway.core.budgets.held_bytes import ByteBudget
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import (
     Output,
-    Piece,
     Reasoning,
     ReasoningSplitter,
     Reclassified,
-    ToolCall,
+    nesting,
     starts_in_reasoning,
 )
 from trio_gateway.core.reasoning import piece_buffer as account
 from trio_gateway.core.reasoning.splitter import UNWRAPPED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _PAIR = (("<think>", "</think>"),)
 THINK = ModelConfig(markers=_PAIR)
@@ -40,69 +37,6 @@ ANSWER = ModelConfig(
 GRANITE = DEFAULT_MODELS["granite-3.2"]
 APRIEL = DEFAULT_MODELS["apriel-thinker"]
 GEMMA = DEFAULT_MODELS["gemma-4"]
-
-PieceBuffer = tuple[str, str]
-
-
-def account_of(pieces: Iterable[Piece]) -> PieceBuffer:
-    """Reasoning and output in the end: what a promotion makes output is reasoning no longer."""
-    reasoning = output = ""
-    for piece in pieces:
-        match piece:
-            case Reasoning(text):
-                reasoning += text
-            case Output(text):
-                output += text
-            case Reclassified(text, given):
-                assert given <= len(reasoning)
-                reasoning = reasoning[: len(reasoning) - given]
-                output += text
-            case ToolCall():
-                pass
-    return reasoning, output
-
-
-def splitter_for(model: ModelConfig, *, whole: bool = False, presumed: bool = False) -> ReasoningSplitter:
-    """For a request that says nothing about thinking."""
-    starts = starts_in_reasoning(model, thinking=None)
-    return ReasoningSplitter(model, starts_in_reasoning=starts, presumed=presumed, whole=whole)
-
-
-def pieces_of(
-    model: ModelConfig,
-    *parts: str,
-    finish: str | None = "stop",
-    whole: bool = False,
-    presumed: bool = False,
-) -> list[Piece]:
-    splitter = splitter_for(model, whole=whole, presumed=presumed)
-    return [piece for part in parts for piece in splitter.feed(part)] + splitter.finish(finish)
-
-
-def cuts(text: str) -> Iterator[list[str]]:
-    yield [text]
-    for size in (1, 2, 3, 5, 7):
-        yield [text[place : place + size] for place in range(0, len(text), size)]
-    if len(text) < 300:
-        for place in range(1, len(text)):
-            yield [text[:place], text[place:]]
-
-
-def split(
-    model: ModelConfig,
-    text: str,
-    finish: str | None = "stop",
-    *,
-    whole: bool = False,
-    presumed: bool = False,
-) -> PieceBuffer:
-    """The one account that every way of cutting *text* gives."""
-    accounts = {
-        account_of(pieces_of(model, *parts, finish=finish, whole=whole, presumed=presumed))
-        for parts in cuts(text)
-    }
-    assert len(accounts) == 1, accounts
-    return accounts.pop()
 
 
 # The shared cases
@@ -206,6 +140,66 @@ def test_where_a_start_counts(model: ModelConfig, text: str, reasoning: str, out
     assert split(model, text) == (reasoning, output)
 
 
+_HOLD = "x" * nesting.HOLD
+
+
+@pytest.mark.parametrize("finish", ["stop", "length", None])
+@pytest.mark.parametrize(
+    ("model", "text", "reasoning", "output"),
+    [
+        # an end that another one follows belongs to the inner start
+        (THINK, "<think>a<think>b</think>c</think>d", "a<think>b</think>c", "d"),
+        (THINK, "<think>a <THINK x='1'>b</think>\n\nc\n</think>\n\nd", "a <THINK x='1'>b</think>\n\nc", "d"),
+        (THINK, "<think>a\n<think>\nb\n</think>\n\nc\n</think>\n\nd", "a\n<think>\nb\n</think>\n\nc", "d"),
+        (THINK, "<think>a<think>b<think>c</think>d</think>e</think>f", "a<think>b<think>c</think>d</think>e", "f"),
+        (THINK, "<think>a<think>b</think>c<think>d</think>e</think>f", "a<think>b</think>c<think>d</think>e", "f"),
+        (THINK, "<think>a\n<think>b<think>c</think>d</think>e</think>f", "a\n<think>b<think>c</think>d</think>e", "f"),
+        (THINK, "<think>a `<think>` and `</think>`.</think>d", "a `<think>` and `</think>`.", "d"),
+        (STARTED, "a<think>b</think>c</think>d", "a<think>b</think>c", "d"),
+        (STARTED, "<think>a<think>b</think>c</think>d", "a<think>b</think>c", "d"),
+        (THINK, "<think>a<think>b</think>c <tx </thx</think>d", "a<think>b</think>c <tx </thx", "d"),
+        # without another end soon it is the block's
+        (THINK, "<think>a<think>b</think>c", "a<think>b", "c"),
+        (THINK, "<think>a\n<think>b</think>\n\nc", "a\n<think>b", "c"),
+        (THINK, "<think>a<think>b</think>", "a<think>b", ""),
+        (THINK, f"<think>a<think>b</think>{_HOLD}</think>c", "a<think>b", f"{_HOLD}</think>c"),
+        (THINK, f"<think>a<think>b</think>{_HOLD[8:]}</think>c", f"a<think>b</think>{_HOLD[8:]}", "c"),
+        # an answer may show how it is done
+        (THINK, "<think>a<think>b</think>c <think>d</think>e", "a<think>b", "c <think>d</think>e"),
+        # an end alone on its line is none of a start that is only named
+        (THINK, "<think>a <think> b\n</think>\n\nc</think>d", "a <think> b", "c</think>d"),
+        (THINK, "<think>a <think> b\n </think> \nc</think>d", "a <think> b", "c</think>d"),
+        (THINK, "<think>a <think> b\n</think>", "a <think> b", ""),
+        (THINK, "<think>a <think> b\n</think> c</think>d", "a <think> b\n</think> c", "d"),
+        # a start that is repeated is none inside
+        (THINK, "<think>\n<think>\na\n</think>\nb</think>c", "<think>\na", "b</think>c"),
+        # those of another pair are none
+        (MANY, "<think>a<thinking>b</think>c</think>d", "a<thinking>b", "c</think>d"),
+        (MANY, "[T]a[T]b[/T]c[END]d", "a[T]b[/T]c", "d"),
+        # a tool call ends reasoning
+        (TOOLS, "<think>a<think>b</think>c<tool_call></think>", "a<think>b", "c<tool_call></think>"),
+        (TOOLS, "<think>a<think>b<tool_call></think>c</think>", "a<think>b", "<tool_call></think>c</think>"),
+        # each block has its own
+        (THINK, "<think>a<think>b</think>c</think>d\n<think>e</think>f</think>", "a<think>b</think>c\ne", "d\nf</think>"),
+    ],
+)  # fmt: skip
+def test_a_start_inside_a_block(
+    model: ModelConfig, text: str, reasoning: str, output: str, finish: str | None
+) -> None:
+    assert split(model, text, finish) == (reasoning, output)
+
+
+@pytest.mark.parametrize("beside", ["structured", "call"])
+@pytest.mark.parametrize("text", ["<think>a<think>b</think> c", "<think>a\n<think>b</think>\nc"])
+def test_what_comes_beside_decides_about_an_end_in_doubt(text: str, beside: str) -> None:
+    thought = text.removeprefix("<think>").partition("</think>")[0]
+    for cut in cuts(text):
+        splitter = splitter_for(THINK)
+        pieces = [piece for part in cut for piece in splitter.feed(part)]
+        pieces += splitter.structured() if beside == "structured" else splitter.end_reasoning()
+        assert account_of(pieces) == (thought, "c")
+
+
 def test_every_character_of_a_marker_stands_for_itself() -> None:
     start = string.printable.strip()
     assert split(ModelConfig(markers=((start, "</think>"),)), f"{start}a</think>b") == ("a", "b")
@@ -216,8 +210,8 @@ def test_every_character_of_a_marker_stands_for_itself() -> None:
 @pytest.mark.parametrize(
     ("model", "text", "reasoning", "output"),
     [
-        # the first end closes; an inner start, a foreign end, and what comes after are text
-        (THINK, "<think>a<think>b</think>c</think>d", "a<think>b", "c</think>d"),
+        # the first end closes; a foreign end, and what comes after are text
+        (THINK, "<think>a</thinking>b</think>c</think>d", "a</thinking>b", "c</think>d"),
         (THINK, "<think>a</think>b\n</think>\nc", "a", "b\n</think>\nc"),
         # the prompt has opened the block
         (STARTED, "a</think>b", "a", "b"),
@@ -525,10 +519,30 @@ def test_what_comes_beside_ends_a_presumption(
 @pytest.mark.parametrize(
     ("model", "before", "after", "account"),
     [
-        (THINK, "", "<think>a</think> b", ("", "<think>a</think> b")),
+        # at the head of the output blocks are split off all the same, and an end that is left over goes
+        (THINK, "", "<think>a</think> b", ("\na", "b")),
+        (THINK, "", "\n<think>a</think>\n<think>c</think>\n\nb", ("\na\nc", "b")),
+        (THINK, "", "<think>\n\n</think>\n\nb", ("", "b")),
+        (THINK, "", "\n</think>\n\nb", ("", "b")),
+        (THINK, "", "<think>a</think>\n</think>\nb", ("\na", "b")),
+        (THINK, "", "</think> is a tag", ("", "</think> is a tag")),
+        (THINK, "<think>", "</think>b", ("", "b")),
+        (THINK, "<think>", "b", ("", "b")),
+        (STARTED, "", "</think>b", ("", "b")),
+        (STARTED, "", "<think>a</think>b", ("\na", "b")),
+        (THINK, "<think>a</think>", "<think>c</think>b", ("a\nc", "b")),
+        (MANY, "", "<thinking>a</thinking><think>c</think>b", ("\na\nc", "b")),
+        (TOOLS, "", "<think>a<tool_call>{}", ("\na", "<tool_call>{}")),
+        (ModelConfig(markers=(("[[", "]]"),), family="x"), "", "[[a]]b", ("\na", "b")),
+        (ModelConfig(), "", "<think>a</think>b", ("", "<think>a</think>b")),
+        # in the answer they are quoted
+        (THINK, "", "b\n<think>a</think>\n</think>\nc", ("", "b\n<think>a</think>\n</think>\nc")),
+        (THINK, "", "<think>a</think>b\n<think>c</think>", ("\na", "b\n<think>c</think>")),
+        (THINK, "", "`<think>a</think>`", ("", "`<think>a</think>`")),
+        (ANSWER, "", "<answer>b</answer>", ("", "<answer>b</answer>")),
         (STARTED, "", "\na", ("", "\na")),
         (STARTED, "a\n", "b", ("a", "\nb")),
-        (THINK, " <thi", "nk>", ("", " <think>")),
+        (THINK, " <thi", "nk>", ("", "")),
         (THINK, "a\n<thi", "b ", ("", "a\n<thib ")),
         (THINK, "<think>a", "b</think>", ("a", "b</think>")),
         (THINK, "b\n<think>a", "c", ("a", "b\nc")),
@@ -541,11 +555,27 @@ def test_structured_reasoning(
     model: ModelConfig, before: str, after: str, account: PieceBuffer, whole: bool
 ) -> None:
     for cut in cuts(before):
-        splitter = splitter_for(model, whole=whole)
-        pieces = [piece for part in cut for piece in splitter.feed(part)]
-        pieces += [*splitter.structured(), *splitter.feed(after), *splitter.finish("stop")]
-        assert account_of(pieces) == account
-        assert not splitter.promoted
+        for later in cuts(after):
+            splitter = splitter_for(model, whole=whole)
+            pieces = [piece for part in cut for piece in splitter.feed(part)]
+            pieces += splitter.structured()
+            pieces += [piece for part in later for piece in splitter.feed(part)]
+            assert account_of([*pieces, *splitter.finish("stop")]) == account
+            assert (splitter.promoted, splitter.divided) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("finish", "account"),
+    [("stop", ("", " <think>is a tag")), ("length", ("\nis a tag", "")), (None, ("\nis a tag", ""))],
+)
+def test_a_block_beside_structured_reasoning_that_never_ends(
+    finish: str | None, account: tuple[str, str]
+) -> None:
+    for cut in cuts(" <think>is a tag"):
+        splitter = splitter_for(THINK)
+        pieces = splitter.structured()
+        pieces += [piece for part in cut for piece in splitter.feed(part)]
+        assert account_of([*pieces, *splitter.finish(finish)]) == account
 
 
 @pytest.mark.parametrize(

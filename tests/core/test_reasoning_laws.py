@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.core.test_reasoning import account_of, pieces_of, splitter_for
+from tests.core.splitting import account_of, pieces_of, splitter_for
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS, HEAD_MARKERS, declares_markers, family_of
-from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, ToolCall, codespans
+from trio_gateway.core.reasoning import Output, Piece, Reasoning, Reclassified, ToolCall, codespans, nesting
 from trio_gateway.core.reasoning.prose import CUES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
 BLANKS = 64
@@ -127,16 +128,26 @@ def test_l1_beside_structured_reasoning_and_tool_calls(
     model = MODELS[name]
     before, after = data.draw(texts(model)), data.draw(texts(model))
 
-    def account(*parts: str) -> tuple[str, str]:
+    def account(parts: Iterable[str], later: Iterable[str]) -> tuple[str, str]:
         splitter = splitter_for(model)
         pieces = [piece for part in parts for piece in splitter.feed(part)]
         pieces += splitter.structured() if structured else splitter.end_reasoning()
-        held = splitter.feed(after)
-        if structured:
-            assert held == ([Output(after)] if after else []) or held == [Output("\n" + after)]
-        return account_of([*pieces, *held, *splitter.finish("stop")])
+        pieces += [piece for part in later for piece in splitter.feed(part)]
+        pieces += splitter.finish("stop")
+        return account_of(pieces)
 
-    assert account(*before) == account(*data.draw(parts_of(before))) == account(before)
+    whole = account([before], [after])
+    assert account(before, after) == whole
+    assert account(data.draw(parts_of(before)), data.draw(parts_of(after))) == whole
+
+
+@given(st.data(), NAMES)
+def test_beside_structured_reasoning_the_answer_quotes_what_it_likes(data: st.DataObject, name: str) -> None:
+    splitter, text = splitter_for(MODELS[name]), data.draw(texts(MODELS[name]))
+    splitter.structured()
+    assert splitter.feed("x") == [Output("x")]
+    pieces = [piece for part in data.draw(parts_of(text)) for piece in splitter.feed(part)]
+    assert account_of([*pieces, *splitter.finish("stop")]) == ("", text)
 
 
 def shown(pieces: list[Piece]) -> list[str]:
@@ -210,6 +221,9 @@ def may_wait(model: ModelConfig, held: str) -> bool:
     """Whether *held* is whitespace, a bounded run, and then the beginning of some marker, or words in doubt."""
     if any(held.startswith(end) for end in model.prose_ends):
         return len(held) <= model.prose_hold + max(map(len, model.prose_ends))
+    known_ends = [end.lower() for _, end in (*model.markers, *HEAD_MARKERS) if end]
+    if any(held.lstrip().lower().startswith(end) for end in known_ends):  # an inner start may have it
+        return len(held) <= BLANKS + max(map(len, known_ends)) + nesting.HOLD
     marker = held.lstrip(" \n\t\r\u3000\ufeff")
     if len(held) - len(marker) > BLANKS:
         return False
@@ -314,6 +328,8 @@ def work(model: ModelConfig, text: str, size: int, *, presumed: bool = False) ->
         " \n",
         "`",
         "<",
+        "<think>a<think>b</think>",
+        "<think>a<think>b</think>c\n</think>\n",
     ],
 )
 @pytest.mark.parametrize("head", ["", "<think>", "Let me think. "])
@@ -322,6 +338,7 @@ def test_l4_ten_times_the_text_is_ten_times_the_work(
     unit: str, head: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(codespans, "COLLECT", 64)  # so that little text shows what happens with much
+    monkeypatch.setattr(nesting, "HOLD", 64)
     model = MODELS["everything"]
     text = unit * (100 // len(unit) + 1)
     small, large = (work(model, head + text * times, size) for times in (10, 100))

@@ -8,7 +8,7 @@ from time import process_time
 import pytest
 from msgspec.structs import replace
 
-from tests.core.test_reasoning import account_of, cuts, pieces_of, split, splitter_for
+from tests.core.splitting import account_of, cuts, pieces_of, split, splitter_for
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS, family_of
 from trio_gateway.core.reasoning import Output, Reasoning, ReasoningSplitter, Reclassified

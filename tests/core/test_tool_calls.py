@@ -25,6 +25,7 @@ def emitted(*deltas: object) -> list[Json]:
     fragments = [
         each for delta in deltas for each in calls.valid({"tool_calls": delta}).get("tool_calls", [])
     ]
+    fragments += calls.rest().get("tool_calls", [])
     begun: dict[int, Json] = {}
     for each in fragments:
         assert type(each["index"]) is int
@@ -152,7 +153,7 @@ CASES: list[tuple[str, list[object], list[tuple[str, str, str]]]] = [
     (
         "an index that is no integer",
         [[fragment("{", "f", index="0", id="a"), fragment("}", index=0.0), fragment("{}", "g", index="x", id="b"), fragment(" ", index=-1), fragment("1", "h", index=True)]],
-        [("a", "f", "{}"), ("b", "g", "{} "), ("call_2", "h", "1")],
+        [("a", "f", "{}"), ("b", "g", "{}"), ("call_2", "h", "1")],
     ),
     (
         "an id that is a number",
@@ -168,6 +169,36 @@ CASES: list[tuple[str, list[object], list[tuple[str, str, str]]]] = [
         "arguments as an object",
         [[fragment({"command": "ls", "é": [1, None]}, "f", index=0, id="a"), fragment([], "g", index=1, id="b"), fragment(None, "h", index=2, id="c")]],
         [("a", "f", '{"command": "ls", "é": [1, null]}'), ("b", "g", "[]"), ("c", "h", "")],
+    ),
+    (
+        "an empty object, then the arguments",
+        [[fragment({}, "f", index=0, id="a")], [fragment('{"x":', index=0)], [fragment(" 1}", index=0)]],
+        [("a", "f", '{"x": 1}')],
+    ),
+    (
+        "an empty object, then the arguments, all under id and name",
+        [[fragment("{}", "f", index=0, id="a")], [fragment("", "f", index=0, id="a"), fragment("{}", "f", index=0, id="a"), fragment('{"x": 1}', "f", index=0, id="a")]],
+        [("a", "f", '{"x": 1}')],
+    ),
+    (
+        "empty objects of several calls, the last one with arguments",
+        [[fragment({}, "f", id="a"), fragment({}, "g", id="b")], [fragment(" ")], [fragment('{"x"')], [fragment(": 1}")]],
+        [("a", "f", "{}"), ("b", "g", '{"x": 1}')],
+    ),
+    (
+        "an empty object after arguments",
+        [[fragment('{"x": ', "f", index=0, id="a")], [fragment("{}", index=0)], [fragment("}", index=0)]],
+        [("a", "f", '{"x": {}}')],
+    ),
+    (
+        "half of an emoji, joined with the other one",
+        [[fragment('{"x": "\ud83d', "f", index=0, id="a"), fragment("", "g", index=1, id="b")], [fragment('\ude00"}', index=0)]],
+        [("a", "f", '{"x": "😀"}'), ("b", "g", "")],
+    ),
+    (
+        "halves that are none",
+        [[fragment('{"x": "\ud83d', "f", index=0, id="a")], [fragment('\ud83d', index=0)], [fragment('a', index=0)], [fragment('\ude00"}', index=0)]],
+        [("a", "f", '{"x": "\ufffd\ufffda\ufffd"}')],
     ),
     ("no list", [fragment("{}", "f")], [("call_0", "f", "{}")]),
     ("arguments before anything else", [[fragment("{}")], [fragment(None, "f")]], [("call_0", "f", "{}")]),
@@ -194,7 +225,7 @@ def test_a_valid_call_passes_as_it_came() -> None:
 def test_what_else_a_call_bears_passes() -> None:
     signature = {"google": {"thought_signature": "EqQ="}}
     first, second, third = emitted(
-        [fragment("{}", "f", id="a", extra_content=signature, note=None)],
+        [fragment("{", "f", id="a", extra_content=signature, note=None)],
         [{"extra_content": signature}],
         [{"function": {"arguments": "", "strict": True}}, {"index": 0, "type": "function", "function": {}}],
     )
@@ -202,6 +233,22 @@ def test_what_else_a_call_bears_passes() -> None:
     assert "note" not in first
     assert second == {"index": 0, "extra_content": signature}
     assert third == {"index": 0, "function": {"strict": True}}
+
+
+def test_an_empty_object_waits_for_the_next_call_or_the_end() -> None:
+    calls = ToolCalls("call_")
+    begun = [calls.begun]
+    [first] = calls.valid({"tool_calls": [fragment({}, "f", id="a")]})["tool_calls"]
+    assert first == {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+    assert [*begun, calls.begun] == [False, True]
+    assert calls.valid({"tool_calls": [fragment("", index=0)]}) == {}
+    late, second = calls.valid({"tool_calls": [fragment("{ }", "g", id="b"), fragment("{}", "h", id="c")]})[
+        "tool_calls"
+    ][:2]
+    assert late == {"index": 0, "function": {"arguments": "{}"}}
+    assert second["function"] == {"name": "g", "arguments": "{ }"}
+    assert calls.rest() == {"tool_calls": [{"index": 2, "function": {"arguments": "{}"}}]}
+    assert calls.rest() == {}
 
 
 def test_custom_tools() -> None:
@@ -230,7 +277,7 @@ def test_calls_without_end_are_not_all_remembered() -> None:
     indexes = []
     for number in range(count):
         index = number % (2 * MOST_CALLS)
-        (call,) = calls.valid({"tool_calls": [fragment("{}", "f", index=index, id=f"id{number}")]})[
+        (call,) = calls.valid({"tool_calls": [fragment("[]", "f", index=index, id=f"id{number}")]})[
             "tool_calls"
         ]
         indexes.append(call["index"])

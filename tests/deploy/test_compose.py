@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.deploy.programs import DEPLOY, ROOT, documents
+from tests.running import running
 from tests.support import Answer, bearer, chat, key_line, settings
-from tests.test_process import running
 from tests.websocket.talking import PATH
 from trio_gateway.version import __version__
 

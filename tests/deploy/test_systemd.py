@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.deploy.programs import DEPLOY, check, needs
+from tests.running import running
 from tests.support import settings
-from tests.test_process import running
 
 if TYPE_CHECKING:
     from pathlib import Path

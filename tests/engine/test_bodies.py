@@ -15,9 +15,10 @@ import trio
 import trio.testing
 
 from tests.support import until
-from trio_gateway.core.client_api.chat_request import parse_chat_request, upstream_fields
+from trio_gateway.core.client_api.chat_request import parse_chat_request
 from trio_gateway.core.errors import RequestError
 from trio_gateway.core.json.strict import dumps
+from trio_gateway.core.upstream_api.request_body import upstream_fields
 from trio_gateway.engine import bodies as module
 from trio_gateway.engine.bodies import Bodies, Payload
 

@@ -17,7 +17,7 @@ from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.catalogue import Catalogue
 from trio_gateway.engine.lease import Lease
 from trio_gateway.engine.metrics import Metrics
-from trio_gateway.engine.upstream import UpstreamFailure
+from trio_gateway.engine.upstream_answer import UpstreamFailure
 
 if TYPE_CHECKING:
     from trio.testing import MockClock

@@ -14,7 +14,7 @@ from trio_gateway.core.config import BreakerConfig
 from trio_gateway.core.events import Done, Failure, Finish, OutputDelta, ReasoningLine
 from trio_gateway.core.upstream_api.chunks import InbandError
 from trio_gateway.core.upstream_api.faults import fault_of_error, fault_of_transport
-from trio_gateway.engine.upstream import UpstreamFailure
+from trio_gateway.engine.upstream_answer import UpstreamFailure
 
 if TYPE_CHECKING:
     from trio.testing import MockClock

@@ -29,7 +29,7 @@ from trio_gateway.core.events import (
 from trio_gateway.core.json.strict import dumps
 from trio_gateway.core.upstream_api.faults import fault_of_transport
 from trio_gateway.engine.lease import Lease
-from trio_gateway.engine.upstream import UpstreamFailure
+from trio_gateway.engine.upstream_answer import UpstreamFailure
 from trio_gateway.mock import load_traces
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from tests.support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, u
 from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.core.upstream_api.model_list import MAX_LIST
-from trio_gateway.engine.upstream import Upstream, UpstreamFailure
+from trio_gateway.engine.upstream import Upstream
+from trio_gateway.engine.upstream_answer import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from trio_gateway.core.client_api.request import ChatRequest
     from trio_gateway.core.upstream_api.chunks import InbandError
     from trio_gateway.engine.summaries.summary_model import SummaryModel
-    from trio_gateway.engine.upstream import Upstream, UpstreamAnswer
+    from trio_gateway.engine.upstream import Upstream
+    from trio_gateway.engine.upstream_answer import UpstreamAnswer
 
 Step: TypeAlias = bytes | float | Exception | trio.Event
 MODEL = ModelConfig(markers=(("<think>", "</think>"),))

@@ -123,7 +123,7 @@ MIDSTREAM: dict[str, Fault] = {
     "a number": Fault((_event(b"5"), Over.OPEN), "upstream_protocol", 502),
     "null": Fault((_event(b"null"), Over.OPEN), "upstream_protocol", 502),
     "a list": Fault((_event(b"[]"), Over.OPEN), "upstream_protocol", 502),
-    "NaN": Fault((_event(b'{"choices": [], "usage": NaN}'), Over.OPEN), "upstream_protocol", 502),
+    "NaN": Fault((_event(b'{"choices": [], "x": NaN}'), Over.OPEN), "upstream_protocol", 502),
     "Infinity": Fault((_event(b'{"choices": [], "x": -Infinity}'), Over.OPEN), "upstream_protocol", 502),
     "a doubled key": Fault((_event(b'{"choices": [], "choices": []}'), Over.OPEN), "upstream_protocol", 502),
     "depth of 10,000": Fault(

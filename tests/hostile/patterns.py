@@ -206,11 +206,11 @@ def _constants(recorded: set[tuple[str, int, str | bytes, int]]) -> None:
 
 def _build() -> None:
     """Build what is built from a model's configuration, for each family and for CONFIGURATION."""
-    from trio_gateway.core.client_api.messages import clean_history
     from trio_gateway.core.config.families import DEFAULT_MODELS
     from trio_gateway.core.config.settings import load_settings, resolve_model
     from trio_gateway.core.errors import redact
     from trio_gateway.core.reasoning.grammar import grammar_of
+    from trio_gateway.core.upstream_api.history import clean_history
 
     files = {"gateway.toml": CONFIGURATION}
     settings = load_settings({"GATEWAY_CONFIG": "gateway.toml"}, read_text=files.__getitem__)

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.collector import open_collector
+from tests.running import OWN, running
 from tests.support import DONE, HEAD, chat, key_line, open_upstream, plays, sse_chunk
-from tests.test_process import OWN, running
 from tests.websocket.talking import PATH
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from tests.hostile.heartbeat import HELD, SHORT, longest_slice
 from tests.hostile.texts import KI, UNITS, of_size
-from trio_gateway.core.client_api.messages import clean_history
 from trio_gateway.core.config import ModelConfig
 from trio_gateway.core.config.families import DEFAULT_MODELS
 from trio_gateway.core.reasoning import Output, Reasoning, ReasoningSplitter, Reclassified
 from trio_gateway.core.summary import SIZES, ReasoningSummary
 from trio_gateway.core.summary.prompt import LONGEST, prompt_steps, summarize_prompt
 from trio_gateway.core.summary.steps import at_once
+from trio_gateway.core.upstream_api.history import clean_history
 from trio_gateway.core.upstream_api.runaway import ReasoningLimit
 
 if TYPE_CHECKING:

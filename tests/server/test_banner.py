@@ -9,8 +9,8 @@ from functools import partial
 
 import trio
 
+from tests.running import OWN, ROOT
 from tests.support import key_line, open_gateway, open_mock, settings, until, upstream_toml
-from tests.test_process import OWN, ROOT
 from trio_gateway.server.banner import banner_lines
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.faults.scene import check_ending
-from tests.faults.table import FAULTS, ODDITIES
-from tests.faults.test_upstream_faults import (
+from tests.faults.facing import (
     GOOD,
     UNSEEN,
     certificates,
@@ -17,6 +15,8 @@ from tests.faults.test_upstream_faults import (
     rows,
     trusting,
 )
+from tests.faults.scene import check_ending
+from tests.faults.table import FAULTS, ODDITIES
 from tests.support import Client, chat
 from tests.websocket.talking import open_socket
 

@@ -16,13 +16,13 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.running import OWN, ROOT, run, running, streaming
 from tests.support import bearer, chat, key_line, open_mock, until
-from tests.test_process import OWN, ROOT, run, running, streaming
 from trio_gateway.__main__ import main
 from trio_gateway.mock import Options
 
 if TYPE_CHECKING:
-    from tests.test_process import Process
+    from tests.running import Process
 
 pytestmark = pytest.mark.processes
 

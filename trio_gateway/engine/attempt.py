@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
 from ..core.breaker import Outcome
 from ..core.errors import error_for
-from ..core.events import ReasoningDelta
-from ..core.json.strict import dumps
-from ..core.sse import DONE, LineTooLongError, SSEDecoder, SSEEvent, cut_lines
+from ..core.sse import DONE, SSEDecoder, SSEEvent, cut_lines
 from ..core.upstream_api.chunks import (
-    ChoiceError,
     Chunk,
     InbandError,
     LargeEvent,
-    ProtocolError,
     cut_chunk,
     read_event,
 )
-from ..core.upstream_api.faults import Fault, Replay, fault_of_transport
-from ..core.upstream_api.patience import Patience
+from ..core.upstream_api.faults import Fault, Replay
 from ..core.upstream_api.repeated_chunks import RepeatedChunks
-from .upstream import UpstreamAnswer, UpstreamFailure
+from .attempt_clock import AttemptClock
+from .upstream_answer import UpstreamAnswer, UpstreamFailure
+from .upstream_events import PROTOCOL_FAULTS, decoded, is_final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.events import Event
     from ..core.upstream_api.answer_reader import AnswerReader
-    from ..core.upstream_api.runaway import ReasoningLimit
+    from .attempt_clock import RunawayRule
     from .bodies import Payload
     from .call import Call
     from .delivery import Delivery
     from .lease import Lease
     from .question import Question
 
-__all__ = ["Attempt", "RunawayRule"]
+__all__ = ["Attempt"]
 
-# Seconds an upstream gets to end its body after [DONE], so that its connection can be used again.
-_BODY_GRACE = 0.1
-# Seconds to wait for usage, more text and [DONE] once every choice has a finish reason.
-_DONE_GRACE = 5.0
 # Bytes of an event, or of an answer in one object, that is read in slices: 5,000 values take up to 10 ms.
 _SLICED_OVER = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class RunawayRule:
-    """Limit of a model's thinking, and where a request is repeated then."""
-
-    limit: ReasoningLimit
-    replay: Replay
 
 
 class Attempt:
@@ -83,16 +66,12 @@ class Attempt:
         self._call = call
         self._lease = lease
         self._delivery = delivery
-        self._limit, self._on_runaway = runaway.limit, runaway.replay
+        self._clock = AttemptClock(call, lease, runaway)
         self._on_first_event = on_first_event
         self._metrics = call.services.metrics
         self._event_held = call.memory.hold_event()
         self._batch: list[Event] = []  # what is emitted next
         self._repeated = RepeatedChunks()
-        self._patience = Patience(lease.config, math.inf)
-        self._answered = False  # a valid event came
-        self._spoken = False  # one that says something did
-        self._waits_for_client = False
         self._held = 0  # what the reader last held beside its text
         self._ended = False
         self._how_empty = "ended its answer before it began"
@@ -103,9 +82,8 @@ class Attempt:
         None when the client has the whole answer; otherwise what went wrong.
         """
         self._reader = reader
-        self._patience = Patience(self._lease.config, trio.current_time())
+        self._clock.start(reader)
         fault: Fault | None = None
-        self._lease.scope.deadline = self._next_event_deadline()
         with self._lease.scope:
             try:
                 fault = await self._ask(question, body)
@@ -123,7 +101,7 @@ class Attempt:
             try:
                 await self._converse(question, body)
             except UpstreamFailure as failure:
-                if self._answered or not question.put_otherwise(failure):
+                if self._clock.answered or not question.put_otherwise(failure):
                     return failure.fault
                 body = await question.body()
             else:
@@ -144,7 +122,7 @@ class Attempt:
 
     def _judge(self, fault: Fault | None) -> Fault:
         """Settle a failed attempt. A client that has seen some of the answer gets the rest of what came."""
-        fault = self._lease.explain(fault or self._why_cancelled())
+        fault = self._lease.explain(fault or self._clock.why_over())
         self._lease.fail(fault)
         if self._delivery.begun and self._delivery.committed:
             self._delivery.emit(self._reader.end())
@@ -154,8 +132,7 @@ class Attempt:
         upstream, authorization = self._lease.upstream, self._call.authorization
         streamed = question.streamed
         if not streamed:
-            self._patience.deadline = trio.current_time() + self._lease.config.queue_timeout
-            self._lease.scope.deadline = self._next_event_deadline()
+            self._clock.expect_whole()
         async with upstream.open_completion(
             body, authorization=authorization, streamed=streamed, traceparent=self._traceparent
         ) as answer:
@@ -167,7 +144,7 @@ class Attempt:
                 self._how_empty = 'answered with JSON that holds no "choices"'
                 await self._read_whole(answer)
             # T18: only a body that was read to its end leaves its connection for the next request.
-            self._lease.scope.deadline = trio.current_time() + _BODY_GRACE
+            self._clock.expect_end_of_body()
             while await answer.receive():
                 pass
 
@@ -185,14 +162,14 @@ class Attempt:
             for number, piece in enumerate(cut_lines(data)):
                 if number:
                     await trio.lowlevel.checkpoint()  # one read may bring thousands of events
-                if await self._take(_decoded(decoder, piece)):
+                if await self._take(decoded(decoder, piece)):
                     return
                 self._hold_event(decoder.waiting)
             if decoder.comments > comments:
-                self._expect_next(begun=False)
+                self._clock.expect_next(begun=False)
         # The standard drops an event that the end of the stream has cut off. One that is evidently whole
         # and the last is taken all the same: some servers forget the blank line after it.
-        rest = [event for event in _decoded(decoder) if _is_final(event)]
+        rest = [event for event in decoded(decoder) if is_final(event)]
         if not await self._take(rest) and not self._reader.finished:
             raise UpstreamFailure.of("truncated", "The upstream ended its answer before it was complete.")
 
@@ -223,9 +200,9 @@ class Attempt:
                 self._emit()  # what came before it still counts
                 raise
         if events:
-            self._check_limit(self._emit())
+            self._clock.watch(self._emit())
             await self._flush()
-            self._expect_next(begun=chunks > 0)
+            self._clock.expect_next(begun=chunks > 0)
         return False
 
     async def _take_event(self, event: SSEEvent) -> bool:
@@ -235,7 +212,7 @@ class Attempt:
             return True
         if event.raw:
             return await self._take_large(event)
-        with _PROTOCOL_FAULTS:
+        with PROTOCOL_FAULTS:
             chunk = read_event(event)
         if isinstance(chunk, Chunk):
             self._repeated.learn(event, chunk)
@@ -246,13 +223,13 @@ class Attempt:
         self._emit()
         self._hold_event(len(event.raw))
         large = LargeEvent(event)
-        with _PROTOCOL_FAULTS:
+        with PROTOCOL_FAULTS:
             for _ in large.slices():
                 await trio.lowlevel.checkpoint()
         if large.replaced:
             self._metrics.invalid_utf8.labels(self._lease.name).inc(large.replaced)
         is_part = await self._take_chunk(large.chunk)
-        self._check_limit(self._emit())
+        self._clock.watch(self._emit())
         await self._flush()
         self._hold_event(0)
         return is_part
@@ -264,7 +241,7 @@ class Attempt:
         for part in cut_chunk(self._accepted(chunk)):
             self._read(part)
             if part is not chunk:
-                self._check_limit(self._emit())
+                self._clock.watch(self._emit())
                 await self._flush()
                 await trio.lowlevel.checkpoint()
         return True
@@ -285,25 +262,10 @@ class Attempt:
 
     async def _flush(self) -> None:
         """Wait while the client is slow. Meanwhile the upstream is not the one that is silent."""
-        if not self._spoken:
+        if not self._clock.spoken:
             return  # there is nothing to take yet, and the client may wait for its status line
-        self._lease.scope.deadline = self._call.deadline
-        self._waits_for_client = True
+        self._clock.wait_for_client()
         await self._delivery.flush()
-        self._waits_for_client = False
-
-    def _expect_next(self, *, begun: bool) -> None:
-        """Set the clock for the next event. *begun*: one came just now, and not only a comment."""
-        now = trio.current_time()
-        if begun:
-            if self._spoken:  # until then the time for the first event runs on
-                self._patience.event(now)
-        elif self._reader.finished:
-            return  # only the end is waited for
-        else:
-            self._patience.comment(now)
-            self._lease.note_queued()
-        self._lease.scope.deadline = self._next_event_deadline()
 
     def _hold_event(self, size: int) -> None:
         if not self._call.memory.fits(self._event_held, size):
@@ -314,31 +276,17 @@ class Attempt:
         if reason is not None:
             raise UpstreamFailure(Fault(error_for("answer_too_large", reason), Outcome.NEUTRAL, Replay.NO))
 
-    def _check_limit(self, emitted: list[Event]) -> None:
-        if self._reader.output_seen:
-            return
-        now = trio.current_time()
-        for event in emitted:
-            if isinstance(event, ReasoningDelta):
-                self._limit.feed(event.text, now)
-        if (reason := self._limit.exceeded(now)) is not None:
-            raise UpstreamFailure(self._runaway(reason))
-
-    def _runaway(self, reason: str) -> Fault:
-        # The upstream does its work; it is the model that does not come to an end.
-        return Fault(error_for("reasoning_limit", reason), Outcome.NEUTRAL, self._on_runaway)
-
     def _accepted(self, chunk: Chunk | InbandError) -> Chunk:
         """*chunk*, which is part of the answer, unless it is an error."""
         if isinstance(chunk, InbandError):
             raise UpstreamFailure(self._lease.upstream.fault_in_stream(chunk), chunk)
-        with _PROTOCOL_FAULTS:
+        with PROTOCOL_FAULTS:
             self._reader.check(chunk)
-        if not self._answered:
-            self._answered = True
+        if not self._clock.answered:
+            self._clock.answered = True
             self._lease.confirm()
-        if not self._spoken and chunk.speaks:
-            self._spoken = True
+        if not self._clock.spoken and chunk.speaks:
+            self._clock.spoken = True
             self._on_first_event()
         return chunk
 
@@ -353,71 +301,3 @@ class Attempt:
         self._lease.succeed()
         self._ended = True
         self._delivery.finish()
-
-    def _next_event_deadline(self) -> float:
-        by = min(self._patience.deadline, self._call.deadline)
-        if not self._answered:
-            return min(by, self._lease.deadline)
-        if self._reader.finished:
-            by = min(by, trio.current_time() + _DONE_GRACE)
-        return by if self._reader.output_seen else min(by, self._limit.deadline)
-
-    def _why_cancelled(self) -> Fault:
-        if self._lease.swept is not None:
-            message = f"Upstream {dumps(self._lease.name)} is paused {self._lease.swept}."
-            error = error_for("circuit_open", message, retry_after=1.0)
-            return Fault(error, Outcome.NEUTRAL, Replay.NEXT)
-        now = trio.current_time()
-        if now >= self._call.deadline:
-            message = "The answer was not complete in the time a request may take."
-            if self._waits_for_client:
-                # The time has gone to a client that reads slowly, which says nothing about the upstream.
-                return Fault(error_for("deadline", message), Outcome.NEUTRAL, Replay.NO)
-            return fault_of_transport("deadline", message)
-        if (reason := self._limit.exceeded(now)) and not self._reader.output_seen:
-            return self._runaway(reason)
-        code = "idle_timeout" if self._spoken else "first_event_timeout"
-        if self._patience.was_queued(now):
-            # It has answered all the time, so it is not ill; it would only queue the request again.
-            message = "The upstream kept the request in its queue for too long."
-            return Fault(error_for(code, message), Outcome.NEUTRAL, Replay.NEXT)
-        if not self._spoken:
-            seconds = self._lease.config.first_event_timeout
-            return fault_of_transport(code, f"The upstream sent no event of its answer in {seconds:.12g} s.")
-        seconds = self._lease.config.idle_timeout
-        return fault_of_transport(code, f"The upstream fell silent for {seconds:.12g} s.")
-
-
-class _ProtocolFaults:
-    """Context that turns protocol errors of a chunk into faults.
-
-    A class, as a generator would take a microsecond more, twice for each token.
-    """
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, ChoiceError):
-            # The client has chosen their number, perhaps in a way that the upstream reads differently.
-            message = "The upstream sent more choices than were asked for."
-            fault = Fault(error_for("upstream_protocol", message), Outcome.NEUTRAL, Replay.NEXT)
-            raise UpstreamFailure(fault) from error
-        if isinstance(error, ProtocolError):
-            message = "The upstream sent an event that is no chunk."
-            raise UpstreamFailure.of("upstream_protocol", message) from error
-
-
-_PROTOCOL_FAULTS: Final = _ProtocolFaults()
-
-
-def _decoded(decoder: SSEDecoder, chunk: bytes | None = None) -> list[SSEEvent]:
-    """The events that *chunk* completes, or, without one, what the end of the stream has cut off."""
-    try:
-        return decoder.finish() if chunk is None else decoder.feed(chunk)
-    except LineTooLongError as error:
-        raise UpstreamFailure.of("line_too_long", "The upstream sent a line that is too long.") from error
-
-
-def _is_final(event: SSEEvent) -> bool:
-    return event.data.strip() == DONE or '"finish_reason"' in event.data or b'"finish_reason"' in event.raw

@@ -14,7 +14,7 @@ from ..core.config.families import family_of
 from ..core.config.settings import resolve_model
 from ..core.upstream_api.learning import may_learn_start
 from ..core.upstream_api.site import may_show_urls
-from .upstream import UpstreamFailure
+from .upstream_answer import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, assert_never
 import structlog
 import trio
 
-from ..core.client_api.chat_request import NO_THINKING
 from ..core.config import ModelConfig
 from ..core.errors import INTERNAL_ERROR, SHUTTING_DOWN
 from ..core.reasoning import starts_in_reasoning
@@ -23,8 +22,10 @@ from ..core.upstream_api.answer_reader import AnswerReader
 from ..core.upstream_api.faults import Fault, Replay
 from ..core.upstream_api.learning import Start, StartQuery, may_learn_start
 from ..core.upstream_api.prefill import prefilled_start
+from ..core.upstream_api.request_body import NO_THINKING
 from ..core.upstream_api.runaway import ReasoningLimit
-from .attempt import Attempt, RunawayRule
+from .attempt import Attempt
+from .attempt_clock import RunawayRule
 from .hedge import Hedge
 from .question import Question
 from .tracing import call_span
@@ -192,6 +193,7 @@ class Failover:
             or (options.shows_reasoning and "tools" in self._request.body),
             memory=self._call.memory.stream,
             call_prefix=f"call_{self._record.request_id}_",
+            keeps_function_calls="functions" in self._request.body,
         )
 
     def _thinking(self) -> bool | None:

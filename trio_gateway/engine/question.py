@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.client_api.chat_request import NO_THINKING, upstream_fields
-from ..core.client_api.messages import lacks_reasoning
 from ..core.upstream_api.asking import Added, Asking, asking_of, asking_otherwise
+from ..core.upstream_api.history import lacks_reasoning
+from ..core.upstream_api.request_body import NO_THINKING, upstream_fields
 
 if TYPE_CHECKING:
     from .bodies import Payload
     from .call import Call
     from .lease import Lease
-    from .upstream import UpstreamFailure
+    from .upstream_answer import UpstreamFailure
 
 __all__ = ["Question"]
 

@@ -18,26 +18,27 @@ from msgspec.structs import replace
 
 from ..core.access.shown_key import secrets_of
 from ..core.breaker.retry_after import parse_retry_after, parse_retry_after_ms
-from ..core.errors import clean_text
 from ..core.json.scan import JSONScanError, scan_slices
-from ..core.upstream_api.chunks import InbandError, describe_http_error
-from ..core.upstream_api.content_coding import ContentCodingError, ContentDecoder
+from ..core.upstream_api.chunks import describe_http_error
 from ..core.upstream_api.error_page import asks_for_tls, page_kind
 from ..core.upstream_api.faults import Fault, fault_of_error, fault_of_page, fault_of_transport
 from ..core.upstream_api.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
 from .bodies import Payload
-from .transport import Http1Client, Origin, Response, TransportFaultError, make_ssl_context
-from .transport.proxied import ProxiedClient, ProxiedResponse
-from .transport_wording import fault_of
+from .transport import Http1Client, Origin, make_ssl_context
+from .transport.proxied import ProxiedClient
+from .upstream_answer import UpstreamAnswer, UpstreamFailure, accepted, faults_named
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator
 
     from ..core.config import UpstreamConfig
+    from ..core.upstream_api.chunks import InbandError
     from ..core.upstream_api.http_framing import Fields
+    from .transport import Response
+    from .transport.proxied import ProxiedResponse
 
-__all__ = ["Upstream", "UpstreamAnswer", "UpstreamFailure"]
+__all__ = ["Upstream"]
 
 # An error page is read no further than this: enough for any error object, nothing to fill memory with.
 _MAX_ERROR_BODY: Final = 64 * 1024
@@ -45,73 +46,6 @@ _MAX_ERROR_BODY: Final = 64 * 1024
 _SECRET_NAME: Final = re.compile(r"key|token|secret|sig|code|pass", re.IGNORECASE)
 # Statuses by which web servers refuse a path, or a POST to it.
 _PATH_REFUSED: Final = frozenset({404, 405})
-# Characters of a media type that an error shows.
-_MAX_MEDIA_TYPE: Final = 80
-
-
-class UpstreamFailure(Exception):  # noqa: N818  (it is the failure of an upstream, not an error of ours)
-    """An attempt failed; ``fault`` is what that means.
-
-    ``report`` is the upstream's own, if there is one. It may hold a key and is never shown.
-    """
-
-    def __init__(self, fault: Fault, report: InbandError | None = None) -> None:
-        super().__init__(fault.error.message)
-        self.fault = fault
-        self.report = report
-
-    @classmethod
-    def of(cls, code: str, message: str, *, cause: str = "") -> UpstreamFailure:
-        """A fault of the connection or of the stream's form; *cause*: in a few words."""
-        return cls(fault_of_transport(code, message, cause=cause))
-
-    def redacted(self, secrets: Sequence[str]) -> UpstreamFailure:
-        """The same failure, its error without *secrets*."""
-        return UpstreamFailure(self.fault.redacted(secrets), self.report)
-
-
-class UpstreamAnswer:
-    """The body of a response, decompressed a piece at a time."""
-
-    def __init__(self, response: Response | ProxiedResponse) -> None:
-        self._response = response
-        self._head = dict(response.fields)
-        with _faults_named():
-            codings = [value for name, value in response.fields if name == b"content-encoding"]
-            self._decoder = ContentDecoder(b", ".join(codings).decode("latin-1"))
-        self._pieces: Iterator[bytes] = iter(())
-        self.media_type = self.field(b"content-type").partition(";")[0].strip().lower()
-        self.streamed = self.media_type != "application/json"
-        """Server-sent events, or one JSON object (some servers ignore ``stream``)."""
-
-    def field(self, name: bytes) -> str:
-        """The value of the head's field *name* (in lower case); empty where it is missing."""
-        return self._head.get(name, b"").decode("latin-1")
-
-    async def receive(self) -> bytes:
-        """The next bytes of the body, as they come, at most 64 KiB of decompressed ones; empty at its end.
-
-        Raises:
-            UpstreamFailure: the connection, the framing or the compression is broken.
-        """
-        with _faults_named():
-            if piece := next(self._pieces, b""):
-                await trio.lowlevel.checkpoint()  # other tasks run between any two pieces of one read
-                return piece
-            while data := await self._response.receive():
-                if self._decoder.is_identity:
-                    return data
-                self._pieces = self._decoder.pieces(data)
-                if piece := next(self._pieces, b""):
-                    return piece
-        return b""
-
-    async def read(self, limit: int) -> bytes:
-        """The beginning of the body: at least *limit* bytes, and little more, where there are so many."""
-        body = bytearray()
-        while len(body) < limit and (piece := await self.receive()):
-            body += piece
-        return bytes(body)
 
 
 class Upstream:
@@ -196,9 +130,9 @@ class Upstream:
                     body.drop()
                 if not 200 <= response.status < 300:
                     raise await self._refusal(response, "POST …/chat/completions")
-                yield _accepted(response)
-        except UpstreamFailure as failure:  # it may quote the client's key, as a status or in the stream
-            raise failure.redacted(secrets_of(authorization)) from failure
+                yield accepted(response)
+        except UpstreamFailure as failure:  # it may quote a key, as a status or in the stream
+            raise failure.redacted((*self._secrets, *secrets_of(authorization))) from failure
 
     def fault_in_stream(self, error: InbandError) -> Fault:
         """What an error event inside an answer means."""
@@ -225,7 +159,7 @@ class Upstream:
     async def _response(
         self, method: bytes, path: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
     ) -> AsyncIterator[Response | ProxiedResponse]:
-        with _unanswered(), _faults_named():
+        with _unanswered(), faults_named():
             response = await self._client.send(method, self._path + path + self._query, fields, pieces)
         del pieces  # the upstream has them
         try:
@@ -272,23 +206,6 @@ def _made_of(config: UpstreamConfig, key: str | None) -> tuple[object, ...]:
     return (config.url, *key_as_sent, config.connect_timeout, config.ca_file, config.proxy)
 
 
-def _accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
-    """The body of an accepted answer, once its head promises something that can be read.
-
-    Raises:
-        UpstreamFailure: it does not.
-    """
-    answer = UpstreamAnswer(response)
-    if response.status == 204 or answer.field(b"content-length") == "0":
-        raise UpstreamFailure.of("empty", "The upstream sent no body.")
-    # A missing type is let pass: what is no event stream fails as one soon enough.
-    if answer.media_type not in {"", "text/event-stream", "application/json"}:
-        media_type = clean_text(answer.media_type, _MAX_MEDIA_TYPE)
-        message = f"The upstream answered with {media_type}, which is neither events nor JSON."
-        raise UpstreamFailure.of("bad_content_type", message)
-    return answer
-
-
 async def _has_few_values(body: bytes) -> bool:
     """Whether a list of models can be parsed in one go."""
     try:
@@ -304,17 +221,6 @@ def _retry_after(head: dict[bytes, bytes]) -> float | None:
         return parse_retry_after_ms(exact.decode("latin-1"))
     value = head.get(b"retry-after")
     return None if value is None else parse_retry_after(value.decode("latin-1"), time.time())
-
-
-@contextmanager
-def _faults_named() -> Iterator[None]:
-    """Give the transport's failures the gateway's names. Their own texts stay inside."""
-    try:
-        yield
-    except TransportFaultError as error:
-        raise UpstreamFailure(fault_of(error.fault)) from error
-    except ContentCodingError as error:
-        raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
 
 
 @contextmanager

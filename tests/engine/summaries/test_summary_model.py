@@ -32,7 +32,7 @@ from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.summaries.prompt_summarizer import PromptSummarizer
 from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
 from trio_gateway.engine.summaries.summary_model import SummaryModel, cancel_soon
-from trio_gateway.engine.upstream import UpstreamFailure
+from trio_gateway.engine.upstream_answer import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Chat request: checks the body of a request, and writes the upstream's.
+"""Chat request: checks the body of a request that a client sent.
 
 What the gateway reads is checked here, so nothing behind this module meets a value of the wrong type.
 Everything else is the upstream's business and passes with its value, except fields that would choose
@@ -14,21 +14,18 @@ from msgspec import UNSET
 
 from ..errors import RequestError, clean_text, error_for, refusal
 from ..json.scan import TooDeepError, TooManyValuesError, scan_slices
-from ..json.strict import StrictJSONError, dumps, no_pause, parse
-from .messages import check_messages, clean_history
+from ..json.strict import StrictJSONError, no_pause, parse
+from .messages import check_messages
 from .request import MAX_MODEL_ID, PLAIN_FIELDS, ChatRequest, FormatName, GatewayOptions, is_continued
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator
 
 
 __all__ = [
-    "NO_THINKING",
     "REFUSED_FIELDS",
     "parse_chat_request",
     "scan_chat_body",
-    "upstream_body",
-    "upstream_fields",
 ]
 
 REFUSED_FIELDS: Final = (
@@ -46,8 +43,6 @@ _REFUSED_PREFIX: Final = "aws_"  # endpoints and credentials of one cloud
 _MAX_VALUES: Final = 100_000
 _MAX_DEPTH: Final = 64
 _MAX_CHOICES: Final = 8
-NO_THINKING: Final = ("none", "minimal")
-"""Values of ``reasoning_effort`` that a model with a thinking switch takes as: do not think."""
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "format": get_args(FormatName),
     "reasoning": ("summary", "raw", "both", "off"),
@@ -105,44 +100,6 @@ def parse_chat_request(
         plain=fields.keys() <= PLAIN_FIELDS and not is_continued(messages),
         digest=_digest(body),
     )
-
-
-def upstream_body(request: ChatRequest, **how: Any) -> bytes:  # noqa: ANN401  (see upstream_fields)
-    """The JSON to forward, in one piece: :func:`upstream_fields` with these arguments, encoded."""
-    return dumps(upstream_fields(request, **how)).encode()
-
-
-def upstream_fields(
-    request: ChatRequest,
-    *,
-    model: str,
-    ask_usage: bool,
-    keep_reasoning: bool = False,
-    thinking_switch: str = "",
-    thinks: bool = True,
-    markers: Sequence[tuple[str, str]] = (),
-    stream: bool = True,
-    fill_reasoning: bool = False,
-) -> Json:
-    """What is forwarded: as a rule a stream, under the upstream's name of the *model*, its history cleaned.
-
-    *ask_usage*: want token counts even if the client does not. *keep_reasoning*, *markers*, *fill_reasoning*:
-    see :func:`~.messages.clean_history`. *thinking_switch*: the template's argument that a
-    ``reasoning_effort`` of ``none`` or ``minimal`` becomes; empty: the effort passes as it is. Not *thinks*:
-    the switch is thrown whatever the request says. Not *stream*: the upstream refuses to stream.
-    """
-    messages = clean_history(
-        request.messages, keep_reasoning=keep_reasoning, markers=markers, fill_reasoning=fill_reasoning
-    )
-    body = {**request.body, "model": model, "messages": messages, "stream": stream}
-    if not stream:
-        body.pop("stream_options", None)  # refused without a stream, and a whole answer has its counts
-    elif ask_usage:
-        body["stream_options"] = {**_member(body, "stream_options"), "include_usage": True}
-    if thinking_switch and (not thinks or body.get("reasoning_effort") in NO_THINKING):
-        body.pop("reasoning_effort", None)
-        body["chat_template_kwargs"] = {**_member(body, "chat_template_kwargs"), thinking_switch: False}
-    return body
 
 
 def _digest(body: str | bytes | bytearray) -> bytes:

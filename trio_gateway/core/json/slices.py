@@ -134,13 +134,15 @@ class SlicedParser:
         number = _NUMBER.match(self._data, self._at)
         if number is not None:
             self._at = number.end()
-            return _number(number[0], is_float=bool(number[1] or number[2]))
+            return _number(number[0], is_float=bool(number[1] or number[2]), lenient=lenient)
         for word, value in _WORDS:
             if self._data.startswith(word, self._at):
                 self._at += len(word)
                 return value
         for word in _CONSTANTS:
-            if self._data.startswith(word, self._at) and lenient:
+            if self._data.startswith(word, self._at):
+                if not lenient:
+                    raise StrictJSONError(f"{word.decode()} at byte {self._at}")
                 self._at += len(word)
                 return None
         raise self._invalid()
@@ -207,10 +209,12 @@ def _attach(container: _Container, key: str | None, value: object) -> None:
         container.append(value)
 
 
-def _number(digits: bytes, *, is_float: bool) -> float:
+def _number(digits: bytes, *, is_float: bool, lenient: bool) -> float | None:
     if is_float and len(digits) <= _MAX_FLOAT:
         number = float(digits)
         if number in (float("inf"), float("-inf")):
+            if lenient:
+                return None
             raise StrictJSONError("a number that is too large")
         return number
     if is_float or len(digits) > _MAX_DIGITS:

@@ -26,7 +26,7 @@ from .cut import Cut, CutError, cut_strings
 from .scan import TooDeepError, scan_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 __all__ = ["StrictJSONError", "dumps", "no_pause", "parse"]
 
@@ -40,6 +40,7 @@ _WHITESPACE: Final = " \t\r\n"
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_INNER_SURROGATE = re.compile(r"(?![\ud800-\udbff]\Z|(?<!.)[\udc00-\udfff])[\ud800-\udfff]", re.DOTALL)
 
 
 class StrictJSONError(ValueError):
@@ -57,8 +58,8 @@ class _Flaw(Struct, frozen=True):
     message: str
     key: str | None = None
     """The doubled key, where that is what is wrong with the object in this place."""
-    is_constant: bool = False
-    """It was ``NaN`` or an infinity written out."""
+    is_no_number: bool = False
+    """It was ``NaN``, an infinity written out, or as large as one."""
 
 
 class _FlawFoundError(Exception):
@@ -73,16 +74,18 @@ def parse(
     text: str | bytes | bytearray,
     *,
     max_depth: int = 64,
-    lenient_under: str | None = None,
+    lenient_under: Collection[str] = (),
     mend_surrogates: bool = False,
+    keep_halves: bool = False,
     pause: Callable[[], None] = no_pause,
 ) -> Any:  # noqa: ANN401 -- what the text says is the caller's to check
     """The value of one JSON text. A *text* that is ``str`` already must have come from a UTF-8 decoder.
 
-    *max_depth* bounds the nesting of objects and lists. Anywhere below a key *lenient_under*, ``NaN`` and the
-    infinities are read as None (some servers write log probabilities so). *mend_surrogates* reads lone
-    surrogates as U+FFFD instead of refusing them; a text over 2 MiB is always read so. *pause* is called
-    often: after each object, and after each piece of work that takes about as long.
+    *max_depth* bounds the nesting of objects and lists. Anywhere below a key *lenient_under*, ``NaN``, the
+    infinities and what is as large are read as None (some servers write log probabilities so).
+    *mend_surrogates* reads lone surrogates as U+FFFD instead of refusing them; a text over 2 MiB is always
+    read so. *keep_halves*: not those at the end or the beginning of a string value, where they may be half of
+    a pair. *pause* is called often: after each object, and after each piece of work that takes about as long.
 
     Raises:
         StrictJSONError: anything else.
@@ -101,7 +104,8 @@ def parse(
         # An escape is most often half of a pair, which the scanner has joined.
         if document.cut is None and not _SURROGATE_ESCAPE.search(document.text):
             return value
-    return _Mender(lenient_under, mend_surrogates, document.cut, pause).whole(value)
+    mender = _Mender(lenient_under, mend_surrogates, keep_halves, document.cut, pause)
+    return mender.whole(value)
 
 
 def dumps(value: object) -> str:
@@ -212,11 +216,11 @@ def _flawed_float(digits: str) -> float | _Flaw:
     try:
         return _float(digits)
     except _FlawFoundError:
-        return _Flaw("a number that is too large")
+        return _Flaw("a number that is too large", is_no_number=True)
 
 
 def _flawed_constant(name: str) -> _Flaw:
-    return _Flaw(name, is_constant=True)
+    return _Flaw(name, is_no_number=True)
 
 
 _STRICT = JSONDecoder(object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant)
@@ -263,8 +267,9 @@ class _Mender(Struct, frozen=True):
     It raises at the first flaw that may not be mended.
     """
 
-    lenient_under: str | None
+    lenient_under: Collection[str]
     mend_surrogates: bool
+    keep_halves: bool
     cut: Cut | None
     pause: Callable[[], None]
 
@@ -282,12 +287,12 @@ class _Mender(Struct, frozen=True):
     def _mend(self, value: Any, *, lenient: bool) -> Any:  # noqa: ANN401
         match value:
             case str():
-                return self._text(value)
+                return self._text(value, _INNER_SURROGATE if self.keep_halves else _LONE_SURROGATE)
             case list():
                 return self._list(value, lenient=lenient)
             case dict():
                 return self._object(value, lenient=lenient)
-            case _Flaw(is_constant=True) if lenient:
+            case _Flaw(is_no_number=True) if lenient:
                 return None
             case _Flaw(message=message, key=key):
                 raise _RefusedError(message, *(() if key is None else (self._key(key),)))
@@ -313,7 +318,7 @@ class _Mender(Struct, frozen=True):
             if name in mended:  # it differed in a surrogate, or was cut out twice
                 raise _RefusedError("a duplicate key", name)
             try:
-                mended[name] = self._mend(item, lenient=lenient or name == self.lenient_under)
+                mended[name] = self._mend(item, lenient=lenient or name in self.lenient_under)
             except _RefusedError as refused:
                 refused.path.append(name)
                 raise
@@ -326,13 +331,13 @@ class _Mender(Struct, frozen=True):
             refused.path.append(key)
             raise
 
-    def _text(self, text: str) -> str:
+    def _text(self, text: str, lone: re.Pattern[str] = _LONE_SURROGATE) -> str:
         if self.cut is not None and text.startswith("\0"):
             return self.cut.value(text)
         if text.isascii():
             return text
         if self.mend_surrogates or self.cut is not None:
-            return _LONE_SURROGATE.sub("\ufffd", text)
+            return lone.sub("\ufffd", text)
         if _LONE_SURROGATE.search(text):
             raise _RefusedError("a lone surrogate")
         return text

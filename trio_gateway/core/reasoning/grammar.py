@@ -12,7 +12,7 @@ from .markers import Kind, Marker, MarkerSearch, MarkerSet, is_prose, orphan, ph
 from .prose import CUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["Grammar", "grammar_after", "grammar_of"]
 
@@ -29,10 +29,14 @@ class Grammar:
     """At the head of any other text."""
     prose_head: MarkerSet
     """There too, after emphasis."""
+    beside_field: MarkerSearch
+    """At the head of text beside reasoning in a field of its own: blocks, and an end that is left over."""
+    beside_open: MarkerSearch
+    """The same where a block was open when the field came: its end may stand before other text."""
     any_block: MarkerSearch
-    """Inside a block that the prompt opened: any end."""
+    """Inside a block that the prompt opened: any end, and inner starts."""
     blocks: dict[str, MarkerSearch]
-    """Inside a block, by its start: the ends paired with it."""
+    """Inside a block, by its start: the ends paired with it, and inner starts that have the same ends."""
     prose: MarkerSearch
     """Inside prose."""
     candidate: MarkerSearch
@@ -57,15 +61,19 @@ class Grammar:
         self._outputs: dict[tuple[bool, frozenset[str]], MarkerSearch] = {}
 
         heads = [*starts, *(tag(Kind.START, start, attributes=True) for start, _ in at_head)]
+        end_tags = [tag(Kind.END, end) for end in _unique([*ends, *(end for _, end in at_head)])]
+        self.beside_field = MarkerSearch(line=[*heads, *map(orphan, (end.text for end in end_tags))])
+        self.beside_open = MarkerSearch(line=[*heads, *end_tags])
         if pairs or more:  # an entry with no markers has chosen to see everything
             heads.append(HEADER)
         self.echo = MarkerSet(heads)
         self.head = MarkerSet([*heads, *self._orphans, *self._openers, *self._closing(self._lone_closers)])
         self.prose_head = MarkerSet(phrase(Kind.PROSE_START, text) for text in _unique(model.prose_starts))
-        self.any_block = _block(ends, tools)
+        known = [*pairs, *at_head]
+        self.any_block = _block(ends, tools, known)
         paired = {start.text: [end for text, end in pairs if _text(text) == start.text] for start in starts}
-        self.blocks = {start: _block(ends, tools) for start, ends in paired.items()}
-        self.blocks |= {start: _block([end], tools) for start, end in at_head}
+        self.blocks = {start: _block(ends, tools, known) for start, ends in paired.items()}
+        self.blocks |= {start: _block([end], tools, known) for start, end in at_head}
         tags = [*self._orphans, *self._starts]
         prose_ends = [phrase(Kind.PROSE_END, text) for text in _unique(model.prose_ends)]
         cues = [phrase(Kind.CUE, cue) for cue in CUES]
@@ -148,5 +156,7 @@ def _text(marker: str) -> str:
     return tag(Kind.START, marker).text
 
 
-def _block(ends: Iterable[str], tools: list[Marker]) -> MarkerSearch:
-    return MarkerSearch([*(tag(Kind.END, end) for end in _unique(ends)), *tools])
+def _block(ends: Sequence[str], tools: list[Marker], pairs: Iterable[tuple[str, str]]) -> MarkerSearch:
+    starts = _unique(start for start, end in pairs if end in ends and not is_prose(start))
+    inner = (tag(Kind.START, start, attributes=True) for start in starts)
+    return MarkerSearch([*(tag(Kind.END, end) for end in _unique(ends)), *inner, *tools])

@@ -102,6 +102,11 @@ class PieceBuffer:
         self._keep(text)
         self._skipped += len(text)
 
+    @property
+    def has_block_text(self) -> bool:
+        """Reasoning was given of the open block."""
+        return self._taken > 0
+
     def room(self, size: int) -> bool:
         """Whether the open block can take *size* more characters and still become output."""
         return self._block is not None and self._block.tell() + size <= KEPT
@@ -111,19 +116,22 @@ class PieceBuffer:
         self._block = None
         self._room.release()
 
-    def reclaim(self) -> Reclassified | None:
+    def reclaim(self, *, with_start: bool = False) -> Reclassified | None:
         """Close the open block: what it would be as output; ``None``: nothing, or too long.
 
-        With other output before it, it is given back as it stood, with its start marker. The caller must
-        :meth:`promote` what it makes of this.
+        With other output before it, or *with_start*, it is given back as it stood, with its start marker. The
+        caller must :meth:`promote` what it makes of this.
         """
         block = self._block
         self.close_block()
         if block is None:
             return None
         text = block.getvalue()
-        text = self._opener + text if self.spoken else text[self._skipped :]
-        return None if not text or text.isspace() else Reclassified(text, self._taken)
+        inside = text[self._skipped :]
+        if not self.spoken and (not inside or inside.isspace()):
+            return None
+        text = self._opener + text if self.spoken or with_start else inside
+        return Reclassified(text, self._taken)
 
     def promote(self, promotion: Reclassified) -> None:
         """Give a block as output after all."""

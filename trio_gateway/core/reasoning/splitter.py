@@ -5,11 +5,13 @@ Theory of operation
 The splitter is always in one state, which says what the text is just now and what may end that:
 
 HEAD       only whitespace so far; awaited: a start marker, a wrapper, prose that opens reasoning, or text
+           (after reasoning in a field of its own: a start marker, an end that is left over, or text)
 ASSUMED    as HEAD, but the prompt has opened a block; awaited: an echo of its start marker, or text
 OUTPUT     the answer; awaited: a start marker or a wrapper at the start of a line, or what closes a wrapper
 GAP        after a marker, back in the answer; whitespace is dropped; awaited: a marker, or text
 BLOCK      after a start marker; whitespace and the label are dropped; awaited: text
-REASONING  in a block; awaited: an end paired with its start, or a tool call
+REASONING  in a block; awaited: an end paired with its start, an inner start, or a tool call
+NESTED     after an end that an inner start may have; awaited: another end, or the end of the hold
 PRESUMED   text that other answers make likely to be reasoning; awaited: as in OUTPUT
 PROSE      reasoning in prose, a guess; awaited: words that end it, or a tag, which beats the guess
 CANDIDATE  after such words; awaited: words that take them back, or the end of the hold
@@ -18,9 +20,9 @@ CALL       the arguments of a harmony tool call; awaited: the next token of the 
 A call looks for the places where an awaited marker can begin (one regular expression), asks there whether
 one does (a lexicon), and gives what comes before it. Three things are held back for the next call: what may
 yet become a marker; whitespace before it (at most 64 characters; whitespace that touches a marker belongs to
-it); and in CANDIDATE the words in doubt. Everything else leaves at once. So nothing is decided twice, and the
-split does not depend on how the text was cut. Where no marker can begin in the text and no whitespace ends
-it, ``feed`` does no more than wrap it.
+it); and in CANDIDATE and NESTED what is in doubt. Everything else leaves at once. So nothing is decided
+twice, and the split does not depend on how the text was cut. Where no marker can begin in the text and no
+whitespace ends it, ``feed`` does no more than wrap it.
 
 A marker in the text is a guess: it may be the answer that speaks of markers. So the text of an open block is
 kept (up to 1 MiB), and may become output after all.
@@ -37,6 +39,7 @@ from .codespans import CodeTracker
 from .grammar import grammar_after, grammar_of
 from .harmony import Channel, read_header
 from .markers import BLANKS, Hit, Kind, MarkerSearch
+from .nesting import InnerStarts, NestedEnd
 from .piece_buffer import PieceBuffer
 from .pieces import Output, Piece, Reasoning, Reclassified, ToolCall
 from .prose import CONFIRMED, ProseEndCandidate
@@ -75,6 +78,7 @@ class SplitterState(Enum):
     GAP = auto()
     BLOCK = auto()
     REASONING = auto()
+    NESTED = auto()
     PRESUMED = auto()
     PROSE = auto()
     CANDIDATE = auto()
@@ -136,6 +140,8 @@ class ReasoningSplitter:
     """Whether anything is looked for that can begin in the text."""
     _doubt: ProseEndCandidate
     """In CANDIDATE."""
+    _end: NestedEnd
+    """In NESTED."""
 
     def __init__(
         self,
@@ -147,7 +153,7 @@ class ReasoningSplitter:
         room: Holding | None = None,
     ) -> None:
         self.orphans = 0
-        """End markers that no start preceded, dropped; at most one of an answer is."""
+        """End markers that no start preceded, dropped: at most one, or those at the head beside a field."""
         self.divided = False
         """Text stands before such a marker and after it."""
         self.promoted = False
@@ -158,10 +164,12 @@ class ReasoningSplitter:
         self._code = CodeTracker()
         self._held = ""  # the text under consideration; the next begins after it
         self._presumed = presumed and not (starts_in_reasoning or whole)
+        self._structured = False  # reasoning has a field of its own, so that markers count at the head only
         self._follows_text = False  # the orphan has text before it
         self._started = starts_in_reasoning  # a start marker was seen, so that no end is an orphan any more
         self._wrapped: frozenset[str] = frozenset()  # what closes the wrappers that are open
         self._block = self._grammar.any_block  # what ends the block
+        self._inner = InnerStarts()
         self._label = ""  # text that may follow its start marker, to be dropped
         self._last = ""  # in prose, the last character given that is no whitespace
         if starts_in_reasoning:
@@ -179,14 +187,27 @@ class ReasoningSplitter:
         return self._run(text, final=False)
 
     def structured(self) -> list[Piece]:
-        """A field of its own brought reasoning: all text is output from here on, what was held back too."""
+        """A field of its own brought reasoning: text is output from here on, what was held back too.
+
+        Only at the head of the output are blocks split off all the same: there the server has left them.
+        """
         pieces = self._account.begin()
+        if self._state is SplitterState.NESTED:
+            pieces = self._run(self._take_held(), final=True)
+        was_open = self._state in _IN_BLOCK
         if self._state in (*_IN_PROSE, SplitterState.PRESUMED):
             self._promote()
-        elif self._state in _IN_BLOCK:
+        elif was_open:
             self._account.close_block()
             self._account.part()
         self._account.release()
+        self._presumed, self._structured, self._wrapped = False, True, frozenset()
+        if not self._account.spoken:
+            self._account.reasoned = True  # what a block adds to it is joined by a newline
+            self._enter(
+                SplitterState.HEAD, self._grammar.beside_open if was_open else self._grammar.beside_field
+            )
+            return pieces
         self._enter(SplitterState.OUTPUT, _NOTHING)
         if held := self._take_held():
             self._flow(held)
@@ -199,7 +220,7 @@ class ReasoningSplitter:
             pieces = self._account.begin()
             self._unpresume()
             return pieces
-        if self._state not in (*_IN_BLOCK, *_IN_PROSE):
+        if self._state not in (*_IN_BLOCK, *_IN_PROSE, SplitterState.NESTED):
             return []
         pieces = self._run(self._take_held(), final=True)
         if self._state in (*_IN_BLOCK, *_IN_PROSE):
@@ -210,8 +231,9 @@ class ReasoningSplitter:
         """The text is over: gives all that was held back, and says whether an open block was one.
 
         Where the model stopped of its own accord (``stop``) in an open block, there was no block: that is
-        output, with its start marker if other output came before it. Cut off for any other reason it stays
-        reasoning. Prose that nothing ended, and what was only presumed to be reasoning, is output always.
+        output, with its start marker if other output or reasoning in a field came before it. Cut off for any
+        other reason it stays reasoning. Prose that nothing ended, and what was only presumed to be reasoning,
+        is output always.
         """
         pieces = self._run(self._take_held(), final=True)
         if (self._state in _IN_BLOCK and finish_reason == "stop") or self._state is SplitterState.PRESUMED:
@@ -241,7 +263,7 @@ class ReasoningSplitter:
         match state:
             case SplitterState.OUTPUT if scan.outside_code:
                 self._flow = self._emit_output
-            case SplitterState.ASSUMED | SplitterState.BLOCK | SplitterState.REASONING:
+            case SplitterState.ASSUMED | SplitterState.BLOCK | SplitterState.REASONING | SplitterState.NESTED:
                 self._flow = self._account.think
             case SplitterState.PRESUMED:
                 self._flow = self._presume
@@ -290,6 +312,8 @@ class ReasoningSplitter:
                     at = self._at_block(text, at, final=final)
                 case SplitterState.CANDIDATE:
                     at = self._in_doubt(text, at, final=final)
+                case SplitterState.NESTED:
+                    at = self._at_nested_end(text, at, final=final)
                 case _:  # OUTPUT, REASONING, PRESUMED, PROSE, CALL
                     at = self._in_text(text, at, final=final)
         return pieces
@@ -298,8 +322,10 @@ class ReasoningSplitter:
         at_head = self._state is SplitterState.HEAD
         place = _end(_BLANK_OR_BOM, text, at)
         lexicon = self._grammar.head if at_head else self._grammar.echo
+        if self._structured:
+            lexicon = self._scan.line
         hit = lexicon.at(text, place, len(text), final=final)
-        if hit is None and at_head:
+        if hit is None and at_head and not self._structured:
             hit = self._grammar.prose_head.at(text, _end(_EMPHASIS, text, place), len(text), final=final)
         if hit is not None:
             if place - at > BLANKS:
@@ -309,7 +335,7 @@ class ReasoningSplitter:
             self._account.open_block("")
             self._enter(SplitterState.PRESUMED, self._output_scan())
         elif at_head:
-            self._enter(SplitterState.OUTPUT, self._output_scan())
+            self._begin_output()
         else:
             self._enter(SplitterState.REASONING, self._block)
         return at
@@ -322,7 +348,7 @@ class ReasoningSplitter:
         if hit is not None:
             return self._on_marker(hit, text, place, place)
         self.divided = self._follows_text
-        self._enter(SplitterState.OUTPUT, self._scan)
+        self._begin_output()
         return place
 
     def _at_block(self, text: str, at: int, *, final: bool) -> int:
@@ -372,6 +398,20 @@ class ReasoningSplitter:
         self._enter(SplitterState.PROSE, self._grammar.prose)
         return self._emit_upto(text, at, verdict)
 
+    def _at_nested_end(self, text: str, at: int, *, final: bool) -> int:
+        is_nested = self._end.is_nested(text, at, final=final)
+        if is_nested is None:
+            self._held = text[at:]
+            return len(text)
+        stop = at + self._end.length
+        if is_nested:
+            self._inner.close()
+            self._flow(text[at:stop])
+            self._enter(SplitterState.REASONING, self._block)
+        else:
+            self._leave()
+        return stop
+
     def _on_marker(self, hit: Hit, text: str, at: int, place: int) -> int:
         """A marker stands at *place*, where it counts; whitespace that touches it begins at *at*."""
         marker, stop = hit
@@ -381,6 +421,15 @@ class ReasoningSplitter:
         if self._state is SplitterState.PRESUMED and marker.kind is not Kind.ORPHAN:
             self._unpresume()
         match marker.kind:
+            case Kind.START if self._state is SplitterState.REASONING:
+                if self._account.has_block_text:  # else it repeats the start of its block
+                    self._inner.add(at_line="\n" in text[at:place])
+                self._flow(text[at:stop])
+            case Kind.END if self._inner and self._state is SplitterState.REASONING:
+                begins_line = "\n" in text[at:place]
+                self._end = NestedEnd(self._block, self._inner, stop - at, begins_line=begins_line)
+                self._enter(SplitterState.NESTED, _NOTHING)
+                return at
             case Kind.START:
                 if self._state is SplitterState.PROSE:
                     self._promote()
@@ -405,7 +454,7 @@ class ReasoningSplitter:
                 return place
             case Kind.ORPHAN:
                 self.orphans += 1
-                self._follows_text = self._account.spoken or self._account.reasoned
+                self._follows_text = not self._structured and (self._account.spoken or self._account.reasoned)
                 self._account.recast()
                 self._leave()
             case Kind.OPEN:
@@ -430,6 +479,7 @@ class ReasoningSplitter:
 
     def _open(self, opener: str, ends: MarkerSearch) -> None:
         self._block = ends
+        self._inner = InnerStarts()
         self._account.open_block(opener)
         self._enter(SplitterState.BLOCK, _NOTHING)
 
@@ -440,7 +490,13 @@ class ReasoningSplitter:
         self._code = CodeTracker()
         self._enter(SplitterState.GAP, self._output_scan())
 
+    def _begin_output(self) -> None:
+        # Beside reasoning in a field of its own, what stands in the answer itself is quoted.
+        self._enter(SplitterState.OUTPUT, _NOTHING if self._structured else self._output_scan())
+
     def _output_scan(self) -> MarkerSearch:
+        if self._structured:
+            return self._grammar.beside_field
         return self._grammar.output(orphans=not (self._started or self.orphans), wrapped=self._wrapped)
 
     def _emit_upto(self, text: str, at: int, place: int) -> int:
@@ -450,7 +506,7 @@ class ReasoningSplitter:
         return at + len(given)
 
     def _promote(self) -> bool:
-        promotion = self._account.reclaim()
+        promotion = self._account.reclaim(with_start=self._structured)
         if promotion is None:
             return False
         self._account.promote(Reclassified(self._unwrapped(promotion.text), promotion.given))

@@ -7,14 +7,16 @@ The differences end here. An event is parsed once a token, so the ordinary shape
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..json.scan import JSONScanError, scan_slices
 from ..json.slices import SlicedParser
 from ..json.strict import StrictJSONError, parse
 from .delta_fields import CHUNK_ATTRIBUTES, NOTHING, Aside, PartsError, read_delta
+from .half_pairs import calls_with_halves, has_halves
 from .inband_errors import MAX_ERROR, InbandError, describe_error_event, describe_http_error, error_in
 
 if TYPE_CHECKING:
@@ -40,9 +42,9 @@ __all__ = [
 
 MAX_DEPTH: Final = 128
 """Levels of an event's lists and objects."""
-LENIENT_UNDER: Final = "logprobs"
-"""Below this key ``NaN`` is read as None: some servers write log probabilities so."""
-_USAGE: Final = "usage"
+LENIENT_UNDER: Final = frozenset({"logprobs", "prompt_logprobs", "usage"})
+"""Below these keys what is no number is read as None: some servers write log probabilities so, and a count
+that is none spoils nothing of the answer around it."""
 _NO_REASONS: Final = ("", "null")
 """What some servers write for a finish reason while there is none."""
 
@@ -78,6 +80,8 @@ class ChoiceDelta(Struct, frozen=True):
     """What else stands in the delta."""
     is_thought: bool = False
     """The upstream says that the text is a thought."""
+    is_cut: bool = False
+    """Text, reasoning or the arguments of a tool call may end or begin with half of a surrogate pair."""
 
     @property
     def speaks(self) -> bool:
@@ -105,14 +109,46 @@ def parse_chunk(data: str) -> Chunk | InbandError:
     """Read the data of one event (not ``[DONE]``).
 
     Raises:
-        ProtocolError: it is not strict JSON (but ``NaN`` passes as None in ``logprobs`` and ``usage``), or
-            has no known shape.
+        ProtocolError: it is not strict JSON (but for numbers below ``LENIENT_UNDER``), or has no known shape.
     """
     try:
-        value = _parsed(data)
+        chunk = _chunk(_parsed(data))
     except StrictJSONError as error:
         raise ProtocolError(f"{error.path or 'chunk'}: {error.message}") from None
-    return _chunk(value)
+    if has_halves(data) and isinstance(chunk, Chunk):
+        return _with_halves(chunk, cast("Chunk", _chunk(_parsed(data, keep_halves=True))))
+    return chunk
+
+
+def _parsed(data: str, *, keep_halves: bool = False) -> object:
+    return parse(
+        data,
+        max_depth=MAX_DEPTH,
+        lenient_under=LENIENT_UNDER,
+        mend_surrogates=True,
+        keep_halves=keep_halves,
+    )
+
+
+def _with_halves(mended: Chunk, halved: Chunk) -> Chunk:
+    """*mended* with the texts of *halved*, which are joined with those of the next chunk."""
+    choices = [
+        replace(
+            delta,
+            text=other.text,
+            reasoning=other.reasoning,
+            extra=_extra_with_halves(delta.extra, other.extra),
+            is_cut=True,
+        )
+        for delta, other in zip(mended.choices, halved.choices, strict=True)
+    ]
+    return replace(mended, choices=choices)
+
+
+def _extra_with_halves(mended: Json, halved: Json) -> Json:
+    if "tool_calls" not in mended:
+        return mended
+    return {**mended, "tool_calls": calls_with_halves(mended["tool_calls"], halved["tool_calls"])}
 
 
 def _chunk(value: object) -> Chunk | InbandError:
@@ -139,16 +175,6 @@ def _attributes(value: Json) -> Json | None:
     return {key: value[key] for key in value if key in CHUNK_ATTRIBUTES and value[key] not in NOTHING} or None
 
 
-def _parsed(data: str) -> Any:  # noqa: ANN401  (as ``parse``)
-    try:
-        return parse(data, max_depth=MAX_DEPTH, lenient_under=LENIENT_UNDER, mend_surrogates=True)
-    except StrictJSONError as error:
-        if not error.path.startswith("usage."):
-            raise
-    # A count that is no number is not counted; it spoils nothing of the answer around it.
-    return parse(data, max_depth=MAX_DEPTH, lenient_under=_USAGE, mend_surrogates=True)
-
-
 def cut_chunk(chunk: Chunk) -> Iterable[Chunk]:
     """*chunk*, or several that amount to the same, none of which has more than 8 Ki characters of text.
 
@@ -169,13 +195,13 @@ def _cut(chunk: Chunk) -> Iterator[Chunk]:
 def _cut_delta(delta: ChoiceDelta) -> Iterator[ChoiceDelta]:
     index, text, logprobs = delta.index, delta.text, delta.logprobs
     for start in range(0, len(delta.reasoning), _PIECE):
-        yield ChoiceDelta(index, reasoning=delta.reasoning[start : start + _PIECE])
+        yield ChoiceDelta(index, reasoning=delta.reasoning[start : start + _PIECE], is_cut=delta.is_cut)
         if not text:
             logprobs = None  # they are those of the reasoning
-    is_thought = delta.is_thought
+    is_thought, is_cut = delta.is_thought, delta.is_cut
     for start in range(0, len(text), _PIECE):
         piece = text[start : start + _PIECE]
-        yield ChoiceDelta(index, piece, logprobs=logprobs, is_thought=is_thought)
+        yield ChoiceDelta(index, piece, logprobs=logprobs, is_thought=is_thought, is_cut=is_cut)
         logprobs = None  # with the beginning of their text, as if it were whole
     yield ChoiceDelta(
         index,
@@ -184,6 +210,7 @@ def _cut_delta(delta: ChoiceDelta) -> Iterator[ChoiceDelta]:
         finish_reason=delta.finish_reason,
         aside=delta.aside,
         is_thought=is_thought,
+        is_cut=is_cut,
     )
 
 
@@ -220,7 +247,7 @@ class LargeEvent:
         data = self._event.raw
         match self._event.event:
             case "message":
-                parser = SlicedParser(data, max_depth=MAX_DEPTH, lenient_under={LENIENT_UNDER, _USAGE})
+                parser = SlicedParser(data, max_depth=MAX_DEPTH, lenient_under=LENIENT_UNDER)
                 try:
                     yield from scan_slices(data, max_depth=MAX_DEPTH)
                     yield from parser.slices()

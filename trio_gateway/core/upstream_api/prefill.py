@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..client_api.messages import blocks_of, content_text
+from .history import blocks_of, content_text
 
 if TYPE_CHECKING:
     from ..client_api.request import ChatRequest

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["PartsError", "read_parts", "sealed_of", "text_of"]
+__all__ = ["THOUGHT_TYPES", "PartsError", "read_parts", "sealed_of", "text_of"]
 
 _MAX_PARTS: Final = 10_000
 """Parts of a content or reasoning list, nested ones included."""
-_THOUGHT_TYPES: Final = frozenset(
+THOUGHT_TYPES: Final = frozenset(
     {"reasoning", "thinking", "thought", "summary_text", "reasoning_text", "reasoning_content"}
 )
 """Types of parts whose text is reasoning, whatever they are nested in."""
@@ -77,7 +77,7 @@ def read_parts(content: list[Any]) -> tuple[str, str, list[dict[str, Any]]]:
         kind, inner = part.get("type"), part.get("content")
         if _is_sealed(part):
             sealed.append(part)
-        elif type(kind) is str and kind in _THOUGHT_TYPES:
+        elif type(kind) is str and kind in THOUGHT_TYPES:
             thoughts.append(text_of(part))
         elif nested := [*_list(part.get("text")), *_list(inner)]:
             seen += len(nested)

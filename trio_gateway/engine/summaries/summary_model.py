@@ -23,7 +23,7 @@ from ...core.upstream_api.chunks import InbandError, ProtocolError, cut_chunk, r
 from ...core.upstream_api.faults import fault_of_transport
 from ..lease import Lease
 from ..tracing import NO_SPAN, CallSpan, call_span
-from ..upstream import UpstreamFailure
+from ..upstream_answer import UpstreamFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..backend import Backend
     from ..metrics import Metrics
     from ..tracing import Span
-    from ..upstream import UpstreamAnswer
+    from ..upstream_answer import UpstreamAnswer
 
 __all__ = ["SummaryModel", "SummaryQuestion", "cancel_soon"]
 
