@@ -13,6 +13,7 @@ import httpx
 import pytest
 import trio
 
+from tests.documents import DOCS, ROOT, blocks, sections, text_of
 from tests.running import OWN, running
 from tests.support import FAST, chat, open_mock, open_pair
 from trio_gateway import load_settings
@@ -32,22 +33,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-ROOT = Path(__file__).parent.parent
-DOCS = ROOT / "docs"
 GATEWAY = "http://localhost:8080"
-
-
-def text_of(name: str) -> str:
-    return (DOCS / name).read_text(encoding="utf-8")
-
-
-def sections(name: str) -> dict[str, str]:
-    """The sections of a document by their titles."""
-    return dict(re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", text_of(name), re.MULTILINE))
-
-
-def blocks(text: str, kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 async def run_python(source: str) -> str:

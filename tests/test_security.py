@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import sys
 from configparser import ConfigParser
+from datetime import UTC, datetime
 from functools import cache
 from hmac import compare_digest
 from pathlib import Path
@@ -17,7 +19,6 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from tests.core.test_access import NOW, key_of
 from tests.running import running
 from tests.support import (
     DONE,
@@ -35,6 +36,7 @@ from tests.support import (
 )
 from tests.websocket.talking import PATH
 from trio_gateway.core.access import shown_key
+from trio_gateway.core.config.keyfile import ClientKey
 from trio_gateway.core.sse import SSEDecoder
 from trio_gateway.version import __version__
 
@@ -196,7 +198,7 @@ async def test_s1_it_listens_on_loopback_unless_it_is_told_and_then_warns(
 
 @pytest.mark.parametrize("shown", ["a", "c", "nobody", ""])
 def test_s2_every_digest_is_compared_whatever_was_shown(shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = [key_of("a"), key_of("b"), key_of("c")]
+    keys = [ClientKey(id=name, sha256=hashlib.sha256(name.encode()).digest()) for name in "abc"]
     compared: list[bytes] = []
 
     def compare(kept: bytes, other: bytes) -> bool:
@@ -204,7 +206,7 @@ def test_s2_every_digest_is_compared_whatever_was_shown(shown: str, monkeypatch:
         return compare_digest(kept, other)
 
     monkeypatch.setattr(shown_key, "compare_digest", compare)
-    shown_key.find_key(keys, shown, NOW)
+    shown_key.find_key(keys, shown, datetime.now(UTC))
     assert compared == [key.sha256 for key in keys]
     assert {len(digest) for digest in compared} == {32}
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.beside import beside
+from tests.documents import blocks, sections
 from tests.support import open_pair
-from tests.test_docs import blocks, sections
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

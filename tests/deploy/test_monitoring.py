@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -10,37 +9,19 @@ import pytest
 import yaml
 
 from tests.deploy.programs import DEPLOY, ROOT, check, documents, needs
+from tests.deploy.queries import ALERTS, QUERIES, RULES
 from tests.metrics_page import PAGE, families, page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-RULES = DEPLOY / "prometheus" / "alerts.yml"
-DASHBOARD = DEPLOY / "grafana" / "dashboard.json"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
-ALERTS = [rule for group in documents(RULES)[0]["groups"] for rule in group["rules"]]
 LABELS = {series: set(each.labels) for each in families() for series in each.series}
 # What Prometheus adds to every series, and to the buckets of a histogram.
 ADDED = {"instance", "job", "le"}
 LANGUAGE = {"sum", "min", "max", "rate", "histogram_quantile", "label_values", "vector"}
 LANGUAGE |= {"by", "and", "or", "instance"}
-
-
-def queries() -> Iterator[tuple[str, str]]:
-    for alert in ALERTS:
-        yield alert["alert"], alert["expr"]
-    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    for panel in dashboard["panels"]:
-        for target in panel.get("targets", []):
-            yield panel["title"], target["expr"]
-    for variable in dashboard["templating"]["list"]:
-        if variable["type"] == "query":
-            yield variable["name"], variable["query"]["query"]
-
-
-QUERIES = list(queries())
 
 
 def names_of(query: str) -> set[str]:

@@ -16,7 +16,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from tests.deploy.programs import DEPLOY, documents, needs
-from tests.deploy.test_monitoring import ALERTS, QUERIES, RULES
+from tests.deploy.queries import ALERTS, QUERIES, RULES
 from tests.support import ask, bearer, chat, key_line, open_gateway, open_mock, settings
 
 if TYPE_CHECKING:
