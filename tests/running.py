@@ -27,6 +27,10 @@ OWN = [sys.executable, "-m", "trio_gateway"]
 HYPERCORN = [sys.executable, "-m", "hypercorn", "-k", "trio", "trio_gateway:app"]
 
 
+# The line that says where a gateway listens: its own, or hypercorn's.
+_LISTENS = r'(http://127\.0\.0\.1:\d+)(?=.*"event": "listening"| \(CTRL)'
+
+
 class Process:
     """A gateway process; its log lines are in ``log`` as they come."""
 
@@ -63,7 +67,7 @@ async def running(command: list[str], **environ: str) -> AsyncIterator[Process]:
         )
         try:
             with trio.fail_after(20):
-                process.url = await nursery.start(process.follow, r"(http://127\.0\.0\.1:\d+)")
+                process.url = await nursery.start(process.follow, _LISTENS)
             yield process
         finally:
             process.process.kill()
