@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from trio_gateway.core.summary import ReasoningSummary
 from trio_gateway.core.summary.plain_text import plain
+from trio_gateway.core.summary.signs import is_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +162,7 @@ def text_rank(sentences: list[str]) -> str:
     return sentences[max(range(len(bags)), key=ranks.__getitem__)]
 
 
-COLUMNS = ("empty", "repeat", "half", "torn", "answer", "pairs")
+COLUMNS = ("empty", "repeat", "half", "torn", "answer", "signs", "pairs")
 BASELINES: dict[str, Callable[[list[str]], str]] = {
     "first sentence": lambda sentences: sentences[0],
     "last sentence": lambda sentences: sentences[-1],
@@ -210,6 +211,7 @@ class Row:
     half: int = 0
     torn: int = 0
     leaked: int = 0
+    signs: int = 0
     pairs: int = 0
     known_pairs: int = 0
 
@@ -228,12 +230,13 @@ class Row:
             self.half += is_half(line)
             self.torn += bool(TORN.search(line))
             self.leaked += bool(value and value.search(line.replace(",", "")))
+            self.signs += not is_words(line)
             own = set().union(*(pairs(part) for part in re.split(r"(?<=[.!?]) ", plain(line))))
             self.pairs += len(own)
             self.known_pairs += len(own & known)
 
     def shown(self, name: str) -> str:
-        of_lines = [self.repeated, self.half, self.torn, self.leaked]
+        of_lines = [self.repeated, self.half, self.torn, self.leaked, self.signs]
         percent = [100 * count / max(1, self.lines) for count in of_lines]
         empty = 100 * self.missing / max(1, self.missing + self.lines)
         share = 100 * self.known_pairs / max(1, self.pairs)
@@ -265,7 +268,7 @@ def main(path: str) -> None:
             rows[name].take(trace, windows, ours(trace, name))
     print(
         f"{'':18}{'F1':>9}"
-        + "".join(f"{name:>9}" for name in ["empty", "repeat", "half", "torn", "answer", "pairs"])
+        + "".join(f"{name:>9}" for name in COLUMNS)
     )
     for name, row in rows.items():
         print(row.shown(name))

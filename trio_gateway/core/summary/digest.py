@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..text.recent import RecentText
 from .answer_guard import AnswerGuard
 from .choice import CODE, Clause
-from .clauses import clauses, fragment
+from .clauses import clauses, fragment, is_claim
 from .plain_text import plain
+from .qualifiers import TAKEN_BACK
 from .sentences import KEPT, SentenceReader
 from .steps import Effort
 from .terms import terms
@@ -103,8 +104,14 @@ class Digest:
                 yield
             if clause.text and not self.guard.announces(clause.text):
                 shown.append(clause)
+        if self.sentences and TAKEN_BACK.match(text):
+            self.sentences[-1] = replace(self.sentences[-1], clauses=self.unclaimed(self.sentences[-1]))
         distinct = list(dict.fromkeys(terms(text)))
         self.sentences.append(Digested(text, distinct[:MOST_TERMS], shown))
+
+    def unclaimed(self, sentence: Digested) -> list[Clause]:
+        """The clauses of a sentence that may be shown although the next one takes back what it states."""
+        return [clause for clause in sentence.clauses if not is_claim(clause.text)]
 
     def _clauses(self, sentence: Sentence, text: str) -> list[Clause]:
         if sentence.code:

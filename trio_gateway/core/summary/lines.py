@@ -17,14 +17,19 @@ from __future__ import annotations
 from .activity import activities_in
 from .choice import SIZES, Clause, ClauseChoice, Detail, joined
 from .clauses import finished
+from .computations import computations
 from .digest import END, RECENT, Digest
 from .plain_text import plain
+from .qualifiers import may_take_back
 from .salience import ShownClauses, Weights
+from .signs import is_words
 from .steps import Effort, Steps, at_once
 from .terms import terms
 
 __all__ = ["SIZES", "Detail", "ReasoningSummary"]
 
+import os
+LF=int(os.environ.get("LF","1000"))
 FIRST_LOOK = 30
 LONG_LOOK = 400
 """New characters from which on a line may be worth asking for: after the end of a sentence, and without."""
@@ -187,12 +192,22 @@ def _options(digest: Digest) -> Steps[list[Clause]]:
     may betray the result."""
     options = []
     effort = Effort()
-    for sentence in digest.sentences:
-        for clause in sentence.clauses:
-            if clause.terms and not digest.guard.tells(clause.text):
+    for at, sentence in enumerate(digest.sentences, 1):
+        doubtful = at == len(digest.sentences) and may_take_back(digest.unfinished)
+        for clause in digest.unclaimed(sentence) if doubtful else sentence.clauses:
+            if clause.terms and (len(clause.text)<=LF or is_words(clause.text)) and not digest.guard.tells(clause.text):
                 options.append(clause)
             if effort.spend(len(clause.text)):
                 yield
+    for sentence in digest.sentences:
+        if not is_words(sentence.text):
+            for name in computations(sentence.text):
+                if not digest.guard.tells(name):
+                    c=digest.clause(name)
+                    import dataclasses
+                    drop={"0":set(),"1":{"calculat","work"},"2":{"calculat","work","sum","product","differenc","multiply","divid","add","subtract","divided"}}[os.environ.get("DR","2")]
+                    t=c.terms-drop
+                    options.append(dataclasses.replace(c,terms=t if len(t)>1 else c.terms))
     return options
 
 
