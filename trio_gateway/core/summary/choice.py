@@ -171,7 +171,8 @@ def joined(line: Sequence[Clause]) -> str:
 
 def _is_words(line: list[Clause]) -> bool:
     """Whether at most a third of a line is formulas and numbers, so that it can be read in passing."""
-    return sum(signs(clause.text) for clause in line) <= MOST_SIGNS * len(joined(line))
+    between = 2 * (len(line) - 1)  # a stop between two formulas belongs to them
+    return between + sum(signs(clause.text) for clause in line) <= MOST_SIGNS * len(joined(line))
 
 
 def _place(clause: Clause) -> int:

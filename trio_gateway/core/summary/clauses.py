@@ -10,13 +10,15 @@ A plain sentence has single spaces, so no pattern looks for more than one.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from .plain_text import cut
 from .qualifiers import CONDITION, CONTRAST, HYPOTHESIS, QUALIFIER
+from .signs import is_words
 from .terms import CJK
 from .verbs import FINITE, VERBS, gerund
 
-__all__ = ["clauses", "cut_short", "finished", "fragment", "is_claim", "shortened", "whole"]
+__all__ = ["clauses", "cut_short", "finished", "fragment", "is_claim", "shortened", "whole", "without_formula"]
 
 MOST = 16
 """Parts of a sentence, or places to cut it, that are tried."""
@@ -124,6 +126,8 @@ _INCOMPLETE = re.compile(
     r"|multiple|set|out) of$",
     re.IGNORECASE,
 )
+# Where what follows may go with the formula in it.
+_BEFORE_FORMULA = re.compile(rf"{_PHRASE.pattern}|[,:]\s(?=\S*[\d(=+∑√])")
 _ENGLISH = re.compile(r"\b(?:the|of|and|is|are|this|that|we|it|to|with|for|from|by|can|an)\b", re.IGNORECASE)
 _AUXILIARY = _words(
     r"is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|should|may|might|must|let|\w+n't",
@@ -194,6 +198,23 @@ def shortened(clause: str, width: int) -> str | None:
         if QUALIFIER.search(clause, found.start()):
             break
         if _readable(head) and not _INCOMPLETE.search(clause[: found.end()]):
+            return head
+    return None
+
+
+def without_formula(clause: str) -> str | None:
+    """*clause*, which is mostly signs, without its last formulas, so that it still is a sentence; None if it is
+    not to be had.
+
+    >>> without_formula("Finding the coefficient of x² in (x + 1/x)⁶")
+    'Finding the coefficient of x²'
+    """
+    places = list(islice(_BEFORE_FORMULA.finditer(clause), MOST))
+    for found in reversed(places):
+        head = clause[: found.start()]
+        if QUALIFIER.search(clause, found.start()) or _INCOMPLETE.search(clause[: found.end()]):
+            continue
+        if is_words(head) and (_DEED_FIRST.match(head + " ") or found[0][0] not in ",:") and _readable(head):
             return head
     return None
 

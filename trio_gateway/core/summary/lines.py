@@ -17,8 +17,7 @@ from __future__ import annotations
 from .activity import activities_in
 from .choice import SIZES, Clause, ClauseChoice, Detail, joined
 from .clauses import finished
-from .computations import computations
-from .digest import END, RECENT, Digest
+from .digest import END, RECENT, Digest, unclaimed
 from .plain_text import plain
 from .qualifiers import may_take_back
 from .salience import ShownClauses, Weights
@@ -194,20 +193,11 @@ def _options(digest: Digest) -> Steps[list[Clause]]:
     effort = Effort()
     for at, sentence in enumerate(digest.sentences, 1):
         doubtful = at == len(digest.sentences) and may_take_back(digest.unfinished)
-        for clause in digest.unclaimed(sentence) if doubtful else sentence.clauses:
+        for clause in unclaimed(sentence) if doubtful else sentence.clauses:
             if clause.terms and (len(clause.text)<=LF or is_words(clause.text)) and not digest.guard.tells(clause.text):
                 options.append(clause)
             if effort.spend(len(clause.text)):
                 yield
-    for sentence in digest.sentences:
-        if not is_words(sentence.text):
-            for name in computations(sentence.text):
-                if not digest.guard.tells(name):
-                    c=digest.clause(name)
-                    import dataclasses
-                    drop={"0":set(),"1":{"calculat","work"},"2":{"calculat","work","sum","product","differenc","multiply","divid","add","subtract","divided"}}[os.environ.get("DR","2")]
-                    t=c.terms-drop
-                    options.append(dataclasses.replace(c,terms=t if len(t)>1 else c.terms))
     return options
 
 
