@@ -142,10 +142,8 @@ class ClauseChoice:
     def _value(self, line: list[Clause]) -> float:
         """What a line of these clauses is worth."""
         value = self._weights.value(frozenset().union(*(clause.terms for clause in line)))
-        import os
         for clause in line:
             value *= _liking(clause.text)
-        
         return value
 
 
@@ -155,9 +153,7 @@ def _liking(text: str) -> float:
         return 0.5
     if _LEANS_BACK.match(text):
         return 0.8
-    import os
-    E=float(os.environ.get("E","1.1")); W=float(os.environ.get("W","1.1"))
-    return E if "=" in text else W if _WORK_DONE.match(text) else 1.0
+    return 1.1 if "=" in text or _WORK_DONE.match(text) else 1.0
 
 
 def joined(line: Sequence[Clause]) -> str:

@@ -25,6 +25,7 @@ from .steps import Effort
 from .terms import is_cjk, terms
 
 if TYPE_CHECKING:
+    from .confidential import Confidential
     from .languages import Language
     from .sentences import Sentence
     from .steps import Steps
@@ -56,7 +57,8 @@ class Digested:
 class Digest:
     """The latest sentences of one attempt, and the text that waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, confidential: Confidential) -> None:
+        self.confidential = confidential
         self.pending = RecentText(RECENT)
         self.guard = AnswerGuard()
         self.sentences: deque[Digested] = deque(maxlen=KEPT)
@@ -103,13 +105,15 @@ class Digest:
         self.language = language_of(text) or self.language
         if effort.spend(40 + 2 * len(text)):
             yield
-        hidden = self.guard.hides(sentence.text, text)
+        hidden = self.guard.hides(sentence.text, text) or self.confidential.hides(text)
+        if hidden and self.sentences and self.confidential.hides_before(text):
+            self.sentences[-1] = replace(self.sentences[-1], clauses=[])
         found = [] if hidden else self._clauses(sentence, text)
         shown = []
         for clause in found:
             if effort.spend(2 * len(clause.text)):
                 yield
-            if clause.text and not self.guard.announces(clause.text):
+            if clause.text and not self.guard.announces(clause.text) and not self.confidential.bars(clause.text):
                 shown.append(clause)
         if self.sentences and TAKEN_BACK.match(text):
             shown += [] if hidden else self._taken_back(self.sentences[-1], text)
@@ -121,7 +125,7 @@ class Digest:
         claims = [clause.text for clause in before.clauses if is_claim(clause.text)]
         self.sentences[-1] = replace(before, clauses=unclaimed(before))
         both = [f"{claim}. {text.rstrip(' .')}" for claim in claims[:1] if whole(text.rstrip(" ."))]
-        return [self.clause(part) for part in both if not is_cjk(part)]
+        return [self.clause(part) for part in both if not (is_cjk(part) or self.confidential.bars(part))]
 
     def _clauses(self, sentence: Sentence, text: str) -> list[Clause]:
         """What can be shown of a sentence: its clauses, and words for those that are mostly signs."""
@@ -132,6 +136,10 @@ class Digest:
         heads = [without_formula(part) for part in parts if not is_words(part)]
         named = computations(text) if self.language in _ENGLISH and not is_words(text) else []
         return found + [self.clause(words) for words in [*heads, *named] if words]
+
+    def gives_away(self, line: str) -> bool:
+        """Whether a line bears the result, or what is confidential."""
+        return self.guard.announces(line) or self.guard.tells(line) or self.confidential.bars(line)
 
     def clause(self, text: str, *, fragment: bool = False) -> Clause:
         """A clause of the latest sentence."""

@@ -14,9 +14,12 @@ is no line.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .activity import activities_in
 from .choice import SIZES, Clause, ClauseChoice, Detail, joined
 from .clauses import finished
+from .confidential import Confidential
 from .digest import END, RECENT, Digest, unclaimed
 from .plain_text import plain
 from .qualifiers import may_take_back
@@ -25,10 +28,11 @@ from .signs import is_words
 from .steps import Effort, Steps, at_once
 from .terms import terms
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 __all__ = ["SIZES", "Detail", "ReasoningSummary"]
 
-import os
-LF=int(os.environ.get("LF","1000"))
 FIRST_LOOK = 30
 LONG_LOOK = 400
 """New characters from which on a line may be worth asking for: after the end of a sentence, and without."""
@@ -55,10 +59,15 @@ class ReasoningSummary:
         self._shown = ShownClauses()
         self._dealt_with = ShownClauses()
         self._choice = ClauseChoice(detail, self._weights, self._shown)
-        self._digest = Digest()
+        self._confidential = Confidential()
+        self._digest = Digest(self._confidential)
         self._new = 0
         self._complete = False
         self._open_end = ""
+
+    def learn_steps(self, messages: Sequence[Mapping[str, Any]]) -> Steps[None]:
+        """Read the system prompt among *messages*, which no line repeats; before any text is worked up."""
+        yield from self._confidential.learn_steps(messages)
 
     def feed(self, text: str) -> None:
         """Take reasoning as it comes, in pieces of any size. It is only kept."""
@@ -114,7 +123,7 @@ class ReasoningSummary:
         if digest is not self._digest:  # another attempt has begun meanwhile
             return False
         shown = frozenset(terms(line))
-        if digest.guard.announces(line) or digest.guard.tells(line) or self._shown.knows(shown):
+        if digest.gives_away(line) or self._shown.knows(shown):
             self._new, self._complete = self._new + new, self._complete or complete
             return False
         self._shown.add(shown)
@@ -124,7 +133,7 @@ class ReasoningSummary:
 
     def restart(self) -> None:
         """Another attempt reasons anew: forget what was pending, remember what was shown."""
-        self._digest = Digest()
+        self._digest = Digest(self._confidential)
         self._new = 0
         self._complete = False
         self._open_end = ""
@@ -179,8 +188,7 @@ class ReasoningSummary:
     def _takes_up(self, digest: Digest, line: str, thing: str) -> bool:
         """Whether an activity makes a line; its thing is dealt with then."""
         words = frozenset(terms(thing))
-        given_away = digest.guard.announces(line) or digest.guard.tells(line)
-        if len(line) > self._width or given_away or self._dealt_with.knows(words):
+        if len(line) > self._width or digest.gives_away(line) or not is_words(line) or self._dealt_with.knows(words):
             return False
         self._dealt_with.add(words)
         return self._shown.add_exactly(frozenset(terms(line)))
@@ -194,7 +202,7 @@ def _options(digest: Digest) -> Steps[list[Clause]]:
     for at, sentence in enumerate(digest.sentences, 1):
         doubtful = at == len(digest.sentences) and may_take_back(digest.unfinished)
         for clause in unclaimed(sentence) if doubtful else sentence.clauses:
-            if clause.terms and (len(clause.text)<=LF or is_words(clause.text)) and not digest.guard.tells(clause.text):
+            if clause.terms and not digest.guard.tells(clause.text):
                 options.append(clause)
             if effort.spend(len(clause.text)):
                 yield
@@ -204,4 +212,10 @@ def _options(digest: Digest) -> Steps[list[Clause]]:
 def _under_way(digest: Digest) -> list[Clause]:
     """The finished clauses of the sentence whose end has not come."""
     parts = finished(plain(digest.unfinished))
-    return [digest.clause(part) for part in parts if not digest.guard.may_betray(part)]
+    if digest.confidential.hides(digest.unfinished):
+        return []
+    return [
+        digest.clause(part)
+        for part in parts
+        if not (digest.guard.may_betray(part) or digest.confidential.bars(part))
+    ]

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ShownClauses", "Weights"]
 
-import os
-P1=float(os.environ.get("P1","2"));P2=float(os.environ.get("P2",".75"));P3=float(os.environ.get("P3",".3"))
 VOCABULARY = 4000
 """Terms whose rounds are counted; the rarer half is forgotten beyond."""
 REMEMBERED = 256
@@ -54,11 +52,11 @@ class Weights:
 
     def value(self, line: frozenset[str]) -> float:
         """The weight a line of these terms carries, against what it costs to read them."""
-        rarity = {term: math.log(1 + self._rounds / (1 + self._had[term])) ** P1 for term in line}
+        rarity = {term: math.log(1 + self._rounds / (1 + self._had[term])) ** 2 for term in line}
         # fsum: the same in every order, and the order of a set differs from process to process.
-        gain = math.fsum(rarity[term] * float(self._now[term] ** P2) for term in line)
+        gain = math.fsum(rarity[term] * float(self._now[term] ** 0.75) for term in line)
         cost = 1 + math.fsum(rarity.values())
-        return gain / float(cost**P3)
+        return gain / float(cost**0.3)
 
 
 class ShownClauses:
