@@ -39,14 +39,13 @@ _ANNOUNCED = re.compile(
     r"|\b(?:antwort|lösung lautet|réponse|respuesta|solución correcta)\b[^.]{0,60}?"
     rf"{_COPULA}"
     r"|\b(?:ist|est|es) (?:die|meine|la|ma|mi) (?:\w+ )?(?:antwort|lösung|réponse|respuesta|solución)\b"
-    r"|\b(?:(?:end)?ergebnis|resultat|lösung|résultat|resultado|solución|insgesamt|also|somit|daher|folglich|damit|demnach"
-    r"|donc|ainsi|en tout|par conséquent|por (?:lo )?tanto|así que|entonces|en total|luego)\b[^.]{0,60}?"
-    rf"\b(?:ist|sind|beträgt|betragen|ergibt|ergeben|lautet|macht|bleiben|haben|est|sont|vaut|font|fait|donne|reste|il y a"
-    rf"|es|son|da|dan|hay|queda|quedan|tiene|equivale|=|:)\s*+(?:\w++ ){{0,2}}{_NUMBER}"
+    r"|\b(?:(?:end)?ergebnis|resultat|lösung|résultat|resultado|solución|insgesamt|somit|daher|folglich|damit|demnach"
+    r"|also (?:ist|sind|hat|haben|beträgt|gibt|braucht|bleiben|kostet|es|wir|er|sie|das|die|der)"
+    r"|donc|ainsi|en tout|au total|par conséquent|por (?:lo )?tanto|así que|entonces|en total|luego)\b"
+    rf"[^.\d]{{0,60}}{_NUMBER}"
     r"|(?:最终|最終|最後|最后|正确)(?:的|の)?(?:答案|结果|結果|结论|答え)"
     r"|答案(?:是|为|為|就|应|：|:|等于)|答え(?:は|：|:|が|となる)|答えです|正解(?:は|です|：)|答[：:]"
-    r"|(?:所以|因此|总共|總共|一共|故|结果|結果|总计|合计)[^。]{0,24}?(?:是|为|為|等于|有|剩|=|：)[^。，\d]{0,4}\d"
-    r"|(?:したがって|よって|ゆえに|従って|合計|結果|結局|つまり)[^。]{0,30}?(?:は|で|が|=|：)[^。、\d]{0,6}\d",
+    r"|(?:所以|因此|总共|總共|一共|故|结果|結果|总计|合计|したがって|よって|ゆえに|従って|合計|結局|つまり)[^。\d]{0,30}\d",
     re.IGNORECASE,
 )
 # One of these is in whatever the pattern above matches. To look for them is much quicker, and mostly in vain.

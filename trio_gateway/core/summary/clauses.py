@@ -107,6 +107,12 @@ _WITHOUT_HEAD = _words(
 _NOT_FIRST = re.compile(rf"{_WITHOUT_HEAD}\b", re.IGNORECASE)
 _QUESTION = re.compile(r"(?:is|are|was|were|has|have)\b.*\?$", re.IGNORECASE)
 _DEED_FIRST = re.compile(r"[A-Z][a-z-]{2,}ing\s")
+# A deed is no subject: "Retrying is safe" states something.
+_STATES_OF_DEED = re.compile(
+    r"[^?]*?\b(?:(?P<subordinate>whether|if|that|how|what|why|which|where|when|because|who|and see|to)"
+    r"|is|are|was|were|would|will|can|cannot|could|may|might|should|must|has|had|does|needs|costs|makes|means|works"
+    r"|avoids|requires|takes|gives|solves|fixes|helps|leads|seems|looks|isn['’]t|won['’]t|doesn['’]t)\b"
+)
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _NOT_LAST = re.compile(
     r"(?:^|\s)(?:a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because|"
@@ -227,7 +233,12 @@ def cut_short(clause: str, width: int) -> str | None:
 
 def is_claim(clause: str) -> bool:
     """Whether a clause states something, other than a deed, a question or a supposition."""
-    return not (clause.endswith(("?", "？")) or _DEED_FIRST.match(clause) or HYPOTHESIS.search(clause))
+    return not (clause.endswith(("?", "？")) or _is_deed(clause) or HYPOTHESIS.search(clause))
+
+
+def _is_deed(clause: str) -> bool:
+    states = _STATES_OF_DEED.match(clause)
+    return bool(_DEED_FIRST.match(clause)) and (states is None or states["subordinate"] is not None)
 
 
 def _without_opener(text: str) -> str:
@@ -268,7 +279,7 @@ def _parts(body: str) -> list[str]:
         end = _behind(conditions, at)
         part = body[starts[at] : ends[end - 1]].strip(" ,;:，；—–")
         if at == 0 or not (supposed or _LEANING.match(part) or _NOT_FIRST.match(part)):
-            if end < len(starts) and contrasts[end] and not _DEED_FIRST.match(_speak(part)):
+            if end < len(starts) and contrasts[end] and not _is_deed(_speak(part)):
                 part = body[starts[at] : ends[_behind(conditions, end) - 1]].strip(" ,;:，；—–")
             found.append(part)
         supposed = supposed or end > at + 1 or bool(HYPOTHESIS.search(part))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .steps import Steps
 
-__all__ = ["READ", "Confidential"]
+__all__ = ["READ", "Confidential", "improper"]
 
 READ = 64 * 1024
 """Characters of the system prompt that are read."""
@@ -131,11 +131,10 @@ class Confidential:
     def hides(self, sentence: str) -> bool:
         """Whether a thought may not be shown at all: it speaks of what must not be revealed, of the
         instructions, or judges the user. What is rare in it is barred from then on."""
-        secrecy = bool(_SECRECY.search(sentence))
-        if secrecy:
+        if _SECRECY.search(sentence):
             self._noted.extend(word for word in _rare_words(sentence, names=True) if word not in self._noted)
             self._noted.extend(part for part in _quoted(sentence) if " " not in part)
-        return secrecy or bool(_INSTRUCTIONS.search(sentence)) or bool(_ABOUT_USER.search(sentence))
+        return improper(sentence)
 
     def hides_before(self, sentence: str) -> bool:
         """Whether a thought that is hidden points back at the one before it ("I must not reveal it")."""
@@ -154,6 +153,11 @@ class Confidential:
             if count >= (few if self._sentences[at][1] else many) and 2 * count >= len(words):
                 return True
         return False
+
+
+def improper(text: str) -> bool:
+    """Whether *text* speaks of what must not be revealed, of the instructions, or judges the user."""
+    return bool(_SECRECY.search(text) or _INSTRUCTIONS.search(text) or _ABOUT_USER.search(text))
 
 
 def _system_texts(messages: Sequence[Mapping[str, Any]]) -> Iterable[str]:

@@ -15,6 +15,7 @@ from ..text.recent import RecentText
 from .answer_guard import AnswerGuard
 from .choice import CODE, Clause
 from .clauses import clauses, fragment, is_claim, whole, without_formula
+from .confidential import improper
 from .computations import computations
 from .languages import language_of
 from .plain_text import plain
@@ -139,7 +140,8 @@ class Digest:
 
     def gives_away(self, line: str) -> bool:
         """Whether a line bears the result, or what is confidential."""
-        return self.guard.announces(line) or self.guard.tells(line) or self.confidential.bars(line)
+        result = self.guard.announces(line) or self.guard.tells(line)
+        return result or self.confidential.bars(line) or improper(line)
 
     def clause(self, text: str, *, fragment: bool = False) -> Clause:
         """A clause of the latest sentence."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .activity import activities_in
 from .choice import SIZES, Clause, ClauseChoice, Detail, joined
 from .clauses import finished
-from .confidential import Confidential
+from .confidential import Confidential, improper
 from .digest import END, RECENT, Digest, unclaimed
 from .plain_text import plain
 from .qualifiers import may_take_back
@@ -212,7 +212,7 @@ def _options(digest: Digest) -> Steps[list[Clause]]:
 def _under_way(digest: Digest) -> list[Clause]:
     """The finished clauses of the sentence whose end has not come."""
     parts = finished(plain(digest.unfinished))
-    if digest.confidential.hides(digest.unfinished):
+    if improper(digest.unfinished):
         return []
     return [
         digest.clause(part)
