@@ -18,6 +18,9 @@ Language = Literal["en", "de", "fr", "es", "zh", "ja", "other"]
 SAMPLE = 2048
 """Characters that are looked at."""
 
+_FEWEST = 2
+"""Signs of a language other than English that there must be: "Die Hard" is no German."""
+
 _COMMON: dict[Language, str] = {
     "en": """the of and is are this that we it to with for from by can an you what how in on my me i please be not do
     does was has have write explain find why who when should would could which there then so but let need""",
@@ -55,4 +58,4 @@ def language_of(text: str) -> Language | None:
     for language, letters in _OWN_LETTERS.items():
         counts[language] += bool(counts[language] and letters.search(text))
     best = max(counts, key=lambda language: counts[language])
-    return best if counts[best] else None
+    return best if counts[best] >= (1 if best == "en" else _FEWEST) else None
