@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .clauses import cut_short, shortened
+from .computations import is_computation
 from .signs import MOST_SIGNS, signs
 from .steps import SLICE, Effort
 from .terms import is_cjk, terms
@@ -35,7 +36,7 @@ SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "d
 """Longest line, in characters, and the most clauses it is made of."""
 FEWEST_TERMS = 2
 """Less is "let me see" in other words."""
-COMPARED = 12
+COMPARED = 20
 """Best clauses among which pairs are tried."""
 TRIED = 96
 """Best clauses that are compared with those that were shown."""
@@ -148,12 +149,15 @@ class ClauseChoice:
 
 
 def _liking(text: str) -> float:
-    """A factor for what a clause is: work done is liked, one that leans on another before it is not."""
+    """A factor for what a clause is: questions and work done are liked, one that leans on another before it is
+    not. That a number was computed is told only where nothing else is new."""
     if text.startswith(CODE):
         return 0.5
     if _LEANS_BACK.match(text):
         return 0.8
-    return 1.1 if "=" in text or _WORK_DONE.match(text) else 1.0
+    if text.endswith("?"):
+        return 1.15
+    return 1.1 if "=" in text or (_WORK_DONE.match(text) and not is_computation(text)) else 1.0
 
 
 def joined(line: Sequence[Clause]) -> str:

@@ -17,10 +17,10 @@ from .signs import is_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["computations"]
+__all__ = ["computation", "is_computation"]
 
 MOST = 6
-"""Computations of a kind that are named of one sentence."""
+"""Places of a kind that are looked at in one sentence."""
 
 _NUMBER = r"\d[\d,]*+(?:\.\d++)?+"
 _OPERATION = re.compile(
@@ -45,15 +45,25 @@ _OF_ONE = (
     (_POWER, "Calculating the powers of {}"),
     (_UNKNOWN, "Solving for {}"),
 )
+_BEGINNINGS = (
+    *(name.split(" {")[0] + " " for names in _NAMES.values() for name in names),
+    *(name.split(" {")[0] + " " for _, name in _OF_ONE),
+    "Calculating the binomial coefficient",
+)
 
 
-def computations(sentence: str) -> list[str]:
-    """The computations in a plain English *sentence*, each named by a phrase that is words.
+def computation(sentence: str) -> str | None:
+    """What a plain English *sentence* computes first, as a phrase that is words; None if that cannot be told.
 
-    >>> computations("417,792 + 1,536 = 419,328.")
-    ['Calculating the sum of 417,792 and 1,536']
+    >>> computation("417,792 + 1,536 = 419,328.")
+    'Calculating the sum of 417,792 and 1,536'
     """
-    return list(dict.fromkeys(name for name in _named(sentence) if is_words(name)))
+    return next(filter(is_words, _named(sentence)), None)
+
+
+def is_computation(clause: str) -> bool:
+    """Whether *clause* begins as those of :func:`computation`."""
+    return clause.startswith(_BEGINNINGS)
 
 
 def _named(sentence: str) -> Iterator[str]:

@@ -171,8 +171,10 @@ class ReasoningSummary:
         return line
 
     def _close(self, digest: Digest) -> None:
-        """The sentences so far are done with."""
+        """The sentences so far are done with, but for one whose claim the next one may take back."""
+        doubtful = list(digest.sentences)[-1:] if may_take_back(digest.unfinished) else []
         digest.sentences.clear()
+        digest.sentences.extend(doubtful)
         self._weights.close()
 
     def _activity(self, digest: Digest) -> Steps[str | None]:
