@@ -37,7 +37,7 @@ def _words(*alternatives: str) -> str:
 # ----------------------------------------------------------------------------------------------- the head
 
 _FILLER = _words(
-    r"okay|ok|alright|all right|so|well|hmm++|hm|um++|uh|oh|ah|wow|wait a (?:minute|second|moment)|wait",
+    r"okay|ok|alright|all right|so(?! (?:on|far|that)\b)|well|hmm++|hm|um++|uh|oh|ah|wow|wait a (?:minute|second|moment)|wait",
     r"hold on|hang on|now|and|but|then|also|actually|again|next|finally|got (?:it|that)",
     r"(?:right|yes|yep|yeah|no|nope|sure|good|great)(?=[,.!;:—–])|you know|i mean|alternatively|therefore|thus|hence|however|in this case",
     r"basically|for now|either way|anyway|still|to start|starting off|step by step|just(?= to\b)|let's see",
@@ -128,7 +128,7 @@ _PHRASE = re.compile(
 _INCOMPLETE = re.compile(
     r"\b(?:unless|when|if)\b.|\b(?:that|because)(?: \S++){2,4}$"
     r"|\b(?:based|depends?|relies|consists?|due|equal) \S++$"
-    r"|\b(?:part|kind|sort|value|height|width|length|number|sum|product|power|coefficient|combination"
+    r"|\b(?:part|kind|sort|value|height|width|length|number|sum|product|remainder|power|coefficient|combination"
     r"|multiple|set|out) of$",
     re.IGNORECASE,
 )
@@ -220,7 +220,10 @@ def without_formula(clause: str) -> str | None:
         head = clause[: found.start()]
         if QUALIFIER.search(clause, found.start()) or _INCOMPLETE.search(clause[: found.end()]):
             continue
-        if is_words(head) and (_DEED_FIRST.match(head + " ") or found[0][0] not in ",:") and _readable(head):
+        listed = found[0][0] in ",:" or found[0].endswith("and")
+        if listed and not (head[-1].isalpha() and _DEED_FIRST.match(head + " ")):
+            continue
+        if is_words(head) and _readable(head):
             return head
     return None
 

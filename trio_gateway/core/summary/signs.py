@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from .terms import CJK
+
 __all__ = ["MOST_SIGNS", "is_words", "signs"]
 
 MOST_SIGNS = 1 / 3
@@ -17,7 +19,8 @@ MOST_SIGNS = 1 / 3
 
 _TOKEN = re.compile(
     r"(?P<function>\b(?:sqrt|log|ln|lg|exp|sin|cos|tan|gcd|lcm|mod|floor|ceil|max|min|lim)\b(?=\s?[\d(_₀-₉⁰-⁹^{]))"
-    r"|(?P<word>[^\W\d_]['’](?=[^\W\d_])|[^\W\d_⁰-⁹²³¹ⁿₐ-ₜ]{2}[\w'’.]*+(?:-\w++)*+|(?:I|[aA](?= [^\W\d_]{2})|[àéeyoòóuwi])(?!\S))"
+    rf"|(?P<script>[{CJK}]++)"
+    r"|(?P<word>[^\W\d_]['’](?=[^\W\d_])|[^\W\d_⁰-⁹²³¹ⁿₐ-ₜ]{2}(?:(?![\u3040-\u30ff\u3400-\u9fff])[\w'’.])*+(?:-\w++)*+|(?:I|[aA](?= [^\W\d_]{2})|[àéeyoòóuwi])(?!\S))"
     r"|(?P<sign>[\w$€£¥%=+*/^<>|{}\\−×÷·±≈≠≡≤≥→⇒⇔←∑∏∫√∞∂∆∈∉∪∩⌊⌋⌈⌉°′‖✔]++)"
     r"|(?P<between>[\s()\[\].,:;!?…'’-]++)"
     r"|(?P<other>.)",
