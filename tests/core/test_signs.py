@@ -75,6 +75,10 @@ SHORTER = [
     ("Counting 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 11", None),
     ("Finding the roots of x² in x⁶ + x⁵ + x⁴ if 6x + 3 > 4x + 12 + 15", None),
     ("(a + b)⁴ = a⁴ + 4a³b", None),
+    (
+        "Finding the coefficient of x² in x⁶ + x⁵ + x⁴ + x³ + 12 in (x + 1/x)⁶ + 12 - 14 + 6x",
+        "Finding the coefficient of x²",
+    ),
 ]
 
 

@@ -188,6 +188,31 @@ def test_a_long_clause_loses_phrases_before_it_is_cut() -> None:
     ]
 
 
+TAKEN_BACK = [
+    ("The cache is always cold in the morning. But that is wrong on Monday. So", "The cache is always cold in the morning. But that is wrong on Monday"),
+    ("The cache is always cold in the morning. No, wait. We count the hits of it. So", "The cache is always cold in the morning. No, wait. We count the hits of it"),
+    ("Checking the cache of the server. However, the log is empty today. So", "Checking the cache of the server. The log is empty today"),
+    ("The cache is always cold in the morning. But", None),
+    ("The cache is always cold in the morning. B", None),
+    ("The cache is always cold in the morning. S", "The cache is always cold in the morning"),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), TAKEN_BACK)
+def test_what_the_next_sentence_takes_back_is_told_with_it_or_not_at_all(text: str, wanted: str | None) -> None:
+    summary = ReasoningSummary()
+    summary.feed(text)
+    assert summary.line() == wanted
+
+
+def test_a_doubtful_claim_waits_for_the_next_line() -> None:
+    summary = ReasoningSummary()
+    summary.feed("Checking the logs of the server. The cache is always cold in the morning. B")
+    assert summary.line() == "Checking the logs of the server"
+    summary.feed("oth caches are cold in the evening too. So")
+    assert "The cache is always cold in the morning" in (summary.line() or "")
+
+
 # ---------------------------------------------------------------------------------- when a line is late
 
 TOLD = "The smaller square is placed on the larger square at one corner of the figure. So"

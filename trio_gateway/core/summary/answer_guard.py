@@ -24,7 +24,9 @@ EARLY = 6
 _NUMBER = r"[-−]?\$?\d"
 """Where a number begins. To where it goes is asked only where something must follow it."""
 _COPULA = (
-    r"(?:\b(?:is|be|are|was|equals?|becomes?|remains?|gives?|yields?|comes? (?:out )?to)\b|['’]s\b|[=:≈])"
+    r"(?:\b(?:is|be|are|was|equals?|becomes?|remains?|gives?|yields?|comes? (?:out )?to"
+    r"|ist|sind|beträgt|betragen|ergibt|lautet|wäre|est|sont|vaut|fait|donne|égale?|serait|es|son|sería|equivale)\b"
+    r"|['’]s\b|[=:≈])"
 )
 _ANNOUNCED = re.compile(
     r"\\boxed|\bfinal (?:answer|result|output|response|value|conclusion)\b"
@@ -83,7 +85,7 @@ _CLAUSE_END = re.compile(r"[,;](?!\d)|\b(?:because|so|then|if|since)\b", re.IGNO
 _SUBJECT = re.compile(r"^(?!\s*which\b).*[^\W\d]{2}", re.IGNORECASE)
 _FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d]\w|\d[A-Za-z]")
-_ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one)\b", re.IGNORECASE)
+_ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one|jede[rs]?|pro|chaque|par|cada|por)\b", re.IGNORECASE)
 _SUSPECT = re.compile(
     rf"\b(?:answer|result|conclusion|total|solution)\b|\d\d|{_COPULA}\s*+(?:\w++ ){{0,2}}{_NUMBER}"
     r"|antwort|lösung|ergebnis|réponse|résultat|respuesta|resultado|答案|结果|結果|结论|答え|正解",
