@@ -109,7 +109,8 @@ class ReasoningSummarizer:
         *nursery*."""
         try:
             messages, self._messages = self._messages, []
-            await in_slices(self._summary.learn_steps(messages))  # bounded; without it no line is safe
+            if messages:  # what is read of them is bounded, and without it no line is safe
+                await in_slices(self._summary.learn_steps(messages))
             del messages
             await self._emit_lines(nursery)
             line = await in_slices(self._summary.last_steps())
