@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trio_gateway.core.summary import ReasoningSummary
 from trio_gateway.core.summary.clauses import without_formula
-from trio_gateway.core.summary.computations import computation, is_computation
+from trio_gateway.core.summary.computations import MOST_NAMED, computations, is_computation
 from trio_gateway.core.summary.signs import is_words, signs
 
 COUNTED = [
@@ -57,14 +57,32 @@ NAMED = [
     ("2^18 = 262144", "Calculating the powers of 2"),
     ("3B = 9", "Solving for B"),
     ("x = y", None),
+    ("On 2024-11-29, on pages 10-12", None),
     ("1111111111.5 + 2222222222.5 + 3", None),
 ]
 
 
 @pytest.mark.parametrize(("sentence", "name"), NAMED)
 def test_a_computation_is_named(sentence: str, name: str | None) -> None:
-    assert computation(sentence) == name
+    assert next(iter(computations(sentence)), None) == name
     assert name is None or is_computation(name) or name.startswith("Calculating level")
+
+
+BOUND = [
+    ("3*(1 + 444) = 3*445 = 1335", ["Adding 1 and 444", "Multiplying 3 by 445"]),
+    ("3 + 4 × 5 = 23", ["Multiplying 4 by 5"]),
+    ("3 × 4 + 5 = 17", ["Multiplying 3 by 4"]),
+    ("9 - 3 + 2 = 8", ["Subtracting 3 from 9"]),
+    ("8 / 4 * 2 = 4", []),
+    ("2 + 3^2 = 11", ["Calculating the powers of 3"]),
+    ("6 × 7 = 42; 6 × 7 = 42; 6 × 8 = 48; 6 × 9 = 54; 2 × 9 = 18", ["Multiplying 6 by 7", "Multiplying 6 by 8", "Multiplying 6 by 9"]),
+]
+
+
+@pytest.mark.parametrize(("sentence", "names"), BOUND)
+def test_operands_are_those_that_belong_together(sentence: str, names: list[str]) -> None:
+    assert computations(sentence) == names
+    assert len(names) <= MOST_NAMED
 
 
 SHORTER = [

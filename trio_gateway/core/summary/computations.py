@@ -17,15 +17,22 @@ from .signs import is_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["computation", "is_computation"]
+__all__ = ["computations", "is_computation"]
 
+MOST_NAMED = 3
+"""Computations of one sentence that are named."""
 MOST = 6
 """Places of a kind that are looked at in one sentence."""
 
+_EQUALS = re.compile(r"[=≈]")
 _NUMBER = r"\d[\d,]*+(?:\.\d++)?+"
+# Only what binds so: in "3*(1 + 4)" 3 is not multiplied by 1, and in "3 + 4*5" it is not added to 4.
 _OPERATION = re.compile(
-    rf"(?<![\w.,])(?P<one>{_NUMBER})\s?(?P<operator>[+*×·÷/−-])\s?\(?(?P<other>{_NUMBER})(?!\w)"
+    rf"(?<![\w.,])(?P<one>{_NUMBER})\s?(?P<operator>[+*×·÷/−-])\s?"
+    rf"(?=(?P<other>{_NUMBER})(?!\w)(?!\s?[*×·÷/^(!⁰¹²³⁴-⁹]))"
 )
+_BINDS_BEFORE = {"+": "+-−*×·÷/^", "-": "+-−*×·÷/^", "−": "+-−*×·÷/^"}
+_BINDS_AS_MUCH = "*×·÷/^"
 _LABEL = re.compile(r"(?P<label>[A-Z][a-z]{3,14}) (?P<number>\d{1,3}): ")
 _POWER = re.compile(r"(?<![\w.,)])(?P<number>\d{1,6}+)(?:\^|[⁰¹²³⁴-⁹])")
 _ROOT = re.compile(rf"(?:sqrt|√)\W{{0,2}}(?P<number>{_NUMBER})")
@@ -52,17 +59,20 @@ _BEGINNINGS = (
 )
 
 
-def computation(sentence: str) -> str | None:
-    """What a plain English *sentence* computes first, as a phrase that is words; None if that cannot be told.
+def computations(sentence: str) -> list[str]:
+    """What a plain English *sentence* computes, each as a phrase that is words: the first few. Without an equals
+    sign nothing is computed: "2024-11-29", "pages 10-12".
 
-    >>> computation("417,792 + 1,536 = 419,328.")
-    'Calculating the sum of 417,792 and 1,536'
+    >>> computations("417,792 + 1,536 = 419,328.")
+    ['Calculating the sum of 417,792 and 1,536']
     """
-    return next(filter(is_words, _named(sentence)), None)
+    if not _EQUALS.search(sentence):
+        return []
+    return list(islice(dict.fromkeys(filter(is_words, _named(sentence))), MOST_NAMED))
 
 
 def is_computation(clause: str) -> bool:
-    """Whether *clause* begins as those of :func:`computation`."""
+    """Whether *clause* begins as those of :func:`computations`."""
     return clause.startswith(_BEGINNINGS)
 
 
@@ -70,6 +80,9 @@ def _named(sentence: str) -> Iterator[str]:
     if label := _LABEL.match(sentence):
         yield f"Calculating {label['label'].lower()} {label['number']}"
     for operation in islice(_OPERATION.finditer(sentence), MOST):
+        before = sentence[: operation.start()][-2:].rstrip()[-1:]
+        if before and before in _BINDS_BEFORE.get(operation["operator"], _BINDS_AS_MUCH):
+            continue
         short, long = (
             name.format(operation["one"], operation["other"]) for name in _NAMES[operation["operator"]]
         )

@@ -16,7 +16,7 @@ from .answer_guard import AnswerGuard
 from .choice import CODE, Clause
 from .clauses import clauses, fragment, is_claim, whole, without_formula
 from .confidential import improper
-from .computations import computation
+from .computations import computations
 from .languages import language_of
 from .plain_text import plain
 from .qualifiers import TAKEN_BACK
@@ -135,8 +135,8 @@ class Digest:
         parts = clauses(text)
         found = [self.clause(part) for part in parts] or [self.clause(fragment(text), fragment=True)]
         heads = [without_formula(part) for part in parts if not is_words(part)]
-        named = computation(text) if self.language in _ENGLISH and not is_words(text) else None
-        return found + [self.clause(words) for words in [*heads, named] if words]
+        named = computations(text) if self.language in _ENGLISH and not is_words(text) else []
+        return found + [self.clause(words) for words in [*heads, *named] if words]
 
     def gives_away(self, line: str) -> bool:
         """Whether a line bears the result, or what is confidential."""
