@@ -278,7 +278,9 @@ def passages() -> str:
     """How many passages have a barred line, and how many name what they are about."""
     rows = [json.loads(line) for line in PASSAGES.read_text(encoding="utf-8").splitlines()]
     found = [(row, of_passage(row, size)) for row in rows for size in (60, 10_000)]
-    barred = sum(any(re.search(mark, line) for mark in row["barred"] for line in lines) for row, lines in found)
+    barred = sum(
+        any(re.search(mark, line) for mark in row["barred"] for line in lines) for row, lines in found
+    )
     named = sum(
         any(re.search(name, line, re.IGNORECASE) for name in row["names"] for line in lines)
         for row, lines in found
@@ -297,10 +299,7 @@ def main(path: str) -> None:
             )
         for name in ("concise", "auto", "detailed"):
             rows[name].take(trace, windows, ours(trace, name))
-    print(
-        f"{'':18}{'F1':>9}"
-        + "".join(f"{name:>9}" for name in COLUMNS)
-    )
+    print(f"{'':18}{'F1':>9}" + "".join(f"{name:>9}" for name in COLUMNS))
     for name, row in rows.items():
         print(row.shown(name))
     best = max(sum(rows[name].scores) for name in BASELINES)

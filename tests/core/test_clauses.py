@@ -163,9 +163,15 @@ def test_gerunds() -> None:
 QUALIFIED = [
     ("The retry is safe, but only if the server knows the key.", ["The retry is safe"]),
     ("The parser accepts commas, unless it reads the old dialect.", ["The parser accepts commas"]),
-    ("The firm is liable for it; provided that he acted in his job, so we win.", ["The firm is liable for it", "We win"]),
+    (
+        "The firm is liable for it; provided that he acted in his job, so we win.",
+        ["The firm is liable for it", "We win"],
+    ),
     ("If the list is empty, the function raises an error.", ["The function raises an error"]),
-    ("Unless they agreed on it, the lease can end in May, so we move out.", ["The lease can end in May", "We move out"]),
+    (
+        "Unless they agreed on it, the lease can end in May, so we move out.",
+        ["The lease can end in May", "We move out"],
+    ),
     ("Maybe the pool is empty, so every query waits for it.", ["Every query waits for it"]),
     ("It seems that the key is missing.", ["The key is missing"]),
     ("I guess the key is missing.", ["The key is missing"]),

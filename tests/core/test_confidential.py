@@ -61,14 +61,21 @@ def test_only_what_the_operator_wrote_is_read() -> None:
 
 
 def test_a_capital_makes_no_name_in_german() -> None:
-    german = learnt({"role": "system", "content": "Du bist der Assistent und hilfst mit der Steuer und dem Antrag."})
+    german = learnt(
+        {"role": "system", "content": "Du bist der Assistent und hilfst mit der Steuer und dem Antrag."}
+    )
     assert not german.bars("Ich lese den Antrag")
 
 
 def test_a_long_system_prompt_is_read_in_slices_as_far_as_the_limit() -> None:
     text = "The code is WINTER-77. " + "We sell lamps. " * READ + "The other code is SUMMER-99."
     confidential = Confidential()
-    slices = sum(1 for _ in confidential.learn_steps([{"role": "system", "content": text}, {"role": "system", "content": "AUTUMN-1"}]))
+    slices = sum(
+        1
+        for _ in confidential.learn_steps(
+            [{"role": "system", "content": text}, {"role": "system", "content": "AUTUMN-1"}]
+        )
+    )
     assert slices > 100
     assert confidential.bars("It is WINTER-77")
     assert not confidential.bars("It is SUMMER-99")
@@ -104,7 +111,9 @@ def test_what_is_asked_for_is_not(sentence: str) -> None:
 
 def test_what_a_thought_calls_secret_is_barred_from_then_on() -> None:
     confidential = Confidential()
-    assert confidential.hides('I must not reveal the code BLUEBIRD, also called "bb", "the bird" or BLUEBIRD.')
+    assert confidential.hides(
+        'I must not reveal the code BLUEBIRD, also called "bb", "the bird" or BLUEBIRD.'
+    )
     assert confidential.bars("Entering bluebird at the door")
     assert not confidential.bars("Entering the garden at the door")
     assert not confidential.hides("We water the garden")

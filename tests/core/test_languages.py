@@ -45,7 +45,9 @@ def test_no_english_stands_beside_other_languages() -> None:
         'In Arbeit: "Was ist das für ein Vogel auf dem Bild?"...'
     )
     russian = "Объясни простыми словами, как работает квантовый компьютер. " * 30
-    assert not any(char.isascii() and char.isalpha() for char in summarize_prompt([{"role": "user", "content": russian}]))
+    assert not any(
+        char.isascii() and char.isalpha() for char in summarize_prompt([{"role": "user", "content": russian}])
+    )
     question = "Warum ist das so? " + "Das Haus und der Garten sind alt. " * 40
     assert summarize_prompt([{"role": "user", "content": question}]) == (
         'Zu beantworten: "Warum ist das so?" (284 Wörter)'

@@ -46,7 +46,10 @@ CASES = [
     ("Der 2. Weltkrieg endete. Dann", ["Der 2. Weltkrieg endete.", "Dann"]),
     ("Man nimmt z. B. Wasser. Dann", ["Man nimmt z. B. Wasser.", "Dann"]),
     ("Das heißt d. h. Nr. 5 gilt. Ja.", ["Das heißt d. h. Nr. 5 gilt.", "Ja."]),
-    ("See No. 5 and i.e. Section II. No. That is wrong.", ["See No. 5 and i.e. Section II.", "No.", "That is wrong."]),
+    (
+        "See No. 5 and i.e. Section II. No. That is wrong.",
+        ["See No. 5 and i.e. Section II.", "No.", "That is wrong."],
+    ),
     ("Use Python 3.12. Then upgrade.", ["Use Python 3.12.", "Then upgrade."]),
     ("The ratio equals 7. So we go on.", ["The ratio equals 7.", "So we go on."]),
     ("Let x be n. Then go.", ["Let x be n.", "Then go."]),

@@ -75,7 +75,10 @@ BOUND = [
     ("9 - 3 + 2 = 8", ["Subtracting 3 from 9"]),
     ("8 / 4 * 2 = 4", []),
     ("2 + 3^2 = 11", ["Calculating the powers of 3"]),
-    ("6 × 7 = 42; 6 × 7 = 42; 6 × 8 = 48; 6 × 9 = 54; 2 × 9 = 18", ["Multiplying 6 by 7", "Multiplying 6 by 8", "Multiplying 6 by 9"]),
+    (
+        "6 × 7 = 42; 6 × 7 = 42; 6 × 8 = 48; 6 × 9 = 54; 2 × 9 = 18",
+        ["Multiplying 6 by 7", "Multiplying 6 by 8", "Multiplying 6 by 9"],
+    ),
 ]
 
 
@@ -112,7 +115,10 @@ SENTENCES = [
 ]  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=12), st.sampled_from(["concise", "auto", "detailed"]))
+@given(
+    st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=12),
+    st.sampled_from(["concise", "auto", "detailed"]),
+)
 def test_every_line_is_words(sentences: list[str], detail: str) -> None:
     summary = ReasoningSummary(detail=detail)  # type: ignore[arg-type]
     for sentence in sentences:

@@ -189,9 +189,18 @@ def test_a_long_clause_loses_phrases_before_it_is_cut() -> None:
 
 
 TAKEN_BACK = [
-    ("The cache is always cold in the morning. But that is wrong on Monday. So", "The cache is always cold in the morning. But that is wrong on Monday"),
-    ("The cache is always cold in the morning. No, wait. We count the hits of it. So", "The cache is always cold in the morning. No, wait. We count the hits of it"),
-    ("Checking the cache of the server. However, the log is empty today. So", "Checking the cache of the server. The log is empty today"),
+    (
+        "The cache is always cold in the morning. But that is wrong on Monday. So",
+        "The cache is always cold in the morning. But that is wrong on Monday",
+    ),
+    (
+        "The cache is always cold in the morning. No, wait. We count the hits of it. So",
+        "The cache is always cold in the morning. No, wait. We count the hits of it",
+    ),
+    (
+        "Checking the cache of the server. However, the log is empty today. So",
+        "Checking the cache of the server. The log is empty today",
+    ),
     ("The cache is always cold in the morning. But", None),
     ("The cache is always cold in the morning. B", None),
     ("The cache is always cold in the morning. S", "The cache is always cold in the morning"),
@@ -199,7 +208,9 @@ TAKEN_BACK = [
 
 
 @pytest.mark.parametrize(("text", "wanted"), TAKEN_BACK)
-def test_what_the_next_sentence_takes_back_is_told_with_it_or_not_at_all(text: str, wanted: str | None) -> None:
+def test_what_the_next_sentence_takes_back_is_told_with_it_or_not_at_all(
+    text: str, wanted: str | None
+) -> None:
     summary = ReasoningSummary()
     summary.feed(text)
     assert summary.line() == wanted

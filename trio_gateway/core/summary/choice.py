@@ -94,14 +94,18 @@ class ClauseChoice:
             if (option.fragment or len(option.terms) <= FEWEST_TERMS) and len(option.text) <= self._size.width
         ]
         fresh = yield from self._fresh(short, late=True)
-        return next(iter(self._fitting([[one] for one in fresh])), []) or (yield from self._made_to_fit(options, cut_short, late=True))
+        return next(iter(self._fitting([[one] for one in fresh])), []) or (
+            yield from self._made_to_fit(options, cut_short, late=True)
+        )
 
     def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
         """The best clause, or the best two of different sentences, if they are better together."""
         best = max(self._fitting([[one] for one in fresh]), key=self._value, default=[])
         for one in fresh:
             pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
-            best = max([best, *self._fitting(pairs)] if best else self._fitting(pairs), key=self._value, default=[])
+            best = max(
+                [best, *self._fitting(pairs)] if best else self._fitting(pairs), key=self._value, default=[]
+            )
             yield
         return best
 

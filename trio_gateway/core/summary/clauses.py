@@ -18,7 +18,16 @@ from .signs import is_words
 from .terms import CJK
 from .verbs import FINITE, VERBS, gerund
 
-__all__ = ["clauses", "cut_short", "finished", "fragment", "is_claim", "shortened", "whole", "without_formula"]
+__all__ = [
+    "clauses",
+    "cut_short",
+    "finished",
+    "fragment",
+    "is_claim",
+    "shortened",
+    "whole",
+    "without_formula",
+]
 
 MOST = 16
 """Parts of a sentence, or places to cut it, that are tried."""
@@ -185,7 +194,11 @@ def finished(sentence: str) -> list[str]:
     ['Finding the gcd is the first step']
     """
     body = _without_opener(sentence)
-    ends = [] if _SUBORDINATE.match(body) else [found.start() for found in _PART.finditer(body) if _ends(body, found.end())]
+    ends = (
+        []
+        if _SUBORDINATE.match(body)
+        else [found.start() for found in _PART.finditer(body) if _ends(body, found.end())]
+    )
     heads = (body[:end] for end in reversed(ends[-MOST:]))
     return next((clauses(head) for head in heads if _balanced(head)), [])
 

@@ -34,7 +34,9 @@ RARE = 2
 """Uses in the system prompt up to which a word counts as rare."""
 LONGEST_SENTENCE = 600
 
-_SENTENCE = re.compile(rf"[^.!?。！？\n]{{1,{LONGEST_SENTENCE}}}+(?:\.(?=\S)[^.!?。！？\n]{{1,200}}+){{0,8}}+")
+_SENTENCE = re.compile(
+    rf"[^.!?。！？\n]{{1,{LONGEST_SENTENCE}}}+(?:\.(?=\S)[^.!?。！？\n]{{1,200}}+){{0,8}}+"
+)
 _QUOTED = re.compile(
     r"\"([^\"\n]{3,80})\"|“([^”\n]{3,80})”|„([^“\n]{3,80})“|«\s?([^»\n]{3,80}?)\s?»|「([^」\n]{2,80})」|`([^`\n]{3,80})`"
     r"|『([^』\n]{2,80})』|(?<!\w)'([^'\n]{3,80})'(?!\w)"
@@ -84,7 +86,8 @@ _ABOUT_USER = re.compile(
     re.IGNORECASE,
 )
 _BACK = re.compile(
-    r"\b(?:it|this|that|these|them|so|es|das|dies|ihn|le|la|lo|cela|ça|eso|esto)\b|它|这|那|それ|これ", re.IGNORECASE
+    r"\b(?:it|this|that|these|them|so|es|das|dies|ihn|le|la|lo|cela|ça|eso|esto)\b|它|这|那|それ|これ",
+    re.IGNORECASE,
 )
 
 

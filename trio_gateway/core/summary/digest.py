@@ -15,8 +15,8 @@ from ..text.recent import RecentText
 from .answer_guard import AnswerGuard
 from .choice import CODE, Clause
 from .clauses import clauses, fragment, is_claim, whole, without_formula
-from .confidential import improper
 from .computations import computations
+from .confidential import improper
 from .languages import language_of
 from .plain_text import plain
 from .qualifiers import TAKEN_BACK
@@ -114,7 +114,11 @@ class Digest:
         for clause in found:
             if effort.spend(2 * len(clause.text)):
                 yield
-            if clause.text and not self.guard.announces(clause.text) and not self.confidential.bars(clause.text):
+            if (
+                clause.text
+                and not self.guard.announces(clause.text)
+                and not self.confidential.bars(clause.text)
+            ):
                 shown.append(clause)
         if self.sentences and TAKEN_BACK.match(text):
             shown += [] if hidden else self._taken_back(self.sentences[-1], text)

@@ -190,7 +190,12 @@ class ReasoningSummary:
     def _takes_up(self, digest: Digest, line: str, thing: str) -> bool:
         """Whether an activity makes a line; its thing is dealt with then."""
         words = frozenset(terms(thing))
-        if len(line) > self._width or digest.gives_away(line) or not is_words(line) or self._dealt_with.knows(words):
+        if (
+            len(line) > self._width
+            or digest.gives_away(line)
+            or not is_words(line)
+            or self._dealt_with.knows(words)
+        ):
             return False
         self._dealt_with.add(words)
         return self._shown.add_exactly(frozenset(terms(line)))

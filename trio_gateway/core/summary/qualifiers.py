@@ -40,7 +40,9 @@ def _one_of(table: str) -> str:
     return f"(?:{'|'.join(''.join(table.splitlines()).strip('|').split('|'))})"
 
 
-CONDITION = re.compile(rf"(?:(?:and|or|und|et|y) )?{_one_of(_CONDITIONS)}\b|(?:{_CJK_CONDITION})", re.IGNORECASE)
+CONDITION = re.compile(
+    rf"(?:(?:and|or|und|et|y) )?{_one_of(_CONDITIONS)}\b|(?:{_CJK_CONDITION})", re.IGNORECASE
+)
 """Matches where a part of a sentence begins that limits the part before it."""
 CONTRAST = re.compile(rf"(?:and )?{_one_of(_CONTRASTS)}\b|(?:{_CJK_CONTRAST})", re.IGNORECASE)
 """Matches where a part begins that takes something back from the part before it, and can stand alone."""
@@ -65,10 +67,35 @@ TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 """Matches a sentence that takes back what the one before it stated."""
-_FIRST_WORDS = """
-but however no nope wait actually hmm aber nein jedoch allerdings doch mais non cependant pourtant pero
-但是 不过 然而 可是 不对 等等 しかし でも いや 違う
-""".split()
+_FIRST_WORDS = [
+    "but",
+    "however",
+    "no",
+    "nope",
+    "wait",
+    "actually",
+    "hmm",
+    "aber",
+    "nein",
+    "jedoch",
+    "allerdings",
+    "doch",
+    "mais",
+    "non",
+    "cependant",
+    "pourtant",
+    "pero",
+    "但是",
+    "不过",
+    "然而",
+    "可是",
+    "不对",
+    "等等",
+    "しかし",
+    "でも",
+    "いや",
+    "違う",
+]
 
 
 def may_take_back(beginning: str) -> bool:

@@ -46,7 +46,9 @@ bzw vgl ggf evtl bspw sog inkl exkl zzgl abzgl geb gem mind max min bsp hr fr st
 mme mlle env éd sra ud uds dña pág aprox etc.) d.h z.b u.a o.ä z.t u.u s.o s.u i.d.r m.e p.ex p.ej
 """
 _ABBREVIATIONS = "|".join(map(re.escape, _ABBREVIATION_TABLE.split()))
-_ABBREVIATION = re.compile(rf"(?:^|[\s(])(?:{_ABBREVIATIONS}|[zduiomsp]\.\s?(?:\w{{1,2}}\.\s?)?\w{{1,2}})\.$", re.IGNORECASE)
+_ABBREVIATION = re.compile(
+    rf"(?:^|[\s(])(?:{_ABBREVIATIONS}|[zduiomsp]\.\s?(?:\w{{1,2}}\.\s?)?\w{{1,2}})\.$", re.IGNORECASE
+)
 # These are abbreviations where a number follows; else the words they are.
 _BEFORE_NUMBER = re.compile(
     r"(?:^|[\s(])(?:no|nos|nr|nrn|art|arts|abs|anm|kap|abb|tab|ziff|lit|sec|secs|ch|para|paras|vol|pp?|pg|pt|reg|cl"
@@ -207,7 +209,9 @@ class _Scan:
             return True
         if _FIRST_HALF.search(word) and _SECOND_HALF.match(self.text, following):
             return True
-        ordinal = _ORDINAL.search(word) and (_BEFORE_ORDINAL.search(word) or _MONTH.match(self.text, following))
+        ordinal = _ORDINAL.search(word) and (
+            _BEFORE_ORDINAL.search(word) or _MONTH.match(self.text, following)
+        )
         return bool(ordinal) and self.text[following].isupper()
 
     def _emit(self, end: int) -> None:
