@@ -66,14 +66,17 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _DOUBT = re.compile(
-    r"\W*+(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|moment|vielleicht|attends|peut-être|espera"
+    r"\W*+(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|moment|vielleicht|attends"
+    r"|peut-être|espera"
     r"|quizás?|等等|不过|待って)",
     re.IGNORECASE,
 )
 _AIM = re.compile(
     r"\b(?:find|compute|calculate|determine|figure out|evaluate|work out|solve(?: for)?|what(?:'s| is| are)|"
-    r"how (?:many|much|long|far|old|tall)|berechnen?|bestimmen?|ermitteln?|wie ?viele?|wie (?:lang|lange|weit|groß|hoch|alt|viele?)"
-    r"|calculer|déterminer|trouver|combien(?: de)?|calcular|hallar|determinar|encontrar|cuánt[oa]s?)\b(?P<what>[^.?!]*)",
+    r"how (?:many|much|long|far|old|tall)|berechnen?|bestimmen?|ermitteln?|wie ?viele?|wie (?:lang|lange"
+    r"|weit|groß|hoch|alt|viele?)"
+    r"|calculer|déterminer|trouver|combien(?: de)?|calcular|hallar|determinar|encontrar"
+    r"|cuánt[oa]s?)\b(?P<what>[^.?!]*)",
     re.IGNORECASE,
 )
 _STATES = re.compile(rf"{_COPULA}|\b(?:as|has|have)\b", re.IGNORECASE)

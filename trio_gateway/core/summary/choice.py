@@ -153,8 +153,10 @@ class ClauseChoice:
 
 
 def _liking(text: str) -> float:
-    """A factor for what a clause is: questions and work done are liked, one that leans on another before it is
-    not. That a number was computed is told only where nothing else is new."""
+    """A factor for what a clause is: questions and work done are liked, one that leans on another is not.
+
+    That a number was computed is told only where nothing else is new.
+    """
     if text.startswith(CODE):
         return 0.5
     if _LEANS_BACK.match(text):

@@ -46,15 +46,18 @@ def _words(*alternatives: str) -> str:
 # ----------------------------------------------------------------------------------------------- the head
 
 _FILLER = _words(
-    r"okay|ok|alright|all right|so(?! (?:on|far|that)\b)|well|hmm++|hm|um++|uh|oh|ah|wow|wait a (?:minute|second|moment)|wait",
+    r"okay|ok|alright|all right|so(?! (?:on|far|that)\b)|well|hmm++|hm|um++|uh|oh|ah|wow|wait a (?:minute"
+    r"|second|moment)|wait",
     r"hold on|hang on|now|and|but|then|also|actually|again|next|finally|got (?:it|that)",
-    r"(?:right|yes|yep|yeah|no|nope|sure|good|great)(?=[,.!;:—–])|you know|i mean|alternatively|therefore|thus|hence|however|in this case",
+    r"(?:right|yes|yep|yeah|no|nope|sure|good|great)(?=[,.!;:—–])|you know|i mean|alternatively|therefore"
+    r"|thus|hence|however|in this case",
     r"basically|for now|either way|anyway|still|to start|starting off|step by step|just(?= to\b)|let's see",
     r"first(?:ly)?(?=,| (?:i|we|let))|second(?:ly)?(?=,)|third(?:ly)?(?=,)",
     r"let me (?:see|think)(?: again| about (?:this|that|it))?|one (?:way|idea) (?:is|would be)(?= to\b)",
     r"(?:because )?i (?:remember|recall|know|see|notice|realize)(?: that)?(?! (?:of|about|how|if|whether)\b)",
     r"(?:so )?(?:that|which|this) (?:means|implies)(?: that)?",
-    r"(?:maybe|perhaps|i (?:think|guess|believe|suppose)(?: that)?)(?= (?:(?:i|we) (?:should|need|can|could|have to|must|might)|let(?:'s)?)\b)",
+    r"(?:maybe|perhaps|i (?:think|guess|believe|suppose)(?: that)?)(?= (?:(?:i|we) (?:should|need|can"
+    r"|could|have to|must|might)|let(?:'s)?)\b)",
     r"(?:just )?to (?:be sure|double[- ]check|make sure)(?=,)",
     r"嗯++|好的?|好吧|等等|等一下|让我想想|唔",
     r"ええと|えっと|うーん|では|さて|次に|ちょっと待って",
@@ -222,8 +225,8 @@ def shortened(clause: str, width: int) -> str | None:
 
 
 def without_formula(clause: str) -> str | None:
-    """*clause*, which is mostly signs, without its last formulas, so that it still is a sentence; None if it is
-    not to be had.
+    """*clause*, which is mostly signs, without its last formulas, so that it still is a sentence; None if
+    there is no such part.
 
     >>> without_formula("Finding the coefficient of x² in (x + 1/x)⁶")
     'Finding the coefficient of x²'

@@ -60,8 +60,8 @@ _BEGINNINGS = (
 
 
 def computations(sentence: str) -> list[str]:
-    """What a plain English *sentence* computes, each as a phrase that is words: the first few. Without an equals
-    sign nothing is computed: "2024-11-29", "pages 10-12".
+    """What a plain English *sentence* computes, each as a phrase that is words: the first few.
+    Without an equals sign nothing is computed: "2024-11-29", "pages 10-12".
 
     >>> computations("417,792 + 1,536 = 419,328.")
     ['Calculating the sum of 417,792 and 1,536']

@@ -126,7 +126,7 @@ class Digest:
         self.sentences.append(Digested(text, distinct[:MOST_TERMS], shown))
 
     def _taken_back(self, before: Digested, text: str) -> list[Clause]:
-        """The next sentence takes back what *before* states, which is shown together with it or not at all."""
+        """The next sentence takes back what *before* states: it is shown with it or not at all."""
         claims = [clause.text for clause in before.clauses if is_claim(clause.text)]
         self.sentences[-1] = replace(before, clauses=unclaimed(before))
         both = [f"{claim}. {text.rstrip(' .')}" for claim in claims[:1] if whole(text.rstrip(" ."))]

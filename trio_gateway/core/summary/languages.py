@@ -22,14 +22,25 @@ _FEWEST = 2
 """Signs of a language other than English that there must be: "Die Hard" is no German."""
 
 _COMMON: dict[Language, str] = {
-    "en": """the of and is are this that we it to with for from by can an you what how in on my me i please be not do
-    does was has have write explain find why who when should would could which there then so but let need""",
-    "de": """der die das und ist sind ein eine einen einem einer nicht mit für auf von zu im den dem des wie was warum wer
-    ich wir sie es mir bitte kann oder auch nach bei aus wird werden hat haben dass schreibe erkläre""",
-    "fr": """le la les des et est sont un une pas avec pour dans sur du de au aux qui que quoi comment pourquoi je nous
-    vous il elle ce cette moi mon ma mes où quel quelle être donc mais écris explique c'est l'on""",
-    "es": """el la los las y es son un una no con para por en de del al que qué cómo por porque yo nosotros usted mi
-    me este esta dónde cuál está pero como más escribe explica hay ser su sus lo""",
+    "en": """
+    the of and is are this that we it to with for from by can an you what how in on my me i please
+    be not do does was has have write explain find why who when should would could which there then
+    so but let need
+    """,
+    "de": """
+    der die das und ist sind ein eine einen einem einer nicht mit für auf von zu im den dem des wie
+    was warum wer ich wir sie es mir bitte kann oder auch nach bei aus wird werden hat haben dass
+    schreibe erkläre
+    """,
+    "fr": """
+    le la les des et est sont un une pas avec pour dans sur du de au aux qui que quoi comment
+    pourquoi je nous vous il elle ce cette moi mon ma mes où quel quelle être donc mais écris
+    explique c'est l'on
+    """,
+    "es": """
+    el la los las y es son un una no con para por en de del al que qué cómo por porque yo nosotros
+    usted mi me este esta dónde cuál está pero como más escribe explica hay ser su sus lo
+    """,
 }
 _WORDS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
 _WORD = re.compile(r"[^\W\d_]++(?:['’][a-z]{1,2}\b)?")

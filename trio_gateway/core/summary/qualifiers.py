@@ -11,9 +11,11 @@ import re
 __all__ = ["CONDITION", "CONTRAST", "HYPOTHESIS", "QUALIFIER", "TAKEN_BACK", "may_take_back"]
 
 _CONDITIONS = """
-unless|except|only if|only when|only for|only after|if|provided|providing|as long as|so long as|until|till|without|not|in case
+unless|except|only if|only when|only for|only after|if|provided|providing|as long as|so long as|until
+|till|without|not|in case
 |on condition|assuming|given that|supposing|apart from|other than|save for|barring|subject to|pending|when
-|sofern|es sei denn|wenn|falls|außer|ausser|nur wenn|nur dann|solange|vorausgesetzt|ohne|nicht|soweit|bevor|bis
+|sofern|es sei denn|wenn|falls|außer|ausser|nur wenn|nur dann|solange|vorausgesetzt|ohne|nicht|soweit
+|bevor|bis
 |à moins|a moins|sauf|si|seulement si|pourvu|tant que|à condition|sans|excepté|hormis|lorsque|quand|pas
 |a menos que|salvo|excepto|solo si|sólo si|siempre que|mientras|con tal|sin|a condición|cuando|no
 """
@@ -25,14 +27,21 @@ but|however|yet|though|although|whereas|no,? wait|wait,? no|except that|albeit
 """
 _HYPOTHESES = """
 maybe|perhaps|possibly|presumably|probably|likely|suppose|supposing|supposed|assume|assumed|assuming|could|might|may|if
-|unless|seems?|appears?|looks like|guess|suspect|suggests?|what if|not sure|unsure|hypothetically|whether|provided
+|unless|seems?|appears?|looks like|guess|suspect|suggests?|what if|not sure|unsure|hypothetically|whether
+|provided
 |vielleicht|möglicherweise|wahrscheinlich|vermutlich|womöglich|angenommen|könnte|könnten|dürfte|wenn|falls|sofern|scheint|ob
 |peut-être|probablement|supposons|pourrait|serait|semble|si
 |quizás?|tal vez|acaso|probablemente|supongamos|podría|sería|parece
 """
-_CJK_CONDITION = "除非|只有|只要|如果|要是|假如|倘若|若|前提|否则|不包括|除了|直到|当|ただし|もし|限り|場合|でない限り|除き|除いて|以外"
+_CJK_CONDITION = (
+    "除非|只有|只要|如果|要是|假如|倘若|若|前提|否则|不包括|除了|直到|当"
+    "|ただし|もし|限り|場合|でない限り|除き|除いて|以外"
+)
 _CJK_CONTRAST = "但是|但|不过|然而|可是|却|しかし|でも|けれど|ところが|ただ"
-_CJK_HYPOTHESIS = "也许|可能|或许|大概|似乎|好像|假设|假定|如果|要是|假如|应该|会不会|难道|かも|おそらく|たぶん|だろう|もし|らしい|と仮定"
+_CJK_HYPOTHESIS = (
+    "也许|可能|或许|大概|似乎|好像|假设|假定|如果|要是"
+    "|假如|应该|会不会|难道|かも|おそらく|たぶん|だろう|もし|らしい|と仮定"
+)
 
 
 def _one_of(table: str) -> str:
@@ -99,7 +108,7 @@ _FIRST_WORDS = [
 
 
 def may_take_back(beginning: str) -> bool:
-    """Whether a sentence of which no more than *beginning* has come takes back, or may take back, what the one
-    before it stated."""
+    """Whether a sentence of which no more than *beginning* has come takes back, or may take back, what the
+    one before it stated."""
     begun = beginning.lstrip().lower()
     return bool(TAKEN_BACK.match(begun)) or any(word.startswith(begun) for word in _FIRST_WORDS if begun)

@@ -40,9 +40,11 @@ _CLOSER = {"\\[": "\\]", "\\(": "\\)", "$$": "$$"}
 _FENCE_END = re.compile(r"(?:^|\n)[ \t]*+(?:```|~~~)[^\n]*+\n")
 _CODE_LINE = re.compile(r"[^\n]*+\n\s*+(\S[^\n]*+)\n")
 _ABBREVIATION_TABLE = """
-e.g i.e vs cf approx resp fig figs eq eqs dr mr mrs ms prof st jr sr inc ltd corp dept est incl excl al esp ca viz
+e.g i.e vs cf approx resp fig figs eq eqs dr mr mrs ms prof st jr sr inc ltd corp dept est incl excl al
+esp ca viz
 jan feb apr jun jul aug sept oct nov dec
-bzw vgl ggf evtl bspw sog inkl exkl zzgl abzgl geb gem mind max min bsp hr fr str std mio mrd lt ehem insb sinngem rn
+bzw vgl ggf evtl bspw sog inkl exkl zzgl abzgl geb gem mind max min bsp hr fr str std mio mrd lt ehem
+insb sinngem rn
 mme mlle env éd sra ud uds dña pág aprox etc.) d.h z.b u.a o.ä z.t u.u s.o s.u i.d.r m.e p.ex p.ej
 """
 _ABBREVIATIONS = "|".join(map(re.escape, _ABBREVIATION_TABLE.split()))

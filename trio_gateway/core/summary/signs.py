@@ -20,7 +20,9 @@ MOST_SIGNS = 1 / 3
 _TOKEN = re.compile(
     r"(?P<function>\b(?:sqrt|log|ln|lg|exp|sin|cos|tan|gcd|lcm|mod|floor|ceil|max|min|lim)\b(?=\s?[\d(_₀-₉⁰-⁹^{]))"
     rf"|(?P<script>[{CJK}]++)"
-    r"|(?P<word>[^\W\d_]['’](?=[^\W\d_])|[^\W\d_⁰-⁹²³¹ⁿₐ-ₜ]{2}(?:(?![\u3040-\u30ff\u3400-\u9fff])[\w'’.])*+(?:-\w++)*+|(?:I|[aA](?= [^\W\d_]{2})|[àéeyoòóuwi])(?!\S))"
+    r"|(?P<word>[^\W\d_]['’](?=[^\W\d_])"
+    r"|[^\W\d_⁰-⁹²³¹ⁿₐ-ₜ]{2}(?:(?![\u3040-\u30ff\u3400-\u9fff])[\w'’.])*+(?:-\w++)*+|(?:I"
+    r"|[aA](?= [^\W\d_]{2})|[àéeyoòóuwi])(?!\S))"
     r"|(?P<sign>[\w$€£¥%=+*/^<>|{}\\−×÷·±≈≠≡≤≥→⇒⇔←∑∏∫√∞∂∆∈∉∪∩⌊⌋⌈⌉°′‖✔]++)"
     r"|(?P<between>[\s()\[\].,:;!?…'’-]++)"
     r"|(?P<other>.)",
