@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trio_gateway.core.summary import ReasoningSummary
-from trio_gateway.core.summary.confidential import READ, Confidential, improper
+from trio_gateway.core.summary.confidential import MOST_SENTENCES, READ, Confidential, improper
 from trio_gateway.core.summary.steps import at_once
 
 SYSTEM = (
@@ -80,6 +80,12 @@ def test_a_long_system_prompt_is_read_in_slices_as_far_as_the_limit() -> None:
     assert confidential.bars("It is WINTER-77")
     assert not confidential.bars("It is SUMMER-99")
     assert not confidential.bars("It is AUTUMN-1")
+
+
+def test_a_word_of_every_sentence_costs_no_more_than_one_of_some() -> None:
+    confidential = learnt({"role": "system", "content": "We sell lamps and chairs today. " * 1000})
+    assert max(map(len, confidential._having.values())) == MOST_SENTENCES
+    assert confidential.bars("We sell lamps and chairs today")
 
 
 IMPROPER = [

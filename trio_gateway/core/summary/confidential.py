@@ -33,6 +33,11 @@ MOST_NOTED = 64
 RARE = 2
 """Uses in the system prompt up to which a word counts as rare."""
 LONGEST_SENTENCE = 600
+PIECE = 1000
+LONGEST_QUOTED = 84
+"""Characters in which quoted strings are looked for at a time, and of the longest with its marks."""
+MOST_SENTENCES = 64
+"""Sentences remembered of a word: what stands in more is what the prompt is about."""
 
 _SENTENCE = re.compile(
     rf"[^.!?。！？\n]{{1,{LONGEST_SENTENCE}}}+(?:\.(?=\S)[^.!?。！？\n]{{1,200}}+){{0,8}}+"
@@ -126,10 +131,13 @@ class Confidential:
         secret: set[str] = set()
         for text in _system_texts(messages):
             german = language_of(text) == "de"
-            self._quoted += _quoted(text)[: MOST_QUOTED - len(self._quoted)]
-            yield
-            for found in _SENTENCE.finditer(text):
-                sentence = found[0]
+            for start in range(0, len(text), PIECE):
+                found = _quoted(text[start : start + PIECE + LONGEST_QUOTED])
+                self._quoted += [quoted for quoted in found if quoted not in self._quoted]
+                del self._quoted[MOST_QUOTED:]
+                yield
+            for match in _SENTENCE.finditer(text):
+                sentence = match[0]
                 is_secret = bool(_SECRECY.search(sentence))
                 words = _rare_words(sentence, names=not german)
                 uses.update(words)
@@ -164,7 +172,9 @@ class Confidential:
     def _add(self, words: frozenset[str], is_secret: bool) -> None:
         if len(words) >= 2:
             for word in words:
-                self._having.setdefault(word, []).append(len(self._sentences))
+                having = self._having.setdefault(word, [])
+                if len(having) < MOST_SENTENCES:
+                    having.append(len(self._sentences))
             self._sentences.append((words, is_secret))
 
     def _repeats(self, words: frozenset[str], cjk: bool) -> bool:

@@ -86,8 +86,8 @@ def material_steps(text: str) -> Steps[Material]:
 def size_of(text: str, *, length: int | None = None, joined: bool = False, frames: Frames = ENGLISH) -> str:
     """How long a text is: "3,200 words" or, *joined*, "3,200-word"; characters where there are no spaces.
 
-    The unit is named as in *frames*; where they have no name for it, there is no size. *length* is that of the
-    whole, where *text* is only a part of it. Above a thousand the count is rounded to hundreds.
+    The unit is named as in *frames*; where they have no name for it, there is no size. *length* is that of
+    the whole, where *text* is only a part of it. Above a thousand the count is rounded to hundreds.
     """
     length = len(text) if length is None else length
     sample = text[:SAMPLE]
