@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .steps import Steps
 
-__all__ = ["READ", "Confidential", "improper"]
+__all__ = ["IMPROPER", "READ", "Confidential", "improper"]
 
 READ = 64 * 1024
 """Characters of the system prompt that are read."""
@@ -33,7 +33,7 @@ MOST_NOTED = 64
 RARE = 2
 """Uses in the system prompt up to which a word counts as rare."""
 LONGEST_SENTENCE = 600
-PIECE = 1000
+PIECE = 250
 LONGEST_QUOTED = 84
 """Characters in which quoted strings are looked for at a time, and of the longest with its marks."""
 MOST_SENTENCES = 64
@@ -108,6 +108,8 @@ _ABOUT_USER = re.compile(
     r"|(?:ユーザー|利用者|質問者)[^。]{0,20}?(?:嘘|かもしれない|怒って|混乱|らしい|だろう)",
     re.IGNORECASE,
 )
+IMPROPER = (_SECRECY, _INSTRUCTIONS, _ABOUT_USER)
+"""Each is found in a thought that may not be shown: for those who read a long one in slices."""
 _BACK = re.compile(
     r"\b(?:it|this|that|these|them|so|es|das|dies|ihn|le|la|lo|cela|ça|eso|esto)\b|它|这|那|それ|これ",
     re.IGNORECASE,
@@ -188,7 +190,7 @@ class Confidential:
 
 def improper(text: str) -> bool:
     """Whether *text* speaks of what must not be revealed, of the instructions, or judges the user."""
-    return bool(_SECRECY.search(text) or _INSTRUCTIONS.search(text) or _ABOUT_USER.search(text))
+    return any(pattern.search(text) for pattern in IMPROPER)
 
 
 def _system_texts(messages: Sequence[Mapping[str, Any]]) -> Iterable[str]:

@@ -16,7 +16,7 @@ from .answer_guard import AnswerGuard
 from .choice import CODE, Clause
 from .clauses import clauses, fragment, is_claim, whole, without_formula
 from .computations import computations
-from .confidential import improper
+from .confidential import IMPROPER, improper
 from .languages import language_of
 from .plain_text import plain
 from .qualifiers import TAKEN_BACK
@@ -106,10 +106,16 @@ class Digest:
         self.language = language_of(text) or self.language
         if effort.spend(40 + 2 * len(text)):
             yield
-        hidden = self.guard.hides(sentence.text, text) or self.confidential.hides(text)
+        hidden = self.guard.hides(sentence.text, text)
+        for pattern in IMPROPER:
+            hidden = bool(pattern.search(text)) or hidden
+            if effort.spend(len(text) // 2):
+                yield
+        if hidden:
+            self.confidential.hides(text)
         if hidden and self.sentences and self.confidential.hides_before(text):
             self.sentences[-1] = replace(self.sentences[-1], clauses=[])
-        found = [] if hidden else self._clauses(sentence, text)
+        found = [] if hidden else (yield from self._clauses(sentence, text, effort))
         shown = []
         for clause in found:
             if effort.spend(2 * len(clause.text)):
@@ -132,13 +138,18 @@ class Digest:
         both = [f"{claim}. {text.rstrip(' .')}" for claim in claims[:1] if whole(text.rstrip(" ."))]
         return [self.clause(part) for part in both if not (is_cjk(part) or self.confidential.bars(part))]
 
-    def _clauses(self, sentence: Sentence, text: str) -> list[Clause]:
+    def _clauses(self, sentence: Sentence, text: str, effort: Effort) -> Steps[list[Clause]]:
         """What can be shown of a sentence: its clauses, and words for those that are mostly signs."""
         if sentence.code:
             return [self.clause(_of_code(text))] if self.language in _ENGLISH else []
         parts = clauses(text)
         found = [self.clause(part) for part in parts] or [self.clause(fragment(text), fragment=True)]
-        heads = [without_formula(part) for part in parts if not is_words(part)]
+        heads = []
+        for part in parts:
+            if not is_words(part):
+                heads.append(without_formula(part))
+                if effort.spend(2 * len(part)):
+                    yield
         named = computations(text) if self.language in _ENGLISH and not is_words(text) else []
         return found + [self.clause(words) for words in [*heads, *named] if words]
 
