@@ -133,3 +133,9 @@ def test_a_computation_has_english_words_in_english_reasoning_only() -> None:
     assert "Calculating" not in (summary.line(late=True) or "")
     summary.feed("```python\ndef load_users(path):\n    pass\n```\nDann weiter")
     assert summary.line(late=True) is None
+
+
+def test_a_computation_alone_is_no_last_line() -> None:
+    summary = ReasoningSummary()
+    summary.feed("17 * 23 = 391.")
+    assert summary.last() is None

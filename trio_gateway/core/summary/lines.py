@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .activity import activities_in
 from .choice import SIZES, Clause, ClauseChoice, Detail, joined
 from .clauses import finished
+from .computations import is_computation
 from .confidential import Confidential, improper
 from .digest import END, RECENT, Digest, unclaimed
 from .plain_text import plain
@@ -113,7 +114,9 @@ class ReasoningSummary:
         yield from digest.work_up(final=True)
         if digest.sentences:
             digest.guard.note_value(digest.sentences[-1].text)
-        return (yield from self._say(digest, late=False))
+        line = yield from self._say(digest, late=False)
+        # A computation is named for those who wait; when the answer is here, it alone is not worth a line.
+        return None if line is not None and is_computation(line) else line
 
     def accept_steps(self, line: str) -> Steps[bool]:
         """:meth:`accept` in slices."""
