@@ -116,7 +116,7 @@ class ReasoningSummary:
             digest.guard.note_value(digest.sentences[-1].text)
         line = yield from self._say(digest, late=False)
         # A computation is named for those who wait; when the answer is here, it alone is not worth a line.
-        return None if line is not None and is_computation(line) else line
+        return None if line and is_computation(line) and ". " not in line else line
 
     def accept_steps(self, line: str) -> Steps[bool]:
         """:meth:`accept` in slices."""
