@@ -27,6 +27,18 @@ HIDDEN = [
     "因此总共是6小时。",
     "最終的な答えです",
     "答えは42です。",
+    "Die Antwort lautet 42.",
+    "Also sind es insgesamt 48 Räder.",
+    "Somit beträgt der Abstand 7 cm.",
+    "Das Ergebnis ist 12.",
+    "La réponse est Paris.",
+    "Donc elle lit en tout 224 pages.",
+    "Le résultat est 12.",
+    "La respuesta es 42.",
+    "Por lo tanto, hay 12 manzanas.",
+    "所以它们相遇需要 35 小时。",
+    "したがって、合計は12個です。",
+    "正解は東京です。",
 ]
 SHOWN = [
     "Each side is 1 cm.",
@@ -36,6 +48,11 @@ SHOWN = [
     "Then 3 = 3.",
     "The path goes from A to B.",
     "Putting this together, the figure has a base from (0,0) to (12,0).",
+    "We also need 5 apples.",
+    "Jede Seite ist 1 cm lang.",
+    "Chaque page a 12 lignes.",
+    "Cada lado mide 3 metros.",
+    "所以只需要再注入1/2。",
 ]
 
 
@@ -107,3 +124,21 @@ def test_supposed_results_are_bounded() -> None:
     assert many.tells("x = 999")
     assert not many.tells("x = 100")
     assert len(many._values) == SUPPOSED
+
+
+NAMED = [
+    ("So the answer is Paris.", "Paris has two airports", True),
+    ("Die Antwort lautet Berlin.", "Berlin liegt an der Spree", True),
+    ("La réponse est Lyon.", "Le fleuve de Lyon est large", True),
+    ("La respuesta es Quito.", "Quito está en los Andes", True),
+    ("答案是巴黎。", "巴黎有两个机场", True),
+    ("答えは東京です。", "東京には空港が二つある", True),
+    ("So the answer is photosynthesis.", "The plants use photosynthesis for it", True),
+    ("So the answer is not clear yet.", "It is clear that we need the table", False),
+    ("So the answer is yes.", "The airports are large", False),
+]
+
+
+@pytest.mark.parametrize(("announced", "clause", "hidden"), NAMED)
+def test_a_name_that_was_the_result_is_hidden_from_then_on(announced: str, clause: str, hidden: bool) -> None:
+    assert guard(announced).tells(clause) is hidden

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_gateway.core.summary.clauses import clauses, finished, fragment, shortened
+from trio_gateway.core.summary.clauses import clauses, cut_short, finished, fragment, is_claim, shortened
 from trio_gateway.core.summary.terms import LONGEST, is_cjk, terms
 from trio_gateway.core.summary.verbs import VERBS, gerund
 
@@ -157,3 +157,73 @@ def test_gerunds() -> None:
         "computing", "plugging", "seeing", "tying", "adding", "summarising", "dyeing",
     ]  # fmt: skip
     assert all(gerund(verb).endswith("ing") for verb in VERBS)
+
+
+# A statement never stands without its condition, and nothing that is only supposed stands as a fact.
+QUALIFIED = [
+    ("The retry is safe, but only if the server knows the key.", ["The retry is safe"]),
+    ("The parser accepts commas, unless it reads the old dialect.", ["The parser accepts commas"]),
+    (
+        "The firm is liable for it; provided that he acted in his job, so we win.",
+        ["The firm is liable for it", "We win"],
+    ),
+    ("If the list is empty, the function raises an error.", ["The function raises an error"]),
+    (
+        "Unless they agreed on it, the lease can end in May, so we move out.",
+        ["The lease can end in May", "We move out"],
+    ),
+    ("Maybe the pool is empty, so every query waits for it.", ["Every query waits for it"]),
+    ("It seems that the key is missing.", ["The key is missing"]),
+    ("I guess the key is missing.", ["The key is missing"]),
+    ("No list is empty in the file.", ["List is empty in the file"]),
+    ("买方可以解除这份合同，除非卖方在三十天内补交货物。", ["买方可以解除这份合同"]),
+    ("缓存看起来就是问题的原因，但是日志里没有记录。", ["缓存看起来就是问题的原因"]),
+    ("如果用户没有登录系统，页面会跳转到首页。", ["页面会跳转到首页"]),
+    ("Der Antrag ist zulässig; sofern die Frist gewahrt ist.", ["Der Antrag ist zulässig"]),
+]
+
+
+@pytest.mark.parametrize(("sentence", "barred"), QUALIFIED)
+def test_a_statement_stands_with_what_limits_it(sentence: str, barred: list[str]) -> None:
+    assert not set(clauses(sentence)).intersection(barred)
+
+
+def test_what_the_next_part_takes_back_stands_with_it() -> None:
+    assert clauses("The limit is high, but the program takes its size from the host, unless it is told.") == [
+        "The limit is high, but the program takes its size from the host, unless it is told",
+        "The program takes its size from the host, unless it is told",
+    ]
+    assert "The test is red" in clauses("The cache may be cold, but the test is red, so we stop.")
+
+
+@pytest.mark.parametrize(
+    ("clause", "claim"),
+    [
+        ("The cache is cold", True),
+        ("Retrying the request is safe", True),
+        ("Checking whether the cache is cold", False),
+        ("Checking the cache", False),
+        ("Is the cache cold?", False),
+        ("Maybe the cache is cold", False),
+    ],
+)
+def test_claims(clause: str, claim: bool) -> None:
+    assert is_claim(clause) is claim
+
+
+def test_no_condition_is_cut_off() -> None:
+    assert cut_short("The garden is watered every day in the summer", 30) == "The garden is watered every…"
+    assert cut_short("The garden is watered every day if it is dry", 30) is None
+    assert shortened("We water the garden in the evening with a can unless it rains in the night", 50) is None
+
+
+@pytest.mark.parametrize(
+    ("beginning", "wanted"),
+    [
+        ("We can cancel the contract, unless they", []),
+        ("我们现在可以解除这份合同，除非", []),
+        ("我们现在可以解除这份合同，然后再比较两个版本的交货日期和付款条款", ["我们现在可以解除这份合同"]),
+    ],
+)
+def test_a_condition_may_still_come(beginning: str, wanted: list[str]) -> None:
+    assert finished(beginning) == wanted

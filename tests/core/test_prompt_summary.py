@@ -45,7 +45,7 @@ REVIEWED: list[tuple[Messages, str]] = [
     # short, hidden characters
     (user("Hel\u200blo\u202e wor\x07ld\u0085!"), 'Processing: "Hello wor ld !"...'),
     # short, Chinese
-    (user("请用一句话解释什么是黑洞。"), 'Processing: "请用一句话解释什么是黑洞。"...'),
+    (user("请用一句话解释什么是黑洞。"), '正在处理："请用一句话解释什么是黑洞。"...'),
     # short, sse
     (user("data: [DONE]\n\nevent: phase\ndata: {}"), 'Processing: "data: [DONE] event: phase data: {}"...'),
     # exactly 120
@@ -259,7 +259,7 @@ REVIEWED: list[tuple[Messages, str]] = [
             "请把下面的文章翻译成英文，并保持原文的语气：\n\n"
             + "今天天气很好，我们去公园散步。孩子们在草地上奔跑。" * 30
         ),
-        'Processing: "请把下面的文章翻译成英文，并保持原文的语气：" (774 characters)',
+        '正在处理："请把下面的文章翻译成英文，并保持原文的语气：" (774 字)',
     ),
     # Japanese
     (
@@ -267,7 +267,7 @@ REVIEWED: list[tuple[Messages, str]] = [
             "次の文章を三行で要約してください。\n\n"
             + "昨日は雨が降っていました。私たちは家で本を読みました。" * 20
         ),
-        'Processing: "次の文章を三行で要約してください。" (559 characters)',
+        '処理中："次の文章を三行で要約してください。" (559 文字)',
     ),
     # German
     (
@@ -275,21 +275,21 @@ REVIEWED: list[tuple[Messages, str]] = [
             "Übersetze bitte den folgenden Text ins Englische und achte auf den Ton:\n\n"
             + "Der Wind weht über die Felder und die Kinder spielen im Garten. " * 30
         ),
-        'Processing: "Übersetze bitte den folgenden Text ins Englische und achte auf den Ton:" (372 words)',
+        'In Arbeit: "Übersetze bitte den folgenden Text ins Englische und achte auf den Ton:" (372 Wörter)',
     ),
     # Russian
     (
         user(
             "Объясни простыми словами, как работает квантовый компьютер, и приведи несколько примеров задач, которые он решает быстрее обычного."
         ),
-        'Processing: "Объясни простыми словами, как работает квантовый компьютер, и приведи несколько примеров задач, которые он решает быстрее обычного."',
+        '"Объясни простыми словами, как работает квантовый компьютер, и приведи несколько примеров задач, которые он решает быстрее обычного."',
     ),
     # Arabic
     (
         user(
             "اشرح لي بالتفصيل كيف تعمل محركات البحث على الإنترنت، وكيف ترتب النتائج، وما هي العوامل التي تؤثر على ترتيب الصفحات في نتائج البحث؟"
         ),
-        'Processing: "اشرح لي بالتفصيل كيف تعمل محركات البحث على الإنترنت، وكيف ترتب النتائج، وما هي العوامل التي تؤثر على ترتيب الصفحات في نتائج البحث؟"',
+        '"اشرح لي بالتفصيل كيف تعمل محركات البحث على الإنترنت، وكيف ترتب النتائج، وما هي العوامل التي تؤثر على ترتيب الصفحات في نتائج البحث؟"',
     ),
     # image, short
     (

@@ -40,6 +40,20 @@ CASES = [
     ("Unclosed \\[ x. Then more", ["Unclosed \\[ x.", "Then more"]),
     ("\\[" + "x" * 800 + "\\] End. Go", None),
     ("\n\n \n", []),
+    # Ordinals, abbreviations, versions and decimals end nothing.
+    ("Sie endet am 31. August. Danach nicht.", ["Sie endet am 31. August.", "Danach nicht."]),
+    ("Seit 1. Januar gilt Art. 5 Abs. 2 noch. Ja.", ["Seit 1. Januar gilt Art. 5 Abs. 2 noch.", "Ja."]),
+    ("Der 2. Weltkrieg endete. Dann", ["Der 2. Weltkrieg endete.", "Dann"]),
+    ("Man nimmt z. B. Wasser. Dann", ["Man nimmt z. B. Wasser.", "Dann"]),
+    ("Das heißt d. h. Nr. 5 gilt. Ja.", ["Das heißt d. h. Nr. 5 gilt.", "Ja."]),
+    (
+        "See No. 5 and i.e. Section II. No. That is wrong.",
+        ["See No. 5 and i.e. Section II.", "No.", "That is wrong."],
+    ),
+    ("Use Python 3.12. Then upgrade.", ["Use Python 3.12.", "Then upgrade."]),
+    ("The ratio equals 7. So we go on.", ["The ratio equals 7.", "So we go on."]),
+    ("Let x be n. Then go.", ["Let x be n.", "Then go."]),
+    ("Voir p. ex. Le chapitre. Fin", ["Voir p. ex. Le chapitre.", "Fin"]),
 ]
 
 

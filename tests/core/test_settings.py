@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,35 +90,6 @@ def test_the_path_given_beats_the_variable() -> None:
     for path, port in [(None, 1), ("", 1), ("b.toml", 2)]:
         settings = load_settings(variable, config_path=path, read_text=files.__getitem__)
         assert settings.config.server.port == port
-
-
-def test_the_example_shows_the_defaults() -> None:
-    settings = load(EXAMPLE, {"etc/keys.txt": KEYS_FILE})
-    default, plain = settings.config, load().config
-    assert default.server == msgspec.structs.replace(plain.server, api_keys_file="etc/keys.txt")
-    assert default.upstreams["main"] == msgspec.structs.replace(
-        plain.upstreams["main"], api_key_env="UPSTREAM_API_KEY"
-    )
-    assert default.summary == SummaryConfig(upstream="main", model="small-model")
-    shown = tomllib.loads(EXAMPLE)["models"]["default"]
-    for key in ("markers", "prose_starts", "prose_ends", "wrappers", "tool_markers", "upstreams"):
-        assert len(getattr(default.models["default"], key)) == len(shown.pop(key))
-    for key in set(shown) - {"upstream_model"}:
-        assert getattr(default.models["default"], key) == getattr(ModelConfig(), key), key
-    assert settings.warnings == ()
-
-
-def test_the_example_shows_every_key() -> None:
-    shown = tomllib.loads(EXAMPLE)
-    main = shown["upstreams"]["main"]
-    # Alternatives to a key that is shown, and what is set by hand only.
-    unshown = {"api_key_file", "pass_through_key", "window_calls", "force", "family"}
-    unshown |= {"prompt_instruction", "reasoning_instruction"}
-    written = {*shown["server"], *main, *main["breaker"], *shown["models"]["default"], *shown["summary"]}
-    config = load().config
-    parts = [config.server, config.upstreams["main"], config.upstreams["main"].breaker]
-    known = {key for part in [*parts, ModelConfig(), config.summary] for key in part.__struct_fields__}
-    assert known - written == unshown
 
 
 # Mistakes: the text of the file, and what follows "etc/gw.toml: "

@@ -311,3 +311,24 @@ def test_calls_arrive_however_they_are_cut(
             start += size
     assert joined(*([each] for each in fragments)) == expected
     assert joined(fragments) == expected
+
+
+def test_null_as_text_is_no_name_of_a_call_that_has_one() -> None:
+    later = {"index": 0, "id": "", **fragment('"}', "null")}
+    assert joined([{"index": 0, "id": "a", **fragment('{"x": "', "f")}], [later]) == [("a", "f", '{"x": ""}')]
+    assert joined([{"index": 0, "id": "a", **fragment("{}", "null")}]) == [("a", "null", "{}")]
+    two = [
+        [{"index": 0, "id": "a", **fragment("{}", "f")}],
+        [{"index": 1, "id": "b", **fragment("{}", "null")}],
+    ]
+    assert joined(*two) == [("a", "f", "{}"), ("b", "null", "{}")]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("FUNCTION", "function"), ("", "function"), ("builtin", "builtin")]
+)
+def test_a_type_is_written_small(given: str, wanted: str) -> None:
+    (begun,) = ToolCalls("call_").valid(
+        {"tool_calls": [{"index": 0, "id": "a", "type": given, **fragment("{}", "f")}]}
+    )["tool_calls"]
+    assert begun["type"] == wanted

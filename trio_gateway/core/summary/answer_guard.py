@@ -24,7 +24,9 @@ EARLY = 6
 _NUMBER = r"[-−]?\$?\d"
 """Where a number begins. To where it goes is asked only where something must follow it."""
 _COPULA = (
-    r"(?:\b(?:is|be|are|was|equals?|becomes?|remains?|gives?|yields?|comes? (?:out )?to)\b|['’]s\b|[=:≈])"
+    r"(?:\b(?:is|be|are|was|equals?|becomes?|remains?|gives?|yields?|comes? (?:out )?to"
+    r"|ist|sind|beträgt|betragen|ergibt|lautet|wäre|est|sont|vaut|fait|donne|égale?|serait|es|son|sería|equivale)\b"
+    r"|['’]s\b|[=:≈])"
 )
 _ANNOUNCED = re.compile(
     r"\\boxed|\bfinal (?:answer|result|output|response|value|conclusion)\b"
@@ -36,28 +38,45 @@ _ANNOUNCED = re.compile(
     rf"{_NUMBER}"
     rf"|\b(?:rounded|rounds|rounding)\b[^.]{{0,60}}{_NUMBER}"
     r"|\d \w++ be (?:the )?(?:correct|right|answer)"
+    r"|\b(?:antwort|lösung lautet|réponse|respuesta|solución correcta)\b[^.]{0,60}?"
+    rf"{_COPULA}"
+    r"|\b(?:ist|est|es) (?:die|meine|la|ma|mi) (?:\w+ )?(?:antwort|lösung|réponse|respuesta|solución)\b"
+    r"|\b(?:(?:end)?ergebnis|resultat|lösung|résultat|resultado|solución|insgesamt|somit|daher|folglich|damit|demnach"
+    r"|also (?:ist|sind|hat|haben|beträgt|gibt|braucht|bleiben|kostet|es|wir|er|sie|das|die|der)"
+    r"|donc|ainsi|en tout|au total|par conséquent|por (?:lo )?tanto|así que|entonces|en total|luego)\b"
+    rf"[^.\d]{{0,60}}{_NUMBER}"
     r"|(?:最终|最終|最後|最后|正确)(?:的|の)?(?:答案|结果|結果|结论|答え)"
-    r"|答案(?:是|为|為|就|应|：|:|等于)|答え(?:は|：|:)|答えです"
-    r"|(?:所以|因此|总共|一共)[^。，]{0,20}(?:是|为|等于|=)\s*+\d",
+    r"|答案(?:是|为|為|就|应|：|:|等于)|答え(?:は|：|:|が|となる)|答えです|正解(?:は|です|：)|答[：:]"
+    r"|(?:所以|因此|总共|總共|一共|故|结果|結果|总计|合计|したがって|よって|ゆえに|従って|合計|結局|つまり)(?!只|我们|先)[^。\d]{0,30}\d",
     re.IGNORECASE,
 )
 # One of these is in whatever the pattern above matches. To look for them is much quicker, and mostly in vain.
 _ANNOUNCERS_TABLE = """
 answer conclusion result solution total final boxed rounded rounds rounding putting correct right
-最终 最終 最後 最后 正确 答案 答え 所以 因此 总共 一共
+antwort lösung ergebnis resultat insgesamt also somit daher folglich damit demnach
+réponse résultat donc ainsi tout conséquent respuesta resultado solución tanto así entonces luego
+最终 最終 最後 最后 正确 答案 答え 正解 答： 答: 所以 因此 总共 總共 一共 故 结果 結果 总计 合计
+したがって よって ゆえに 従って 合計 結局 つまり
 """
 _ANNOUNCERS = tuple(_ANNOUNCERS_TABLE.split())
 _HEADING = re.compile(
     r"\W*+(?:(?:(?:the|my) )?(?:final )?(?:answer|response|output|conclusion|result)"
-    r"|(?:最终|最終)?(?:答案|答え))\W*+",
+    r"|(?:endgültige |finale )?(?:antwort|lösung|endergebnis)|réponse(?: finale)?|respuesta(?: final)?"
+    r"|(?:最终|最終|最後の)?(?:答案|答え|回答))\W*+",
     re.IGNORECASE,
 )
 _DOUBT = re.compile(
-    r"\W*+(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|等等|不过|待って)", re.IGNORECASE
+    r"\W*+(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|moment|vielleicht|attends"
+    r"|peut-être|espera"
+    r"|quizás?|等等|不过|待って)",
+    re.IGNORECASE,
 )
 _AIM = re.compile(
     r"\b(?:find|compute|calculate|determine|figure out|evaluate|work out|solve(?: for)?|what(?:'s| is| are)|"
-    r"how (?:many|much|long|far|old|tall))\b(?P<what>[^.?!]*)",
+    r"how (?:many|much|long|far|old|tall)|berechnen?|bestimmen?|ermitteln?|wie ?viele?|wie (?:lang|lange"
+    r"|weit|groß|hoch|alt|viele?)"
+    r"|calculer|déterminer|trouver|combien(?: de)?|calcular|hallar|determinar|encontrar"
+    r"|cuánt[oa]s?)\b(?P<what>[^.?!]*)",
     re.IGNORECASE,
 )
 _STATES = re.compile(rf"{_COPULA}|\b(?:as|has|have)\b", re.IGNORECASE)
@@ -69,14 +88,44 @@ _CLAUSE_END = re.compile(r"[,;](?!\d)|\b(?:because|so|then|if|since)\b", re.IGNO
 _SUBJECT = re.compile(r"^(?!\s*which\b).*[^\W\d]{2}", re.IGNORECASE)
 _FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d]\w|\d[A-Za-z]")
-_ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one)\b", re.IGNORECASE)
+_ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one|jede[rs]?|pro|chaque|par|cada|por)\b", re.IGNORECASE)
 _SUSPECT = re.compile(
     rf"\b(?:answer|result|conclusion|total|solution)\b|\d\d|{_COPULA}\s*+(?:\w++ ){{0,2}}{_NUMBER}"
-    r"|答案|结果|結果|结论|答え",
+    r"|antwort|lösung|ergebnis|réponse|résultat|respuesta|resultado|答案|结果|結果|结论|答え|正解",
     re.IGNORECASE,
 )
 _DIGIT = re.compile(r"\d")
 _VALUE = re.compile(r"\d[\d,]*+(?:\.\d++)?+")
+
+
+# What is called the answer, where it is a name: "The answer is Paris", 答案是巴黎.
+_NAMED = re.compile(
+    r"\b(?:answer|antwort|lösung|réponse|respuesta|solución)\b[^.]{0,40}?"
+    r"(?:\b(?:is|be|would be|ist|lautet|wäre|est|serait|es|sería)\b|[:=])\s*+(?P<name>[^.,;:!?\n]{3,60}+)",
+    re.IGNORECASE,
+)
+_NAMED_CJK = re.compile(
+    r"(?:答案|答え|正解|答)(?:应该是|應該是|就是|是|为|為|は|：|:)\s*+(?P<name>[^。，、；！？.\s]{2,16}?)(?:です|だ|である|でしょう)?(?:[。，、；！？]|$)"
+)
+_CAPITAL = re.compile(r"[^\W\d_a-z][^\W\d_]{2,}+")
+_PLAIN_NAME = re.compile(r"[^\W\d_]{5,}+(?: [^\W\d_]{4,}+)?+$")
+_NO_NAME = frozenset(
+    [
+        "not",
+        "clear",
+        "simple",
+        "unclear",
+        "simply",
+        "correct",
+        "wrong",
+        "likely",
+        "probably",
+        "indeed",
+        "nicht",
+        "klar",
+        "einfach",
+    ]
+)
 
 
 class AnswerGuard:
@@ -87,6 +136,7 @@ class AnswerGuard:
         self._read = 0
         self._closing = False
         self._values: deque[str] = deque(maxlen=SUPPOSED)
+        self._names: deque[str] = deque(maxlen=SUPPOSED)
 
     def hides(self, raw: str, sentence: str) -> bool:
         """Whether a sentence gives the result away: *raw* as it was written, *sentence* in plain words."""
@@ -98,6 +148,7 @@ class AnswerGuard:
         if not (self._closing or _announces(raw) or self.announces(sentence)):
             return False
         self.note_value(sentence)
+        self._note_names(sentence)
         return True
 
     def announces(self, text: str) -> bool:
@@ -115,8 +166,22 @@ class AnswerGuard:
             self._values.append(value)
 
     def tells(self, clause: str) -> bool:
-        """Whether the clause bears a value that was taken for the result."""
-        return any(_bare(value) in self._values for value in _VALUE.findall(clause))
+        """Whether the clause bears a value, or a name, that was taken for the result."""
+        if any(_bare(value) in self._values for value in _VALUE.findall(clause)):
+            return True
+        lowered = clause.lower()
+        return any(name in lowered for name in self._names)
+
+    def _note_names(self, sentence: str) -> None:
+        """Take what *sentence* calls the answer for the result: names in it, or all of a word or two."""
+        if cjk := _NAMED_CJK.search(sentence):
+            self._names.append(cjk["name"].lower())
+        if named := _NAMED.search(sentence):
+            names = _CAPITAL.findall(named["name"])
+            plain = _PLAIN_NAME.match(named["name"])
+            if not names and plain and plain[0].split()[0].lower() not in _NO_NAME:
+                names = [plain[0]]
+            self._names.extend(name.lower() for name in names[:SUPPOSED])
 
     def _note_aim(self, sentence: str) -> None:
         self._read += 1

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .clauses import shortened
-from .plain_text import cut
+from .clauses import cut_short, shortened
+from .computations import is_computation
+from .signs import MOST_SIGNS, signs
 from .steps import SLICE, Effort
 from .terms import is_cjk, terms
 
@@ -35,7 +36,7 @@ SIZES: dict[Detail, _Size] = {"concise": _Size(80, 2), "auto": _Size(140, 3), "d
 """Longest line, in characters, and the most clauses it is made of."""
 FEWEST_TERMS = 2
 """Less is "let me see" in other words."""
-COMPARED = 12
+COMPARED = 20
 """Best clauses among which pairs are tried."""
 TRIED = 96
 """Best clauses that are compared with those that were shown."""
@@ -93,14 +94,18 @@ class ClauseChoice:
             if (option.fragment or len(option.terms) <= FEWEST_TERMS) and len(option.text) <= self._size.width
         ]
         fresh = yield from self._fresh(short, late=True)
-        return fresh[:1] or (yield from self._made_to_fit(options, cut, late=True))
+        return next(iter(self._fitting([[one] for one in fresh])), []) or (
+            yield from self._made_to_fit(options, cut_short, late=True)
+        )
 
     def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
         """The best clause, or the best two of different sentences, if they are better together."""
-        best = max(([one] for one in fresh), key=self._value, default=[])
+        best = max(self._fitting([[one] for one in fresh]), key=self._value, default=[])
         for one in fresh:
             pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
-            best = max([best, *self._fitting(pairs)], key=self._value)
+            best = max(
+                [best, *self._fitting(pairs)] if best else self._fitting(pairs), key=self._value, default=[]
+            )
             yield
         return best
 
@@ -112,7 +117,7 @@ class ClauseChoice:
             yield
             if text:
                 whole = replace(option, text=text, terms=frozenset(terms(text)))
-                if not self._shown.knows(whole.terms, late=late):
+                if not self._shown.knows(whole.terms, late=late) and _is_words([whole]):
                     return [whole]
         return []
 
@@ -136,7 +141,8 @@ class ClauseChoice:
         return fresh
 
     def _fitting(self, lines: list[list[Clause]]) -> list[list[Clause]]:
-        return [line for line in lines if len(joined(line)) <= self._size.width]
+        """The lines that are neither too long nor mostly signs."""
+        return [line for line in lines if len(joined(line)) <= self._size.width and _is_words(line)]
 
     def _value(self, line: list[Clause]) -> float:
         """What a line of these clauses is worth."""
@@ -147,12 +153,17 @@ class ClauseChoice:
 
 
 def _liking(text: str) -> float:
-    """A factor for what a clause is: work done is liked, one that leans on another before it is not."""
+    """A factor for what a clause is: questions and work done are liked, one that leans on another is not.
+
+    That a number was computed is told only where nothing else is new.
+    """
     if text.startswith(CODE):
         return 0.5
     if _LEANS_BACK.match(text):
         return 0.8
-    return 1.1 if "=" in text or _WORK_DONE.match(text) else 1.0
+    if text.endswith("?"):
+        return 1.15
+    return 1.1 if "=" in text or (_WORK_DONE.match(text) and not is_computation(text)) else 1.0
 
 
 def joined(line: Sequence[Clause]) -> str:
@@ -162,6 +173,12 @@ def joined(line: Sequence[Clause]) -> str:
         stop, space = ("。", "") if is_cjk(clause.text) else (".", " ")
         parts += [clause.text, "" if clause.text[-1] in "?!？！" else stop, space]
     return "".join(parts[:-2])
+
+
+def _is_words(line: list[Clause]) -> bool:
+    """Whether at most a third of a line is formulas and numbers, so that it can be read in passing."""
+    between = 2 * (len(line) - 1)  # a stop between two formulas belongs to them
+    return between + sum(signs(clause.text) for clause in line) <= MOST_SIGNS * len(joined(line))
 
 
 def _place(clause: Clause) -> int:

@@ -10,15 +10,30 @@ A plain sentence has single spaces, so no pattern looks for more than one.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
+from .plain_text import cut
+from .qualifiers import CONDITION, CONTRAST, HYPOTHESIS, QUALIFIER
+from .signs import is_words
 from .terms import CJK
 from .verbs import FINITE, VERBS, gerund
 
-__all__ = ["clauses", "finished", "fragment", "shortened", "whole"]
+__all__ = [
+    "clauses",
+    "cut_short",
+    "finished",
+    "fragment",
+    "is_claim",
+    "shortened",
+    "whole",
+    "without_formula",
+]
 
 MOST = 16
 """Parts of a sentence, or places to cut it, that are tried."""
 FEWEST_WORDS = 4
+_LONGEST_CONDITION = 16
+"""Characters in which the word of a condition is told from others, in a language without spaces too."""
 FEWEST_CHARACTERS = 7
 """A clause without spaces must be at least this long."""
 
@@ -31,16 +46,18 @@ def _words(*alternatives: str) -> str:
 # ----------------------------------------------------------------------------------------------- the head
 
 _FILLER = _words(
-    r"okay|ok|alright|all right|so|well|hmm++|hm|um++|uh|oh|ah|wow|wait a (?:minute|second|moment)|wait",
-    r"hold on|hang on|now|and|but|then|also|actually|again|next|finally|right|yes|yep|yeah|no|nope|sure",
-    r"good|great|got (?:it|that)|you know|i mean|alternatively|therefore|thus|hence|however|in this case",
+    r"okay|ok|alright|all right|so(?! (?:on|far|that)\b)|well|hmm++|hm|um++|uh|oh|ah|wow|wait a (?:minute"
+    r"|second|moment)|wait",
+    r"hold on|hang on|now|and|but|then|also|actually|again|next|finally|got (?:it|that)",
+    r"(?:right|yes|yep|yeah|no|nope|sure|good|great)(?=[,.!;:—–])|you know|i mean|alternatively|therefore"
+    r"|thus|hence|however|in this case",
     r"basically|for now|either way|anyway|still|to start|starting off|step by step|just(?= to\b)|let's see",
-    r"first(?:ly)?(?=,| (?:i|we|let))|second(?:ly)?(?=,)|third(?:ly)?(?=,)|it (?:seems|looks)(?: like| that)",
+    r"first(?:ly)?(?=,| (?:i|we|let))|second(?:ly)?(?=,)|third(?:ly)?(?=,)",
     r"let me (?:see|think)(?: again| about (?:this|that|it))?|one (?:way|idea) (?:is|would be)(?= to\b)",
-    r"(?:because )?i (?:think|guess|believe|suppose|remember|recall|know|see|notice|realize)(?: that)?"
-    r"(?! (?:of|about|how)\b)",
-    r"(?:so )?(?:that|which|this) (?:means|implies|suggests)(?: that)?",
-    r"(?:maybe|perhaps)(?= (?:(?:i|we) (?:should|need|can|could|have to|must|might)|let(?:'s)?)\b)",
+    r"(?:because )?i (?:remember|recall|know|see|notice|realize)(?: that)?(?! (?:of|about|how|if|whether)\b)",
+    r"(?:so )?(?:that|which|this) (?:means|implies)(?: that)?",
+    r"(?:maybe|perhaps|i (?:think|guess|believe|suppose)(?: that)?)(?= (?:(?:i|we) (?:should|need|can"
+    r"|could|have to|must|might)|let(?:'s)?)\b)",
     r"(?:just )?to (?:be sure|double[- ]check|make sure)(?=,)",
     r"嗯++|好的?|好吧|等等|等一下|让我想想|唔",
     r"ええと|えっと|うーん|では|さて|次に|ちょっと待って",
@@ -102,6 +119,12 @@ _WITHOUT_HEAD = _words(
 _NOT_FIRST = re.compile(rf"{_WITHOUT_HEAD}\b", re.IGNORECASE)
 _QUESTION = re.compile(r"(?:is|are|was|were|has|have)\b.*\?$", re.IGNORECASE)
 _DEED_FIRST = re.compile(r"[A-Z][a-z-]{2,}ing\s")
+# A deed is no subject: "Retrying is safe" states something.
+_STATES_OF_DEED = re.compile(
+    r"[^?]*?\b(?:(?P<subordinate>whether|if|that|how|what|why|which|where|when|because|who|and see|to)"
+    r"|is|are|was|were|would|will|can|cannot|could|may|might|should|must|has|had|does|needs|costs|makes|means|works"
+    r"|avoids|requires|takes|gives|solves|fixes|helps|leads|seems|looks|isn['’]t|won['’]t|doesn['’]t)\b"
+)
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _NOT_LAST = re.compile(
     r"(?:^|\s)(?:a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because|"
@@ -117,10 +140,12 @@ _PHRASE = re.compile(
 _INCOMPLETE = re.compile(
     r"\b(?:unless|when|if)\b.|\b(?:that|because)(?: \S++){2,4}$"
     r"|\b(?:based|depends?|relies|consists?|due|equal) \S++$"
-    r"|\b(?:part|kind|sort|value|height|width|length|number|sum|product|power|coefficient|combination"
+    r"|\b(?:part|kind|sort|value|height|width|length|number|sum|product|remainder|power|coefficient|combination"
     r"|multiple|set|out) of$",
     re.IGNORECASE,
 )
+# Where what follows may go with the formula in it.
+_BEFORE_FORMULA = re.compile(rf"{_PHRASE.pattern}|[,:]\s(?=\S*[\d(=+∑√])")
 _ENGLISH = re.compile(r"\b(?:the|of|and|is|are|this|that|we|it|to|with|for|from|by|can|an)\b", re.IGNORECASE)
 _AUXILIARY = _words(
     r"is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|should|may|might|must|let|\w+n't",
@@ -168,13 +193,23 @@ def fragment(sentence: str) -> str:
 def finished(sentence: str) -> list[str]:
     """The readable parts of a plain *sentence* whose end has not come, as far as they are finished.
 
-    >>> finished("Finding the gcd is the first step, but then we have to")
+    >>> finished("Finding the gcd is the first step, so then we have to")
     ['Finding the gcd is the first step']
     """
     body = _without_opener(sentence)
-    ends = [] if _SUBORDINATE.match(body) else [found.start() for found in _PART.finditer(body)]
+    ends = (
+        []
+        if _SUBORDINATE.match(body)
+        else [found.start() for found in _PART.finditer(body) if _ends(body, found.end())]
+    )
     heads = (body[:end] for end in reversed(ends[-MOST:]))
     return next((clauses(head) for head in heads if _balanced(head)), [])
+
+
+def _ends(body: str, next_part: int) -> bool:
+    """Whether the part before *next_part* is known to be limited by nothing that follows at once."""
+    known = len(body) - next_part >= _LONGEST_CONDITION or " " in body[next_part:]
+    return known and not (CONDITION.match(body, next_part) or CONTRAST.match(body, next_part))
 
 
 def shortened(clause: str, width: int) -> str | None:
@@ -182,9 +217,47 @@ def shortened(clause: str, width: int) -> str | None:
     places = [found for found in _PHRASE.finditer(clause, width // 2) if found.start() <= width]
     for found in reversed(places[-MOST:]):
         head = clause[: found.start()]
+        if QUALIFIER.search(clause, found.start()):
+            break
         if _readable(head) and not _INCOMPLETE.search(clause[: found.end()]):
             return head
     return None
+
+
+def without_formula(clause: str) -> str | None:
+    """*clause*, which is mostly signs, without its last formulas, so that it still is a sentence; None if
+    there is no such part.
+
+    >>> without_formula("Finding the coefficient of x² in (x + 1/x)⁶")
+    'Finding the coefficient of x²'
+    """
+    places = list(islice(_BEFORE_FORMULA.finditer(clause), MOST))
+    for found in reversed(places):
+        head = clause[: found.start()]
+        if QUALIFIER.search(clause, found.start()) or _INCOMPLETE.search(clause[: found.end()]):
+            continue
+        listed = found[0][0] in ",:" or found[0].endswith("and")
+        if listed and not (head[-1].isalpha() and _DEED_FIRST.match(head + " ")):
+            continue
+        if is_words(head) and _readable(head):
+            return head
+    return None
+
+
+def cut_short(clause: str, width: int) -> str | None:
+    """*clause* cut to *width* characters; None where a condition or a negation would be cut off."""
+    text = cut(clause, width)
+    return None if QUALIFIER.search(clause, len(text) - 1) else text
+
+
+def is_claim(clause: str) -> bool:
+    """Whether a clause states something, other than a deed, a question or a supposition."""
+    return not (clause.endswith(("?", "？")) or _is_deed(clause) or HYPOTHESIS.search(clause))
+
+
+def _is_deed(clause: str) -> bool:
+    states = _STATES_OF_DEED.match(clause)
+    return bool(_DEED_FIRST.match(clause)) and (states is None or states["subordinate"] is not None)
 
 
 def _without_opener(text: str) -> str:
@@ -205,20 +278,55 @@ def _speak(part: str) -> str:
 
 
 def _parts(body: str) -> list[str]:
-    """Split at conjunctions outside brackets; parts that lean on the one before are left out."""
-    ends = [0]
+    """The parts of a sentence that can do without the others: split at conjunctions outside brackets.
+
+    A condition stays with what it limits. What the next part takes back stands with that part, unless it is a
+    deed. What follows from a supposition or a condition is left out, and so is what leans on the part before.
+    """
+    starts, ends = _split(body)
+    count = min(len(starts), MOST + 1)
+    conditions = [at > 0 and bool(CONDITION.match(body, start)) for at, start in enumerate(starts)]
+    contrasts = [at > 0 and bool(CONTRAST.match(body, start)) for at, start in enumerate(starts)]
+    supposed = bool(CONDITION.match(body))
+    found: list[str] = []
+    for at in range(count):
+        if contrasts[at]:
+            supposed = False
+        if conditions[at] or (at == 0 and supposed):
+            supposed = True
+            continue
+        end = _behind(conditions, at)
+        part = body[starts[at] : ends[end - 1]].strip(" ,;:，；—–")
+        if at == 0 or not (supposed or _LEANING.match(part) or _NOT_FIRST.match(part)):
+            if end < len(starts) and contrasts[end] and not _is_deed(_speak(part)):
+                part = body[starts[at] : ends[_behind(conditions, end) - 1]].strip(" ,;:，；—–")
+            found.append(part)
+        supposed = supposed or end > at + 1 or bool(HYPOTHESIS.search(part))
+    if _SUBORDINATE.match(body) and not CONDITION.match(body) and (main := _MAIN_CLAUSE.search(body)):
+        found.append(body[main.end() :])
+    return found
+
+
+def _split(body: str) -> tuple[list[int], list[int]]:
+    """Where the parts of a sentence start, and where they end."""
+    starts, ends = [0], []
     read = depth = 0
     for found in _PART.finditer(body):
         between = body[read : found.start()]
         depth += sum((char in "([") - (char in ")]") for char in between)
         read = found.start()
         if depth == 0:
-            ends.append(read)
-    parts = [body[start:end].strip(" ,;:，；—–") for start, end in zip(ends, [*ends[1:], None], strict=True)]
-    alone = [part for part in parts[1:] if not (_LEANING.match(part) or _NOT_FIRST.match(part))]
-    if _SUBORDINATE.match(body) and (main := _MAIN_CLAUSE.search(body)):
-        alone.append(body[main.end() :])
-    return [parts[0], *alone[:MOST]]
+            ends.append(found.start())
+            starts.append(found.end())
+    return starts, [*ends, len(body)]
+
+
+def _behind(conditions: list[bool], at: int) -> int:
+    """The number of the part that follows part *at* and its conditions."""
+    end = at + 1
+    while end < len(conditions) and conditions[end]:
+        end += 1
+    return end
 
 
 def _readable(text: str) -> bool:

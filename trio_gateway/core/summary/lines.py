@@ -14,14 +14,23 @@ is no line.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .activity import activities_in
 from .choice import SIZES, Clause, ClauseChoice, Detail, joined
 from .clauses import finished
-from .digest import END, RECENT, Digest
+from .computations import is_computation
+from .confidential import Confidential, improper
+from .digest import END, RECENT, Digest, unclaimed
 from .plain_text import plain
+from .qualifiers import may_take_back
 from .salience import ShownClauses, Weights
+from .signs import is_words
 from .steps import Effort, Steps, at_once
 from .terms import terms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["SIZES", "Detail", "ReasoningSummary"]
 
@@ -51,10 +60,15 @@ class ReasoningSummary:
         self._shown = ShownClauses()
         self._dealt_with = ShownClauses()
         self._choice = ClauseChoice(detail, self._weights, self._shown)
-        self._digest = Digest()
+        self._confidential = Confidential()
+        self._digest = Digest(self._confidential)
         self._new = 0
         self._complete = False
         self._open_end = ""
+
+    def learn_steps(self, messages: Sequence[Mapping[str, Any]]) -> Steps[None]:
+        """Read the system prompt among *messages*, which no line repeats; before any text is worked up."""
+        yield from self._confidential.learn_steps(messages)
 
     def feed(self, text: str) -> None:
         """Take reasoning as it comes, in pieces of any size. It is only kept."""
@@ -100,7 +114,9 @@ class ReasoningSummary:
         yield from digest.work_up(final=True)
         if digest.sentences:
             digest.guard.note_value(digest.sentences[-1].text)
-        return (yield from self._say(digest, late=False))
+        line = yield from self._say(digest, late=False)
+        # A computation is named for those who wait; when the answer is here, it alone is not worth a line.
+        return None if line and is_computation(line) and ". " not in line else line
 
     def accept_steps(self, line: str) -> Steps[bool]:
         """:meth:`accept` in slices."""
@@ -110,7 +126,7 @@ class ReasoningSummary:
         if digest is not self._digest:  # another attempt has begun meanwhile
             return False
         shown = frozenset(terms(line))
-        if digest.guard.announces(line) or digest.guard.tells(line) or self._shown.knows(shown):
+        if digest.gives_away(line) or self._shown.knows(shown):
             self._new, self._complete = self._new + new, self._complete or complete
             return False
         self._shown.add(shown)
@@ -120,7 +136,7 @@ class ReasoningSummary:
 
     def restart(self) -> None:
         """Another attempt reasons anew: forget what was pending, remember what was shown."""
-        self._digest = Digest()
+        self._digest = Digest(self._confidential)
         self._new = 0
         self._complete = False
         self._open_end = ""
@@ -158,8 +174,10 @@ class ReasoningSummary:
         return line
 
     def _close(self, digest: Digest) -> None:
-        """The sentences so far are done with."""
+        """The sentences so far are done with, but for one whose claim the next one may take back."""
+        doubtful = list(digest.sentences)[-1:] if may_take_back(digest.unfinished) else []
         digest.sentences.clear()
+        digest.sentences.extend(doubtful)
         self._weights.close()
 
     def _activity(self, digest: Digest) -> Steps[str | None]:
@@ -175,8 +193,12 @@ class ReasoningSummary:
     def _takes_up(self, digest: Digest, line: str, thing: str) -> bool:
         """Whether an activity makes a line; its thing is dealt with then."""
         words = frozenset(terms(thing))
-        given_away = digest.guard.announces(line) or digest.guard.tells(line)
-        if len(line) > self._width or given_away or self._dealt_with.knows(words):
+        if (
+            len(line) > self._width
+            or digest.gives_away(line)
+            or not is_words(line)
+            or self._dealt_with.knows(words)
+        ):
             return False
         self._dealt_with.add(words)
         return self._shown.add_exactly(frozenset(terms(line)))
@@ -187,8 +209,9 @@ def _options(digest: Digest) -> Steps[list[Clause]]:
     may betray the result."""
     options = []
     effort = Effort()
-    for sentence in digest.sentences:
-        for clause in sentence.clauses:
+    for at, sentence in enumerate(digest.sentences, 1):
+        doubtful = at == len(digest.sentences) and may_take_back(digest.unfinished)
+        for clause in unclaimed(sentence) if doubtful else sentence.clauses:
             if clause.terms and not digest.guard.tells(clause.text):
                 options.append(clause)
             if effort.spend(len(clause.text)):
@@ -199,4 +222,10 @@ def _options(digest: Digest) -> Steps[list[Clause]]:
 def _under_way(digest: Digest) -> list[Clause]:
     """The finished clauses of the sentence whose end has not come."""
     parts = finished(plain(digest.unfinished))
-    return [digest.clause(part) for part in parts if not digest.guard.may_betray(part)]
+    if improper(digest.unfinished):
+        return []
+    return [
+        digest.clause(part)
+        for part in parts
+        if not (digest.guard.may_betray(part) or digest.confidential.bars(part))
+    ]

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .frames import frames_for
 from .plain_text import cut, harmless, one_line
 from .prompt_material import material_steps, size_of
 from .prompt_task import Task, task_steps
@@ -38,7 +39,8 @@ _DEBUGGING = ("Explaining", "Debugging", "Diagnosing")
 
 
 def summarize_prompt(messages: Sequence[Mapping[str, Any]]) -> str:
-    """One line of at most 300 characters that says what the last user message of *messages* asks for.
+    """One line of at most 300 characters that says what the last user message of *messages* asks for, in its
+    language.
 
     A message of at most 120 characters, white space collapsed, is quoted whole. No messages: no text.
 
@@ -60,7 +62,9 @@ def prompt_steps(messages: Sequence[Mapping[str, Any]]) -> Steps[str]:
     joined = " ".join(text.split(None, QUOTED_WHOLE))
     read = one_line(joined[:HEAD])
     if read and len(read) <= QUOTED_WHOLE and len(joined) <= HEAD:
-        return f'Processing: "{read}"...' + (cut(f" with {_listed(extras)}", LONGEST // 2) if extras else "")
+        frames = frames_for(read)
+        extra = cut(f" with {_listed(extras)}", LONGEST // 2) if extras and frames.english else ""
+        return f'{frames.processing}"{read}"...{extra}'
     if not read and len(joined) <= HEAD:
         return cut(f"Looking at {_listed(extras)}" if extras else "Processing an empty message", LONGEST)
     if len(users) >= MANY_TURNS:
@@ -132,8 +136,11 @@ def _summarize(text: str, length: int, extras: list[str]) -> Steps[str]:
     material = yield from material_steps(text)
     counted = "over " if length > len(text) else ""  # of the middle nothing is known
     details = [counted + label if label[0].isdigit() else label for label in material.labels] + extras
-    task = yield from task_steps(material.words)
-    if material.trace:
+    frames = frames_for(material.words)
+    task = yield from task_steps(material.words, frames)
+    if task and not frames.english:
+        deed, details = task.deed, [size_of(text, length=length, frames=frames)] if task.bulk else []
+    elif material.trace:
         verb = task.deed.split(" ", 1)[0] if task else ""
         deed = f"{verb if verb in _DEBUGGING else 'Fixing'} {material.trace}"
     elif task:
@@ -141,7 +148,8 @@ def _summarize(text: str, length: int, extras: list[str]) -> Steps[str]:
         details = size + details
     else:
         return cut(f"Looking at {_listed(details[:DETAILS]) or 'a long message'}", LONGEST)
-    suffix = f" ({', '.join(list(dict.fromkeys(details))[:DETAILS])})" if details else ""
+    details = list(dict.fromkeys(filter(None, details)))[:DETAILS]
+    suffix = f" ({', '.join(details)})" if details else ""
     return _fitted(deed, LONGEST - len(suffix)) + suffix
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .code_language import LANGUAGES, guess_language
+from .frames import ENGLISH, Frames
 from .prompt_lines import line_runs
 from .prompt_traces import find_trace
 from .steps import at_once
@@ -82,11 +83,11 @@ def material_steps(text: str) -> Steps[Material]:
     return found
 
 
-def size_of(text: str, *, length: int | None = None, joined: bool = False) -> str:
+def size_of(text: str, *, length: int | None = None, joined: bool = False, frames: Frames = ENGLISH) -> str:
     """How long a text is: "3,200 words" or, *joined*, "3,200-word"; characters where there are no spaces.
 
-    *length* is that of the whole, where *text* is only a part of it. Above a thousand the count is rounded to
-    hundreds.
+    The unit is named as in *frames*; where they have no name for it, there is no size. *length* is that of
+    the whole, where *text* is only a part of it. Above a thousand the count is rounded to hundreds.
     """
     length = len(text) if length is None else length
     sample = text[:SAMPLE]
@@ -94,6 +95,9 @@ def size_of(text: str, *, length: int | None = None, joined: bool = False) -> st
     unit = "character" if is_cjk(text[:2000]) or len(sample) > LONG_WORD * words else "word"
     count = length if unit == "character" else words * length // max(1, len(sample))
     count = round(count, -2) if count >= 1000 else count
+    if not frames.english:
+        name = frames.character if unit == "character" else frames.word
+        return f"{count}{name}" if name else ""
     return f"{count:,}-{unit}" if joined else _count(count, unit)
 
 

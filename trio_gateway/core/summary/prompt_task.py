@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .frames import ENGLISH, Frames
 from .plain_text import cut, plain
 from .sentences import SentenceReader
 from .steps import Steps, at_once
@@ -73,12 +74,13 @@ class Task:
     bulk: bool
 
 
-def find_task(words: str) -> Task | None:
-    """The task in the words of a prompt, material taken out; None where there are no words."""
-    return at_once(task_steps(words))
+def find_task(words: str, frames: Frames = ENGLISH) -> Task | None:
+    """The task in the words of a prompt, material taken out, with *frames* around what is quoted; None where
+    there are no words."""
+    return at_once(task_steps(words, frames))
 
 
-def task_steps(words: str) -> Steps[Task | None]:
+def task_steps(words: str, frames: Frames = ENGLISH) -> Steps[Task | None]:
     """:func:`find_task` in slices."""
     sentences = yield from _sentences(words)
     if not sentences:
@@ -89,12 +91,12 @@ def task_steps(words: str) -> Steps[Task | None]:
         yield
     best = scores.index(max(scores))
     bulk = _is_bulk(words)
-    if deed := _as_deed(sentences[best]):
+    if frames.english and (deed := _as_deed(sentences[best])):
         return Task(_shortened(deed) if bulk else _completed(deed, sentences, best), bulk)
     if _is_question(sentences[best]):
-        return Task(f'Answering: "{_question(sentences, best, alone=bulk)}"', bulk)
+        return Task(f'{frames.answering}"{_question(sentences, best, alone=bulk)}"', bulk)
     start = sentences[best] if scores[best] >= 2 else " ".join(sentences[:3])
-    return Task(f'Processing: "{_quotable(start, QUOTED)}"', bulk)
+    return Task(f'{frames.processing}"{_quotable(start, QUOTED)}"', bulk)
 
 
 def _sentences(words: str) -> Steps[list[str]]:

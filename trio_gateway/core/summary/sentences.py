@@ -26,6 +26,8 @@ BLOCK = 2048
 LONGEST = 700
 LONGEST_CJK = 120
 KEPT = 64
+LONGEST_ABBREVIATION = 16
+"""Characters before a full stop in which an abbreviation or an ordinal is looked for."""
 WRAPPED = 65
 """A line at least this long that ends without a stop before a small letter was wrapped."""
 
@@ -37,9 +39,35 @@ _TOKEN = re.compile(
 _CLOSER = {"\\[": "\\]", "\\(": "\\)", "$$": "$$"}
 _FENCE_END = re.compile(r"(?:^|\n)[ \t]*+(?:```|~~~)[^\n]*+\n")
 _CODE_LINE = re.compile(r"[^\n]*+\n\s*+(\S[^\n]*+)\n")
+_ABBREVIATION_TABLE = """
+e.g i.e vs cf approx resp fig figs eq eqs dr mr mrs ms prof st jr sr inc ltd corp dept est incl excl al
+esp ca viz
+jan feb apr jun jul aug sept oct nov dec
+bzw vgl ggf evtl bspw sog inkl exkl zzgl abzgl geb gem mind max min bsp hr fr str std mio mrd lt ehem
+insb sinngem rn
+mme mlle env éd sra ud uds dña pág aprox etc.) d.h z.b u.a o.ä z.t u.u s.o s.u i.d.r m.e p.ex p.ej
+"""
+_ABBREVIATIONS = "|".join(map(re.escape, _ABBREVIATION_TABLE.split()))
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:e\.g|i\.e|vs|cf|approx|resp|fig|eq|dr|mr|mrs|ms|prof)\.$", re.IGNORECASE
+    rf"(?:^|[\s(])(?:{_ABBREVIATIONS}|[zduiomsp]\.\s?(?:\w{{1,2}}\.\s?)?\w{{1,2}})\.$", re.IGNORECASE
 )
+# These are abbreviations where a number follows; else the words they are.
+_BEFORE_NUMBER = re.compile(
+    r"(?:^|[\s(])(?:no|nos|nr|nrn|art|arts|abs|anm|kap|abb|tab|ziff|lit|sec|secs|ch|para|paras|vol|pp?|pg|pt|reg|cl"
+    r"|núm|num|cap|fasc|al|rev|ver|v|s|z|rn|bl|aufl|bd|abschn|ex|op|app)\.$",
+    re.IGNORECASE,
+)
+_NUMBER_FOLLOWS = re.compile(r"\d|[IVX]{1,5}\b|[§#(]")
+# "z." before " B.": the first half of an abbreviation in two words.
+_FIRST_HALF = re.compile(r"(?:^|[\s(])(?:z|d|u|i|o|s|m|p)\.$", re.IGNORECASE)
+_SECOND_HALF = re.compile(r"(?:[BhaTUouädERe]|ex|ej)\.")
+_ORDINAL = re.compile(r"(?:^|[\s(])\d{1,3}\.$")
+_BEFORE_ORDINAL = re.compile(
+    r"\b(?:am|der|den|dem|des|die|das|vom|zum|zur|bis|ab|seit|im|beim|jede[rsnm]?|ihre?[rsnm]?|seine?[rsnm]?|unser\w{0,2}"
+    r"|diese[rsnm]?|und|oder)\s\d{1,3}\.$",
+    re.IGNORECASE,
+)
+_MONTH = re.compile(r"(?:Jan|Jän|Feb|März|Apr|Mai\b|Jun|Jul|Aug|Sep|Okt|Nov|Dez)")
 _GOES_ON = frozenset("+-*/=<>×÷·^),;")  # after a factorial: "6! / (3! * 3!)"
 _LIST_NUMBER = re.compile(r"\s*\(?\d{1,2}\.$")
 _VISIBLE = re.compile(r"\S")
@@ -167,12 +195,26 @@ class _Scan:
             case "stop":
                 if "?" in token[0] or "!" in token[0]:
                     return not (small or self.text[following] in _GOES_ON)
-                return not (small or _ABBREVIATION.search(before[-12:]) or _LIST_NUMBER.fullmatch(before))
+                return not (small or _LIST_NUMBER.fullmatch(before) or self._abbreviates(before, following))
             case _:
                 if self.text.startswith(("\\[", "$$"), following):
                     return not before.strip()
                 line = before.rstrip().rpartition("\n")[2]
                 return not (small and len(line) >= WRAPPED and line[-1] not in ".:;!?")
+
+    def _abbreviates(self, before: str, following: int) -> bool:
+        """Whether the full stop at the end of *before* belongs to its word or number."""
+        word = before[-LONGEST_ABBREVIATION:]
+        if _ABBREVIATION.search(word):
+            return True
+        if _BEFORE_NUMBER.search(word) and _NUMBER_FOLLOWS.match(self.text, following):
+            return True
+        if _FIRST_HALF.search(word) and _SECOND_HALF.match(self.text, following):
+            return True
+        ordinal = _ORDINAL.search(word) and (
+            _BEFORE_ORDINAL.search(word) or _MONTH.match(self.text, following)
+        )
+        return bool(ordinal) and self.text[following].isupper()
 
     def _emit(self, end: int) -> None:
         if sentence := self.text[self.start : end].strip():

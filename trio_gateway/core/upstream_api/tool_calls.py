@@ -87,6 +87,8 @@ class ToolCalls:
         body = dict(body) if type(body) is dict else {}
         name, arguments = _string(body.pop("name", None)), _text(body.pop(ARGUMENTS[kind], None))
         index, call_id = _index(given.get("index")), _string(given.get("id"))
+        if name == "null" and not call_id and self._last is not None and self._last.name:
+            name = ""  # no name, put into text; a function that is called so begins a call of its own
         rest = {key: value for key, value in given.items() if key not in _OWN and value is not None}
         head: Json = {}
         call = self._find(index, call_id, name, arguments)
@@ -94,7 +96,8 @@ class ToolCalls:
             if not (call_id or name or arguments or body or rest):
                 return None
             call = self._begin(index, call_id)
-            head = {"id": self._id(call), "type": _string(given.get("type")) or kind}
+            type_ = _string(given.get("type"))
+            head = {"id": self._id(call), "type": kind if type_.lower() in ("", kind) else type_}
         if call_id and not call.id:
             call.id = call_id  # it comes late: the client has another one already
             _keep(self._by_id, call_id, call)

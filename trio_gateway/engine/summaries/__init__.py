@@ -38,6 +38,7 @@ class Summaries:
             detail=options.detail,
             silent=how.reasoning == "off" or options.reasoning in {"off", "raw"},
             model=model if how.reasoning == "model" else None,
+            messages=call.request.messages,
         )
 
     async def run(self) -> None:

@@ -13,7 +13,7 @@ is made of little.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
@@ -27,6 +27,8 @@ from ..sliced_work import in_slices
 from .summary_model import SummaryQuestion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ...core.summary import Detail
     from ..outbox import Outbox
     from .summary_model import SummaryModel
@@ -59,7 +61,10 @@ class ReasoningSummarizer:
         detail: Detail = "auto",
         silent: bool = False,
         model: SummaryModel | None = None,
+        messages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
+        # What the operator wrote, which no line repeats; the rest of a large request is not kept.
+        self._messages = [message for message in messages if message.get("role") in {"system", "developer"}]
         self._outbox = outbox
         self._summary = ReasoningSummary(detail=detail)
         self._width = SIZES[detail].width
@@ -103,6 +108,10 @@ class ReasoningSummarizer:
         """Emit lines until :meth:`end`, then close the phase. A model that writes them is asked in
         *nursery*."""
         try:
+            messages, self._messages = self._messages, []
+            if messages:  # what is read of them is bounded, and without it no line is safe
+                await in_slices(self._summary.learn_steps(messages))
+            del messages
             await self._emit_lines(nursery)
             line = await in_slices(self._summary.last_steps())
             if line is not None:
