@@ -46,8 +46,7 @@ class Attempt:
     Its lease is given back when ``run`` returns, and by ``release`` at the latest.
 
     *runaway* is how much the model may think, and what follows when it thinks more. *on_first_event* is
-    called at the first event that says something. *traceparent*: the header's value by which the upstream
-    continues the trace, if there is one.
+    called at the first event that says something.
     """
 
     _reader: AnswerReader
@@ -60,9 +59,7 @@ class Attempt:
         *,
         runaway: RunawayRule,
         on_first_event: Callable[[], None],
-        traceparent: str | None = None,
     ) -> None:
-        self._traceparent = traceparent
         self._call = call
         self._lease = lease
         self._delivery = delivery
@@ -134,7 +131,7 @@ class Attempt:
         if not streamed:
             self._clock.expect_whole()
         async with upstream.open_completion(
-            body, authorization=authorization, streamed=streamed, traceparent=self._traceparent
+            body, authorization=authorization, streamed=streamed, traceparent=question.traceparent
         ) as answer:
             if not streamed:
                 self._lease.note_queued()  # a whole answer takes its time, which does not make it slow

@@ -133,11 +133,13 @@ class Failover:
         """Make one attempt; *on_response* is called at the first event of its upstream."""
         self._record.note_attempt(lease.name)
         self._metrics.attempts.labels(lease.name).inc()
-        told: dict[str, str | int] = {
+        attributes: dict[str, str | int] = {
             "gateway.upstream": lease.name,
             "gateway.attempt": self._record.attempts,
         }
-        with call_span(self._record.span, model=lease.model, url=lease.config.url, attributes=told) as span:
+        with call_span(
+            self._record.span, model=lease.model, url=lease.config.url, attributes=attributes
+        ) as span:
             fault = await self._traced_attempt(lease, on_response, span)
             span.conclude(None if fault is None else fault.error.error_class)
         return fault
@@ -145,7 +147,7 @@ class Failover:
     async def _traced_attempt(
         self, lease: Lease, on_response: Callable[[], None], span: CallSpan
     ) -> Fault | None:
-        question = Question(self._call, lease, thinks=self._thinks)
+        question = Question(self._call, lease, thinks=self._thinks, traceparent=span.traceparent)
 
         def on_first_event() -> None:
             span.event("first_event")
@@ -166,7 +168,6 @@ class Failover:
                 ReasoningLimit(limited), _ON_RUNAWAY[self._model.on_runaway] if self._thinks else Replay.NO
             ),
             on_first_event=on_first_event,
-            traceparent=span.traceparent,
         )
         try:
             body = await question.body()

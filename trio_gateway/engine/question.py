@@ -18,9 +18,13 @@ __all__ = ["Question"]
 
 
 class Question:
-    """The request of *call* for the upstream of *lease*."""
+    """The request of *call* for the upstream of *lease*.
 
-    def __init__(self, call: Call, lease: Lease, *, thinks: bool) -> None:
+    *traceparent*: the header's value by which the upstream continues the trace, if there is one.
+    """
+
+    def __init__(self, call: Call, lease: Lease, *, thinks: bool, traceparent: str | None = None) -> None:
+        self.traceparent = traceparent
         self._call = call
         self._lease = lease
         self._thinks = thinks

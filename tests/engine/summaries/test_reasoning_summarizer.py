@@ -202,7 +202,7 @@ async def test_another_attempt_forgets_what_was_not_told(heard: Heard, autojump_
 async def test_silent_means_silent(
     monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    heard = make(nursery, monkeypatch, silent=True)
+    heard = make(nursery, monkeypatch, detail=None)
     heard.summarizer.feed("a")
     await trio.sleep(5)
     heard.summarizer.end()

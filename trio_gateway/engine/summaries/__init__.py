@@ -35,8 +35,7 @@ class Summaries:
         self._reasoning = ReasoningSummarizer(
             outbox,
             interval=how.interval,
-            detail=options.detail,
-            silent=how.reasoning == "off" or options.reasoning in {"off", "raw"},
+            detail=None if how.reasoning == "off" or options.reasoning in {"off", "raw"} else options.detail,
             model=model if how.reasoning == "model" else None,
             messages=call.request.messages,
         )

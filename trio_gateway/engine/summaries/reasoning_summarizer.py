@@ -48,8 +48,9 @@ _LINES_A_PACE = 10
 
 
 class ReasoningSummarizer:
-    """The reasoning summary of one answer. *interval* is in seconds; a *silent* one emits nothing.
+    """The reasoning summary of one answer, of which *messages* are the request's.
 
+    *interval* is in seconds; without *detail* nothing is emitted.
     With a *model* each line is asked of it; where it gives none in time, the extractive line is emitted.
     """
 
@@ -58,20 +59,20 @@ class ReasoningSummarizer:
         outbox: Outbox,
         *,
         interval: float,
-        detail: Detail = "auto",
-        silent: bool = False,
+        detail: Detail | None = "auto",
         model: SummaryModel | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         # What the operator wrote, which no line repeats; the rest of a large request is not kept.
         self._messages = [message for message in messages if message.get("role") in {"system", "developer"}]
+        self._silent = detail is None
+        self._has_text = False
         self._outbox = outbox
-        self._summary = ReasoningSummary(detail=detail)
-        self._width = SIZES[detail].width
+        self._summary = ReasoningSummary(detail=detail or "auto")
+        self._width = SIZES[detail or "auto"].width
         self._model = model
         self._recent = RecentText(MAX_REQUEST)
         self._question = SummaryQuestion()
-        self._silent = silent
         self._interval = interval
         self._slows_down = detail == "concise"
         self._lines = 0
@@ -84,6 +85,7 @@ class ReasoningSummarizer:
         """Take reasoning as it comes."""
         if self._silent:
             return
+        self._has_text = True
         self._summary.feed(text)
         if self._model is not None:
             self._recent.add(text[-MAX_REQUEST:])
@@ -108,11 +110,8 @@ class ReasoningSummarizer:
         """Emit lines until :meth:`end`, then close the phase. A model that writes them is asked in
         *nursery*."""
         try:
-            messages, self._messages = self._messages, []
-            if messages:  # what is read of them is bounded, and without it no line is safe
-                await in_slices(self._summary.learn_steps(messages))
-            del messages
             await self._emit_lines(nursery)
+            await self._learn()
             line = await in_slices(self._summary.last_steps())
             if line is not None:
                 self._outbox.put(Phase.REASONING_SUMMARY, [ReasoningLine(line)])
@@ -122,6 +121,12 @@ class ReasoningSummarizer:
             await self._ended.wait()
         self._outbox.close(Phase.REASONING_SUMMARY)
         await self._outbox.flush(Phase.REASONING_SUMMARY)
+
+    async def _learn(self) -> None:
+        """Read what no line may repeat, once there is something to work up; what is read is bounded."""
+        messages, self._messages = self._messages, []
+        if messages and self._has_text:
+            await in_slices(self._summary.learn_steps(messages))
 
     async def _emit_lines(self, nursery: trio.Nursery) -> None:
         while True:
@@ -149,6 +154,7 @@ class ReasoningSummarizer:
         await self._outbox.flush(Phase.REASONING_SUMMARY)
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
+        await self._learn()
         if self._model is not None and self._summary.ready:
             recent = self._recent.take(MAX_REQUEST)
             question = self._question = self._model.ask(nursery, "reasoning", recent, self._width)
