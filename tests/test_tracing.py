@@ -30,7 +30,7 @@ from tests.support import (
 )
 from tests.websocket.talking import open_socket
 from trio_gateway.engine.tracing import NO_TRACER
-from trio_gateway.server.tracing import tracer_of
+from trio_gateway.server.tracer_choice import tracer_of
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
@@ -402,7 +402,7 @@ def test_what_cannot_be_traced_is_a_warning(
 
 def test_without_the_variables_nothing_of_opentelemetry_is_imported() -> None:
     code = (
-        "import sys, trio_gateway.server.serve as serve, trio_gateway.server.tracing as tracing\n"
+        "import sys, trio_gateway.server.serve as serve, trio_gateway.server.tracer_choice as tracing\n"
         "tracing.tracer_of({})\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])\n"
     )

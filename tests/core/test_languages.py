@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_gateway.core.summary.frames import frames_for
+from trio_gateway.core.summary.frame_words import frames_for
 from trio_gateway.core.summary.languages import language_of
 from trio_gateway.core.summary.prompt import summarize_prompt
 

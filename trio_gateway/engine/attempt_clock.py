@@ -1,4 +1,4 @@
-"""Attempt clock: sets by when an attempt must go on, and names why one that did not is over."""
+"""Attempt clock: sets the deadline of an attempt, and names the reason when it passes."""
 
 from __future__ import annotations
 

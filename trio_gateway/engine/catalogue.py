@@ -147,7 +147,7 @@ class Catalogue:
         }
 
     def _advice(self, model_id: str, owner: str, model: ModelConfig) -> str | None:
-        """What the log advised about the model; only where whoever asks may also change the configuration."""
+        """What the log advised about the model; only where the client may also change the configuration."""
         if not may_show_urls(self._config.server):
             return None
         backend = self._backends[owner]

@@ -136,7 +136,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An upstream under one configuration: what a call of it is made with, and named by."""
+    """An upstream under one configuration, with what its calls need."""
 
     config: UpstreamConfig
     upstream: Upstream

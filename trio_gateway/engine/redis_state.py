@@ -1,8 +1,8 @@
-"""Redis store: an arbiter in Lua on a Redis or Valkey server, by the server's clock.
+"""Redis store: runs the arbiter as Lua on a Redis or Valkey server.
 
 It is imported only where ``REDIS_URL`` is set, as ``coredis`` is an extra. The script is
-:class:`~trio_gateway.core.sharing.Arbiter` in Lua: one step of the server, so no two gateways interleave. All
-keys have one hash tag and expire by themselves.
+:class:`~trio_gateway.core.sharing.Arbiter` in Lua: one step of the server, so no two gateways interleave.
+The clock is the server's. All keys have one hash tag and expire by themselves.
 """
 
 from __future__ import annotations
@@ -172,7 +172,10 @@ that begins where there is none. ``ARGV[3]``: the instant in seconds, for tests;
 
 
 class RedisStore:
-    """Shared state on the server at *url*, which may hold a password: it stands in no message."""
+    """Shared state on the server at *url*.
+
+    The URL may hold a password, so no message shows it.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url

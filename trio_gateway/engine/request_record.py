@@ -177,7 +177,7 @@ class RequestRecord:
     def _end_span(self, model_label: str) -> None:
         """End the span of the request. A client's own mistake makes it none that has failed."""
         counts = self._counts
-        told = {
+        attributes = {
             "gen_ai.request.model": shown_model(self.model),
             "gen_ai.usage.input_tokens": counts.input,
             "gen_ai.usage.output_tokens": counts.output,
@@ -192,7 +192,7 @@ class RequestRecord:
                 "gateway.request_id": self.request_id,
                 "gateway.outcome": self.outcome,
                 "gateway.attempts": self.attempts,
-                **{name: value for name, value in told.items() if value},
+                **{name: value for name, value in attributes.items() if value},
             },
             name=chat_name(model_label),
             error=self.error_class if self.outcome == "error" else None,

@@ -28,7 +28,7 @@ from .paths import settled_path
 from .rendering.endpoint import answer_render
 from .rendering.renderer import Renderer
 from .shared_store import shared_store
-from .tracing import tracer_of
+from .tracer_choice import tracer_of
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
 from .websocket.view import WebSocketConnection, talk

@@ -48,7 +48,7 @@ def serve_on(descriptor: int, app: GatewayApp, stop: trio.Event) -> Callable[...
 
 
 async def _emptied(descriptor: int, stop: trio.Event) -> None:
-    """Wait for *stop*, and then until whoever had connected before was accepted.
+    """Wait for *stop*, and then until those that had connected before are accepted.
 
     To close the socket resets the connections that wait in it, with the requests that were sent over them.
     """

@@ -29,7 +29,7 @@ def may_speak(origin: str | None, *, host: str | None, allowed: Collection[str])
 
     It is where there is none, where it is one of *allowed*, and where the page came from this gateway
     itself, by the name in *host* (the request's own header). The scheme of an own page does not count: a
-    proxy may speak TLS for the gateway.
+    proxy may end TLS before the gateway.
 
     >>> may_speak("https://chat.example", host="chat.example", allowed=())
     True

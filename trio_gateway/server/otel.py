@@ -108,7 +108,7 @@ def exporting() -> OtelTracer:
 
 
 class _Reporting(SpanExporter):
-    """The exporter *inner*; the log gets one line when it begins to fail, and one when it is back.
+    """Exporter around *inner*, which logs when it begins to fail, and when it is back.
 
     Its own log lines are dropped: they quote the collector's address, which may hold a key, and its answer.
     """
@@ -145,7 +145,7 @@ class _Reporting(SpanExporter):
 
 
 class _Cause(logging.Handler):
-    """A handler that writes nothing and keeps what is safe to show: a status, or the class of an error."""
+    """Handler that writes nothing and keeps a status, or the class of an error."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ _REST_OF_LINE = re.compile(rf"[ \t\r]{{0,{BLANKS}}}")
 
 
 class InnerStarts:
-    """Starts inside one block that no end has closed yet: within a line, and at the start of one."""
+    """Inner starts of a block that are still open, by where they stand."""
 
     __slots__ = ("at_lines", "in_lines")
 

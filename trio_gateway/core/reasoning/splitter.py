@@ -24,7 +24,7 @@ it); and in CANDIDATE and NESTED what is in doubt. Everything else leaves at onc
 twice, and the split does not depend on how the text was cut. Where no marker can begin in the text and no
 whitespace ends it, ``feed`` does no more than wrap it.
 
-A marker in the text is a guess: it may be the answer that speaks of markers. So the text of an open block is
+A marker in the text is a guess: it may be an answer about markers. So the text of an open block is
 kept (up to 1 MiB), and may become output after all.
 """
 

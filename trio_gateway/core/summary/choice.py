@@ -155,7 +155,7 @@ class ClauseChoice:
 def _liking(text: str) -> float:
     """A factor for what a clause is: questions and work done are liked, one that leans on another is not.
 
-    That a number was computed is told only where nothing else is new.
+    That a number was computed is shown only where nothing else is new.
     """
     if text.startswith(CODE):
         return 0.5

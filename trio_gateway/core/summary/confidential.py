@@ -3,7 +3,7 @@
 A thought repeats what the operator wrote for the model alone. So a line is barred that shares with the system
 prompt a quoted string, a rare word, or most of what a sentence of it says. Rare are codes, numbers and names
 that stand there once or twice, or beside words of secrecy: what is named more often is what the prompt is
-about. A thought that itself speaks of secrecy, of its instructions, or of what kind of person the user is,
+about. A thought that itself mentions secrecy, of its instructions, or of what kind of person the user is,
 is barred whole, and the rare words in it from then on.
 """
 
@@ -160,7 +160,7 @@ class Confidential:
         return bool(self._sentences) and self._repeats(frozenset(terms(clause)), is_cjk(clause))
 
     def hides(self, sentence: str) -> bool:
-        """Whether a thought may not be shown at all: it speaks of what must not be revealed, of the
+        """Whether a thought may not be shown at all: it is about what must not be revealed, of the
         instructions, or judges the user. What is rare in it is barred from then on."""
         if _SECRECY.search(sentence):
             self._noted.extend(word for word in _rare_words(sentence, names=True) if word not in self._noted)
@@ -189,7 +189,7 @@ class Confidential:
 
 
 def improper(text: str) -> bool:
-    """Whether *text* speaks of what must not be revealed, of the instructions, or judges the user."""
+    """Whether *text* is about what must not be revealed, of the instructions, or judges the user."""
     return any(pattern.search(text) for pattern in IMPROPER)
 
 
@@ -211,7 +211,7 @@ def _quoted(text: str) -> list[str]:
 
 
 def _rare_words(sentence: str, *, names: bool) -> list[str]:
-    """Codes, numbers of three digits or more and, where *names* are told by a capital, names."""
+    """Codes, numbers of three digits or more and, where *names* begin with a capital, names."""
     found = []
     for at, match in enumerate(_WORD.finditer(sentence)):
         word = match[0]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .frames import frames_for
+from .frame_words import frames_for
 from .plain_text import cut, harmless, one_line
 from .prompt_material import material_steps, size_of
 from .prompt_task import Task, task_steps

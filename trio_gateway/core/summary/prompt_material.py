@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .code_language import LANGUAGES, guess_language
-from .frames import ENGLISH, Frames
+from .frame_words import ENGLISH, Frames
 from .prompt_lines import line_runs
 from .prompt_traces import find_trace
 from .steps import at_once

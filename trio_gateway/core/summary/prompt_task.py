@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .frames import ENGLISH, Frames
+from .frame_words import ENGLISH, Frames
 from .plain_text import cut, plain
 from .sentences import SentenceReader
 from .steps import Steps, at_once

@@ -1,8 +1,8 @@
 r"""Cuts growing text into sentences.
 
-Theory of operation: text is taken in blocks of ``BLOCK`` characters. When a block is full, or when somebody
-asks, everything up to the last certain end of a sentence is cut into sentences and the rest is kept as the
-tail. An end is certain once the next visible character is there: a full stop before a small letter ends
+Theory of operation: text is taken in blocks of ``BLOCK`` characters. When a block is full, or at a call of
+``take``, everything up to the last certain end of a sentence is cut into sentences and the rest is kept as
+the tail. An end is certain once the next visible character is there: a full stop before a small letter ends
 nothing, and a line before a displayed formula goes on in it. Formulas, and code between backticks, are never
 cut; a fenced block is skipped, and only its first line of code is reported. A text that has no end for
 ``LONGEST`` characters is cut at a comma, a space or, failing both, anywhere.

@@ -99,8 +99,8 @@ class AnswerReader:
     @property
     def empty(self) -> bool:
         """Nothing came that an answer is made of: no text, no tool call, no finish reason."""
-        said = any(choice.finished or choice.spoke for choice in self._choices.values())
-        return not (said or self.reasoning_seen or self.output_seen)
+        answered = any(choice.finished or choice.spoke for choice in self._choices.values())
+        return not (answered or self.reasoning_seen or self.output_seen)
 
     @property
     def evidence(self) -> StartEvidence:

@@ -1,4 +1,4 @@
-"""Name of an upstream's breaker in the shared state: the same for all that ask it with the same key."""
+"""Circuit name: identifies an upstream's breaker in the shared state, by URL and key."""
 
 from __future__ import annotations
 

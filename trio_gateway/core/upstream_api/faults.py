@@ -196,9 +196,9 @@ class _Report(NamedTuple):
 
     def blamed(self, code: str, *, shown: int | None = None, pause: float | None = None) -> ApiError:
         """The upstream's failure."""
-        said = f"answered {self.status}" if self.status else "reported an error"
+        what = f"answered {self.status}" if self.status else "reported an error"
         why = "" if self.message == f"status {self.status}" else f": {self.message}"
-        return error_for(code, f"{NAMELESS}{said}{why or '.'}", status=shown, retry_after=pause)
+        return error_for(code, f"{NAMELESS}{what}{why or '.'}", status=shown, retry_after=pause)
 
 
 def _of_request(report: _Report) -> Fault | None:

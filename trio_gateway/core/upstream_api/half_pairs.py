@@ -45,7 +45,7 @@ def _with_arguments(mended: object, halved: object) -> object:
 
 
 class HalfPairs:
-    """Halves of one choice that wait, one of its text and one of its reasoning at most."""
+    """Halves of one choice that wait: at most one of text, one of reasoning."""
 
     __slots__ = ("_reasoning", "_text")
 

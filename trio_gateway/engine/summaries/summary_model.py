@@ -1,7 +1,7 @@
 """A small model that writes summaries, asked while the main model thinks.
 
-It is a guest: it has a breaker, a limit and a patience of its own, and whatever becomes of it costs the
-main answer nothing. When it has nothing to offer, the caller says the extractive line instead.
+It has a breaker, a limit and timeouts of its own, and no failure of it costs the main answer anything. Where
+it gives no line, the caller emits the extractive one.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Hypercorn looks up the class that serves a connection, and its own defaults, after the application has
 started. So an application can change them while it starts, under its own ``hypercorn.trio.serve`` and under
-the bare command ``hypercorn -k trio`` alike; that is all :class:`Hardening` does. What the safer class does
-otherwise is told in :mod:`trio_gateway.server.transport.connection`.
+the bare command ``hypercorn -k trio`` alike, which :class:`Hardening` does. What the safer class does
+otherwise stands in :mod:`trio_gateway.server.transport.connection`.
 """
 
 from __future__ import annotations

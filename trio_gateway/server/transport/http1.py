@@ -12,7 +12,7 @@ bytes that come before their time. So:
 * an upgrade to WebSocket is complete and right, and nothing stands behind it until it is answered;
 * a client that waits for ``100 Continue`` gets it when the application wants the body, not before: a request
   that is refused by its head alone never sends its body. (Hypercorn sends it before the application has seen
-  the request.) An answer that does not wait for the body ends the connection, and says so;
+  the request.) An answer that does not wait for the body ends the connection, and announces that;
 * HTTP/2 is not spoken: an offer of h2c is passed over, the preface of HTTP/2 is answered with 505.
 
 What is refused gets a status and an error object as its body, and the connection ends.

@@ -4,7 +4,7 @@ What :class:`StrictWebSocket` does otherwise than its base:
 
 * A client whose frames are wrong gets a close frame: 1002, or 1007 for text that is not UTF-8. The
   base hangs up without a word.
-* A message over the limit ends the socket, with 1009, and the application hears of it at once. The base says
+* A message over the limit ends the socket, with 1009, and the application is informed at once. The base says
   1009 and gathers on, without bound, for an application that knows nothing. The limit is in bytes; the base
   counts characters.
 * Messages go into a :class:`~..websocket.mailbox.Mailbox`, which is bounded in bytes, not into
@@ -15,7 +15,7 @@ What :class:`StrictWebSocket` does otherwise than its base:
 * More than 100 pings within 10 seconds end it, with 1008. Empty fragments cost time alone, and that is shared
   out: each is a checkpoint.
 * Pings of ours stop with the socket. In the base their task sleeps on, and the connection waits for it.
-* The news that the client is gone is told again where the telling was cut short: browsers leave with a close
+* The news that the client is gone is reported again where the report was cut short: browsers leave with a close
   frame and a FIN at once, and the FIN ends what is done about the frame.
 * That news is for a running application only. In the base it waits for room in the
   queue of one that has ended, and then nothing ever closes the connection.

@@ -1,4 +1,4 @@
-"""Frames: the few words of ours around a prompt's own, in the prompt's language or left out."""
+"""Frames: the words around a prompt's own, in its language or left out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ __all__ = ["ENGLISH", "Frames", "frames_for"]
 
 
 class Frames(NamedTuple):
-    """What stands before a quotation, and what words and characters are called after their number; empty
-    where this module has no words of the language."""
+    """Words before a quotation, and the names of what is counted.
+
+    A word is empty where this module has none of the language.
+    """
 
     processing: str
     answering: str
