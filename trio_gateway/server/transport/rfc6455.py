@@ -15,8 +15,8 @@ What :class:`StrictWebSocket` does otherwise than its base:
 * More than 100 pings within 10 seconds end it, with 1008. Empty fragments cost time alone, and that is shared
   out: each is a checkpoint.
 * Pings of ours stop with the socket. In the base their task sleeps on, and the connection waits for it.
-* The news that the client is gone is reported again where the report was cut short: browsers leave with a close
-  frame and a FIN at once, and the FIN ends what is done about the frame.
+* That the client is gone is reported again where the report was cut short: browsers leave with a close frame
+  and a FIN at once, and the FIN ends what is done about the frame.
 * That news is for a running application only. In the base it waits for room in the
   queue of one that has ended, and then nothing ever closes the connection.
 """
