@@ -28,7 +28,9 @@ HYPERCORN = [sys.executable, "-m", "hypercorn", "-k", "trio", "trio_gateway:app"
 
 
 # The line that says where a gateway listens: its own, or hypercorn's.
-_LISTENS = r'^(?=.*(?:"event": "listening"|event=listening|CTRL)).*?(http://127\.0\.0\.1:\d+)'
+_LISTENS = (
+    r'^(?=.*(?:"event": "listening"|event=listening|mock model listening|CTRL)).*?(http://127\.0\.0\.1:\d+)'
+)
 
 
 class Process:

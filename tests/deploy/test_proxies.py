@@ -30,6 +30,7 @@ from tests.support import (
 )
 from tests.websocket.talking import PATH, as_sse
 from trio_gateway.mock import Options
+from trio_gateway.server.listening import KEEP_ALIVE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -269,7 +270,7 @@ def test_idle_times_are_above_the_longest_silence_and_below_the_gateways_own() -
     assert all(float(a or b) > server.request_timeout > server.heartbeat for a, b in longest)
     kept = re.findall(r"keepalive(?:_timeout)? (\d+)s|\{idle_timeout: (\d+)s\}", NGINX + CADDY + ENVOY)
     assert len(kept) == 3
-    assert all(0 < float(a or b) < 5 for a, b in kept)
+    assert all(0 < float(a or b) < KEEP_ALIVE for a, b in kept)
     assert f"{server.max_body // 2**20}m;" in NGINX
     assert f"max_size {server.max_body // 2**20}MiB" in CADDY
 

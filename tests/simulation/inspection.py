@@ -124,7 +124,7 @@ def check_openings(records: Records, windows: Mapping[str, float]) -> Iterator[s
         whole_at = math.inf if attempt.whole_at is None else attempt.whole_at
         return attempt.kind in GOOD and whole_at <= min(instant, records.ended.get(attempt.nonce, math.inf))
 
-    for opening in records.openings:
+    for opening in (each for each in records.openings if each.upstream in windows):  # not the summary model's
         asked = [
             each
             for each in records.attempts

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from .app import GatewayApp
 
-__all__ = ["STOP_SIGNALS", "serve_on", "stop_at_signal"]
+__all__ = ["KEEP_ALIVE", "STOP_SIGNALS", "serve_on", "stop_at_signal"]
 
 log = structlog.get_logger("trio_gateway.server")
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-_KEEP_ALIVE: Final = 75.0
+KEEP_ALIVE: Final = 75.0
 """Seconds that a connection may be idle between requests: more than clients keep theirs (httpx 5, Node.js 4
 to 60, nginx 60), as a request that meets the closing is lost. nginx has the same towards its clients."""
 _EMPTYING: Final = 2.0
@@ -40,7 +40,7 @@ def serve_on(descriptor: int, app: GatewayApp, stop: trio.Event) -> Callable[...
     """
     config = Config()
     config.bind = [f"fd://{descriptor}"]
-    config.keep_alive_timeout = _KEEP_ALIVE
+    config.keep_alive_timeout = KEEP_ALIVE
     config.graceful_timeout = app.settings.config.server.graceful_timeout
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)  # where it listens is told already

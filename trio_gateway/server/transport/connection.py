@@ -23,7 +23,6 @@ A client that shuts down its sending side counts as gone, as in the base.
 from __future__ import annotations
 
 import os
-import select
 import socket
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
@@ -278,11 +277,7 @@ class ClientConnection(TCPServer):
 
     def _has_unread(self) -> bool:
         """Whether the kernel has bytes, or the end, of the client for the reader; no under TLS."""
-        if self._plain is None:
-            return False
-        waiting = select.poll()
-        waiting.register(self._plain, select.POLLIN)
-        return bool(waiting.poll(0))
+        return isinstance(self.stream, trio.SocketStream) and self.stream.socket.is_readable()
 
     async def _finish(self) -> None:
         """Send our FIN, and leave the client a moment to read what came before it."""
