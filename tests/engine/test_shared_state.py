@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import trio
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class FakeStore:
     """An arbiter that is some seconds away, and may be unreachable."""
 
-    def __init__(self) -> None:
+    def __init__(self, between: Literal["gateways", "workers"] = "gateways") -> None:
+        self.between = between
         self.arbiter = Arbiter("e")
         self.delay = 0.001
         self.connect_delay = 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 import coredis
@@ -173,6 +173,8 @@ that begins where there is none. ``ARGV[3]``: the instant in seconds, for tests;
 
 class RedisStore:
     """Shared state on the server at *url*, which may hold a password: it stands in no message."""
+
+    between: Final[Literal["gateways"]] = "gateways"
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -8,7 +8,7 @@ decides alone until one succeeds again. Without a :class:`SharedStore` there is 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import structlog
 import trio
@@ -60,6 +60,10 @@ class Exchange(Protocol):
 class SharedStore(Protocol):
     """Where the arbiter is: Redis, or another process."""
 
+    @property
+    def between(self) -> Literal["gateways", "workers"]:
+        """Who shares: gateways through a server that may be away, or workers through the parent of this one."""
+
     def connect(self) -> AbstractAsyncContextManager[Exchange]:
         """Open a connection.
 
@@ -83,7 +87,8 @@ class SharedState:
         self._traded = trio.Event()
         self._reported: bool | None = None
         self._exchanges = 0
-        metrics.watch_shared_state()
+        if store.between == "gateways":
+            metrics.watch_shared_state()
 
     async def run(self) -> None:
         """Exchange until cancelled."""
@@ -161,12 +166,13 @@ class SharedState:
 
     def _report(self, reason: str | None) -> None:
         """Log once that the arbiter is there, or for which *reason* it is not."""
-        up = reason is None
+        up, before = reason is None, self._reported
         self._metrics.redis_up.set(up)
-        if up is self._reported:
-            return
         self._reported = up
-        if up:
+        if up is before:
+            return
+        if not up:
+            effect = f"each {self._store.between.removesuffix('s')} decides alone"
+            log.warning("shared_state_lost", reason=reason, effect=effect)
+        elif before is False or self._store.between == "gateways":  # a worker has its parent from the start
             log.info("shared_state_joined")
-        else:
-            log.warning("shared_state_lost", reason=reason, effect="each gateway decides alone")
