@@ -156,6 +156,24 @@ async def test_a_failed_exchange_lets_waiting_requests_decide_alone(
     assert log.count("shared_state_joined") == 2
 
 
+async def test_workers_show_nothing_of_redis(
+    capsys: pytest.CaptureFixture[str], autojump_clock: MockClock
+) -> None:
+    store = FakeStore("workers")
+    gateway = Gateway(store)
+    async with running(gateway):
+        assert capsys.readouterr().out == ""
+        store.error = SharedStateError("the parent has ended")
+        await trio.sleep(2 * INTERVAL)
+        lost = capsys.readouterr().out
+        store.error = None
+        await trio.sleep(2 * INTERVAL)
+        assert "shared_state_joined" in capsys.readouterr().out
+    assert "each worker decides alone" in lost
+    assert "the parent has ended" in lost
+    assert gateway.up is None
+
+
 async def test_one_exchange_that_fails_gives_nobody_a_limit_anew(autojump_clock: MockClock) -> None:
     store = FakeStore()
     one, other = Gateway(store), Gateway(store)
