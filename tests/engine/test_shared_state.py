@@ -174,6 +174,35 @@ async def test_workers_show_nothing_of_redis(
     assert gateway.up is None
 
 
+async def test_one_that_joins_before_it_serves_lets_in_what_the_others_left(
+    autojump_clock: MockClock,
+) -> None:
+    store = FakeStore()
+    store.delay = 0.05
+    one, late = Gateway(store), Gateway(store)
+    async with running(one), trio.open_nursery() as nursery:
+        assert [await one.ask() for _ in range(50)] == [True] * 50
+        nursery.start_soon(late.shared.run)
+        await late.shared.join()
+        assert [await late.ask() for _ in range(3)] == [True, False, False]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("delay", [0.0, 99.0])
+async def test_a_store_that_is_away_holds_up_no_start_for_long(
+    delay: float, autojump_clock: MockClock
+) -> None:
+    store = FakeStore()
+    store.connect_delay, store.error = delay, SharedStateError("no route")
+    gateway = Gateway(store)
+    async with trio.open_nursery() as nursery:
+        began = trio.current_time()
+        nursery.start_soon(gateway.shared.run)
+        await gateway.shared.join()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - began <= 1.5
+
+
 async def test_one_exchange_that_fails_gives_nobody_a_limit_anew(autojump_clock: MockClock) -> None:
     store = FakeStore()
     one, other = Gateway(store), Gateway(store)

@@ -97,9 +97,7 @@ async def until_answering(gateway: Process, number: int) -> float:
             await trio.sleep(0.05)
 
 
-async def one_each(
-    stack: AsyncExitStack, gateway: Process, number: int
-) -> dict[int, httpx.AsyncClient]:
+async def one_each(stack: AsyncExitStack, gateway: Process, number: int) -> dict[int, httpx.AsyncClient]:
     """A client with a connection to each of so many workers, by process."""
     clients: dict[int, httpx.AsyncClient] = {}
     for _ in range(200):

@@ -38,7 +38,7 @@ _CONNECT_TIMEOUT: Final = 2.0
 _RECONNECT_TIMEOUT: Final = 0.5
 # Seconds between two exchanges that were asked for: many requests share one.
 _GAP: Final = 0.02
-# Seconds for which a request waits at the most. An exchange that fails ends the wait as well.
+# Seconds for which a request, or the start, waits at the most. An exchange that fails ends the wait as well.
 _LONGEST_WAIT: Final = 1.5
 
 
@@ -108,6 +108,14 @@ class SharedState:
                     log.exception("shared_state_failed")
                 self._lose(f"{type(error).__name__}: {error}")
             await trio.sleep(INTERVAL)
+
+    async def join(self) -> None:
+        """Wait for the first exchange, which :meth:`run` makes beside; not for long.
+
+        Requests that are let in before it are counted by this process alone.
+        """
+        with trio.move_on_after(_LONGEST_WAIT):
+            await self._traded.wait()
 
     async def bring(self, lacking: Callable[[], Share | None], units: int) -> None:
         """Wait while *lacking* names a share that the next exchange may bring *units* to; not for long."""

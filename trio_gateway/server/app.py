@@ -168,6 +168,8 @@ class GatewayApp(QuartTrio):
         self._hardening.install()
         self.nursery.start_soon(self._drain)
         self.nursery.start_soon(self.gateway.run)
+        if self.gateway.shared is not None:
+            await self.gateway.shared.join()
 
     def _warn(self) -> None:
         for warning in self.settings.warnings:

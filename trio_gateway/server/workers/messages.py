@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from ...core import sharing
-from ...core.config.settings import Settings  # noqa: TC001  # msgspec reads these hints
+from ...core import sharing  # noqa: TC001  # msgspec reads these hints
+from ...core.config.settings import Settings  # noqa: TC001  # likewise
 from .sums import Family  # noqa: TC001  # likewise
 
 __all__ = [

@@ -52,7 +52,7 @@ class ParentStore:
 
 
 class Arbitration:
-    """The arbiter in the parent, for workers that are known by number. Instants are seconds of any one clock."""
+    """The arbiter in the parent, for workers known by number. Instants are seconds of any one clock."""
 
     def __init__(self) -> None:
         self._arbiter = Arbiter(secrets.token_hex(8))
