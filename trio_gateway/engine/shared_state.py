@@ -62,7 +62,7 @@ class SharedStore(Protocol):
 
     @property
     def between(self) -> Literal["gateways", "workers"]:
-        """Who shares: gateways through a server that may be away, or workers through the parent of this one."""
+        """Who shares: gateways, through a server that may be away, or workers, through their parent."""
 
     def connect(self) -> AbstractAsyncContextManager[Exchange]:
         """Open a connection.
