@@ -607,6 +607,21 @@ def test_only_its_prober_closes_or_releases_a_circuit() -> None:
     assert arbiter.exchange(Report("b"), 1.0 + KEEP).circuits == ()
 
 
+def test_a_member_that_has_ended_releases_its_probes_and_no_others() -> None:
+    arbiter = Arbiter("e")
+    arbiter.exchange(Report("a", opened=(Opening("c", 1.0, ""), Opening("d", 1.0, ""))), 0.0)
+    arbiter.exchange(Report("a", wishes=(Wish("c", 60.0),)), 1.0)
+    seen = arbiter.exchange(Report("b", wishes=(Wish("d", 60.0),)), 1.0).serial
+    arbiter.release("a")
+    arbiter.release("nobody")
+    (news,) = arbiter.exchange(Report("b", "e", seen), 1.0).circuits
+    assert (news.circuit, news.state, news.prober) == ("c", "open", "")
+    bucket = BucketReport("k", 10, take=0, want=10, missing=0, known=True)
+    assert arbiter.exchange(Report("a", "e", buckets=(bucket,)), 1.0).grants == (Grant("k", 10, 0.0),)
+    arbiter.release("a")
+    assert arbiter.exchange(Report("b", "e", buckets=(bucket,)), 1.0).grants == (Grant("k", 0, 0.0),)
+
+
 def test_a_reply_brings_what_is_new() -> None:
     arbiter = Arbiter("e")
     reply = arbiter.exchange(Report("a", opened=(Opening("c", 1.0, "w", "rate"),)), 0.0)

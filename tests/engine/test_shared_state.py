@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import trio
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class FakeStore:
     """An arbiter that is some seconds away, and may be unreachable."""
 
-    def __init__(self) -> None:
+    def __init__(self, between: Literal["gateways", "workers"] = "gateways") -> None:
+        self.between = between
         self.arbiter = Arbiter("e")
         self.delay = 0.001
         self.connect_delay = 0.0
@@ -153,6 +154,53 @@ async def test_a_failed_exchange_lets_waiting_requests_decide_alone(
     assert log.count("shared_state_lost") == 1
     assert logged in log
     assert log.count("shared_state_joined") == 2
+
+
+async def test_workers_show_nothing_of_redis(
+    capsys: pytest.CaptureFixture[str], autojump_clock: MockClock
+) -> None:
+    store = FakeStore("workers")
+    gateway = Gateway(store)
+    async with running(gateway):
+        assert capsys.readouterr().out == ""
+        store.error = SharedStateError("the parent has ended")
+        await trio.sleep(2 * INTERVAL)
+        lost = capsys.readouterr().out
+        store.error = None
+        await trio.sleep(2 * INTERVAL)
+        assert "shared_state_joined" in capsys.readouterr().out
+    assert "each worker decides alone" in lost
+    assert "the parent has ended" in lost
+    assert gateway.up is None
+
+
+async def test_one_that_joins_before_it_serves_lets_in_what_the_others_left(
+    autojump_clock: MockClock,
+) -> None:
+    store = FakeStore()
+    store.delay = 0.05
+    one, late = Gateway(store), Gateway(store)
+    async with running(one), trio.open_nursery() as nursery:
+        assert [await one.ask() for _ in range(50)] == [True] * 50
+        nursery.start_soon(late.shared.run)
+        await late.shared.join()
+        assert [await late.ask() for _ in range(3)] == [True, False, False]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("delay", [0.0, 99.0])
+async def test_a_store_that_is_away_holds_up_no_start_for_long(
+    delay: float, autojump_clock: MockClock
+) -> None:
+    store = FakeStore()
+    store.connect_delay, store.error = delay, SharedStateError("no route")
+    gateway = Gateway(store)
+    async with trio.open_nursery() as nursery:
+        began = trio.current_time()
+        nursery.start_soon(gateway.shared.run)
+        await gateway.shared.join()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - began <= 1.5
 
 
 async def test_one_exchange_that_fails_gives_nobody_a_limit_anew(autojump_clock: MockClock) -> None:

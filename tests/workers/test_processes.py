@@ -17,7 +17,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.running import OWN, ROOT, run, running, streaming
-from tests.support import bearer, chat, key_line, open_mock, until
+from tests.support import bearer, chat, key_line, open_mock, open_upstream, until, upstream_toml
 from trio_gateway.__main__ import main
 from trio_gateway.mock import Options
 
@@ -95,6 +95,22 @@ async def until_answering(gateway: Process, number: int) -> float:
                 assert health["status"] == "ok"
                 return trio.current_time() - begun
             await trio.sleep(0.05)
+
+
+async def one_each(stack: AsyncExitStack, gateway: Process, number: int) -> dict[int, httpx.AsyncClient]:
+    """A client with a connection to each of so many workers, by process."""
+    clients: dict[int, httpx.AsyncClient] = {}
+    for _ in range(200):
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False)
+        )
+        async with client.stream("GET", "/health/live") as response:
+            pid = owner(response, pids(gateway))
+            await response.aread()
+        clients.setdefault(pid, client)
+        if len(clients) == number:
+            return clients
+    raise AssertionError(list(clients))
 
 
 async def begin_on(
@@ -278,6 +294,74 @@ async def test_without_their_parent_workers_finish_what_runs() -> None:
                     nursery.start_soon(rest, response, texts)
         assert all(map(is_whole, texts))
         await until(lambda: not alive(candidates))
+    assert [line for line in gateway.log if "redis" in line.lower() or "each gateway" in line] == []
+
+
+async def ask_by(client: httpx.AsyncClient, number: int, **headers: str) -> httpx.Response:
+    """One whole answer; each request is unlike the others."""
+    body = {**chat(f"Number {number}?"), "stream": False}
+    return await client.post("/openai/v1/chat/completions", json=body, headers=headers)
+
+
+async def test_a_key_has_its_limit_once_whichever_workers_answer(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text(key_line("anna", "rpm=20", "metrics"))
+    codes: list[int] = []
+
+    async def ask_once(gateway: Process, number: int) -> None:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False) as client:
+            codes.append((await ask_by(client, number, **bearer("anna"))).status_code)
+
+    async with (
+        open_mock(FAST) as upstream,
+        running(workers(2), UPSTREAM_URL=upstream, GATEWAY_API_KEYS_FILE=str(keys)) as gateway,
+    ):
+        begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for number in range(40):
+                nursery.start_soon(ask_once, gateway, number)
+        with trio.fail_after(ROOM):  # what one worker held without using it comes back
+            while codes.count(200) < 20:
+                await ask_once(gateway, len(codes))
+        # A worker that starts anew does not begin with a full limit.
+        os.kill(pids(gateway)[0], signal.SIGKILL)
+        await until(lambda: bool(events(gateway, "worker_ended")), ROOM)
+        await until_answering(gateway, 2)
+        async with AsyncExitStack() as stack:
+            for client in (await one_each(stack, gateway, 2)).values():
+                for _ in range(5):
+                    codes.append((await ask_by(client, len(codes), **bearer("anna"))).status_code)
+        took = trio.current_time() - begun
+        page = (await get(gateway, "/metrics", **bearer("anna"))).text
+        assert await gateway.stop() == 0
+    assert set(codes) == {200, 429}
+    assert 20 <= codes.count(200) <= 20 + 3 + took * 20 / 60  # three workers have been there
+    assert "gateway_redis_up" not in page
+    assert [line for line in gateway.log if "shared_state" in line] == []
+
+
+async def test_a_breaker_that_opened_at_one_worker_refuses_at_the_other(tmp_path: Path) -> None:
+    async def script(stream: trio.SocketStream, _: int) -> None:
+        await stream.send_all(
+            b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+
+    breaker = "max_attempts = 1\n[upstreams.a.breaker]\nconsecutive = 2\nopen_base = 30.0\n"
+    config = tmp_path / "gateway.toml"
+    async with open_upstream(script) as upstream, AsyncExitStack() as stack:
+        config.write_text(upstream_toml(upstream.url, upstream=breaker))
+        gateway = await stack.enter_async_context(running(workers(2, "--config", str(config))))
+        one, other = (await one_each(stack, gateway, 2)).values()
+        for number in range(2):
+            assert (await ask_by(one, number)).status_code >= 500
+        await until(lambda: len(events(gateway, "breaker_changed")) == 2)
+        refused = await ask_by(other, 2)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "circuit_open")
+        assert len(upstream.requests) == 2
+        assert [each["reason"] for each in events(gateway, "breaker_changed")] == [
+            "consecutive",
+            "shared_open",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -380,16 +464,8 @@ async def test_where_others_are_silent_the_last_numbers_count_and_health_is_of_o
                 nursery.start_soon(ask, gateway, answers)
         counted = await metrics(gateway)
         async with AsyncExitStack() as stack:
-            # A connection to each worker, as new ones are for whichever is awake.
-            clients: dict[int, httpx.AsyncClient] = {}
-            while len(clients) < 2:
-                client = await stack.enter_async_context(
-                    httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False)
-                )
-                async with client.stream("GET", "/health/live") as response:
-                    pid = owner(response, pids(gateway))
-                    await response.aread()
-                clients.setdefault(pid, client)
+            # As new connections are for whichever is awake.
+            clients = await one_each(stack, gateway, 2)
             silent, awake = clients
             os.kill(silent, signal.SIGSTOP)
             page = (await clients[awake].get("/metrics")).text

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 import coredis
@@ -176,6 +176,8 @@ class RedisStore:
 
     The URL may hold a password, so no message shows it.
     """
+
+    between: Final[Literal["gateways"]] = "gateways"
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -8,7 +8,7 @@ decides alone until one succeeds again. Without a :class:`SharedStore` there is 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import structlog
 import trio
@@ -38,7 +38,7 @@ _CONNECT_TIMEOUT: Final = 2.0
 _RECONNECT_TIMEOUT: Final = 0.5
 # Seconds between two exchanges that were asked for: many requests share one.
 _GAP: Final = 0.02
-# Seconds for which a request waits at the most. An exchange that fails ends the wait as well.
+# Seconds for which a request, or the start, waits at the most. An exchange that fails ends the wait as well.
 _LONGEST_WAIT: Final = 1.5
 
 
@@ -59,6 +59,10 @@ class Exchange(Protocol):
 
 class SharedStore(Protocol):
     """Where the arbiter is: Redis, or another process."""
+
+    @property
+    def between(self) -> Literal["gateways", "workers"]:
+        """Who shares: gateways, through a server that may be away, or workers, through their parent."""
 
     def connect(self) -> AbstractAsyncContextManager[Exchange]:
         """Open a connection.
@@ -83,7 +87,8 @@ class SharedState:
         self._traded = trio.Event()
         self._reported: bool | None = None
         self._exchanges = 0
-        metrics.watch_shared_state()
+        if store.between == "gateways":
+            metrics.watch_shared_state()
 
     async def run(self) -> None:
         """Exchange until cancelled."""
@@ -103,6 +108,14 @@ class SharedState:
                     log.exception("shared_state_failed")
                 self._lose(f"{type(error).__name__}: {error}")
             await trio.sleep(INTERVAL)
+
+    async def join(self) -> None:
+        """Wait for the first exchange, which :meth:`run` makes beside; not for long.
+
+        Requests that are let in before it are counted by this process alone.
+        """
+        with trio.move_on_after(_LONGEST_WAIT):
+            await self._traded.wait()
 
     async def bring(self, lacking: Callable[[], Share | None], units: int) -> None:
         """Wait while *lacking* names a share that the next exchange may bring *units* to; not for long."""
@@ -161,12 +174,13 @@ class SharedState:
 
     def _report(self, reason: str | None) -> None:
         """Log once that the arbiter is there, or for which *reason* it is not."""
-        up = reason is None
+        up, before = reason is None, self._reported
         self._metrics.redis_up.set(up)
-        if up is self._reported:
-            return
         self._reported = up
-        if up:
+        if up is before:
+            return
+        if not up:
+            effect = f"each {self._store.between.removesuffix('s')} decides alone"
+            log.warning("shared_state_lost", reason=reason, effect=effect)
+        elif before is False or self._store.between == "gateways":  # a worker has its parent from the start
             log.info("shared_state_joined")
-        else:
-            log.warning("shared_state_lost", reason=reason, effect="each gateway decides alone")

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ..core.config import ModelConfig, ServerConfig
     from ..core.config.settings import Settings
     from ..engine.clients import Client
+    from ..engine.shared_state import SharedStore
     from ..engine.tracing import Tracer
     from .load_settings import Config
 
@@ -86,12 +87,14 @@ class GatewayApp(QuartTrio):
     gateway: Gateway
     whole: Whole | None = None
     """Speaks for all processes where this is one of several."""
+    store: SharedStore | None
+    """Where limits and breakers are shared when it begins to serve; None: with no other process."""
 
     def __init__(self, settings: Settings, *, tracer: Tracer | None = None) -> None:
         super().__init__("trio_gateway", static_folder=None)
         self._tracer = tracer
         self.settings = settings
-        self._store = shared_store(settings)
+        self.store = shared_store(settings)
         self._hardening = Hardening(_limits(settings.config.server))
         self._renderer = Renderer()
         self.config["MAX_CONTENT_LENGTH"] = settings.config.server.max_body
@@ -159,12 +162,14 @@ class GatewayApp(QuartTrio):
         self._warn()
         if self._tracer is None:
             self._tracer = tracer_of(os.environ)
-        self.gateway = Gateway(self.settings, self._store, tracer=self._tracer)
+        self.gateway = Gateway(self.settings, self.store, tracer=self._tracer)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         return_large_blocks()
         self._hardening.install()
         self.nursery.start_soon(self._drain)
         self.nursery.start_soon(self.gateway.run)
+        if self.gateway.shared is not None:
+            await self.gateway.shared.join()
 
     def _warn(self) -> None:
         for warning in self.settings.warnings:

@@ -14,7 +14,7 @@ __all__ = ["shared_store"]
 
 
 def shared_store(settings: Settings) -> SharedStore | None:
-    """The store; None: every gateway is alone.
+    """The store of several gateways; None: each is alone, and its workers share through their parent.
 
     Raises:
         ConfigError: ``REDIS_URL`` is set, and what it needs is not installed.

@@ -97,6 +97,14 @@ class Arbiter:
         news += self._unchanged(report, seen, now)
         return Reply(self._epoch, self._serial, grants, tuple(news))
 
+    def release(self, member: str) -> None:
+        """*member* has ended: others may probe what it had the right to.
+
+        What it was granted counts as spent, as it may have been.
+        """
+        for name in self._circuits:
+            self._release(name, member)
+
     def _forget(self, now: float) -> None:
         """Drop what stands as if it had never been there."""
         full = [

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from ...core.config.settings import Settings  # noqa: TC001  # msgspec reads these hints
+from ...core import sharing  # noqa: TC001  # msgspec reads these hints
+from ...core.config.settings import Settings  # noqa: TC001  # likewise
 from .sums import Family  # noqa: TC001  # likewise
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Ask",
     "Banner",
     "Done",
+    "Exchange",
+    "Exchanged",
     "Failed",
     "Health",
     "KeepSamples",
@@ -70,7 +73,15 @@ class KeepSamples(Struct, frozen=True, tag=True):
     families: list[Family]
 
 
-Question: TypeAlias = Adopt | OwnSamples | OwnHealth | Banner | WholeMetrics | WholeHealth | KeepSamples
+class Exchange(Struct, frozen=True, tag=True):
+    """To the parent: what a worker spent of the limits of keys and found out about upstreams."""
+
+    report: sharing.Report
+
+
+Question: TypeAlias = (
+    Adopt | OwnSamples | OwnHealth | Banner | WholeMetrics | WholeHealth | KeepSamples | Exchange
+)
 
 
 class Done(Struct, frozen=True, tag=True):
@@ -101,13 +112,19 @@ class Page(Struct, frozen=True, tag=True):
     text: bytes
 
 
+class Exchanged(Struct, frozen=True, tag=True):
+    """What the parent grants the worker, and knows from the others."""
+
+    reply: sharing.Reply
+
+
 class Failed(Struct, frozen=True, tag=True):
     """There is no answer; the log of the end that was asked says why."""
 
     message: str
 
 
-Reply: TypeAlias = Done | Samples | Health | Lines | Page | Failed
+Reply: TypeAlias = Done | Samples | Health | Lines | Page | Exchanged | Failed
 
 
 class Ask(Struct, frozen=True, tag=True):

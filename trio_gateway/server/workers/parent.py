@@ -30,6 +30,8 @@ from .messages import (
     Adopt,
     Banner,
     Done,
+    Exchange,
+    Exchanged,
     Failed,
     Health,
     KeepSamples,
@@ -42,6 +44,7 @@ from .messages import (
     WholeMetrics,
 )
 from .rounds import Rounds
+from .sharing import Arbitration
 from .sums import lasting, page, total
 from .supervision import Supervision
 from .whole_health import whole_health
@@ -99,6 +102,7 @@ class Parent:
         """The last known metrics of each worker that runs."""
         self._past: list[Family] = []
         """What those that have ended counted."""
+        self._arbitration = Arbitration()
         self._pages = Rounds(self._metrics)
         self._healths = Rounds(self._health)
 
@@ -226,6 +230,7 @@ class Parent:
         self._channels.pop(number, None)
         self._answering.pop(number, None)
         self._past = total([self._past, lasting(self._samples.pop(number, []))])
+        self._arbitration.forget(number)
 
     async def _answer(self, number: int, question: Question) -> Reply:
         match question:
@@ -236,6 +241,8 @@ class Parent:
             case KeepSamples(families):
                 self._samples[number] = families
                 return Done()
+            case Exchange(report):
+                return Exchanged(self._arbitration.exchange(number, report, trio.current_time()))
             case _:
                 return Failed(f"the parent does not answer {type(question).__name__}")
 

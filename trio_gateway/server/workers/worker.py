@@ -37,6 +37,7 @@ from .messages import (
     WholeMetrics,
 )
 from .rounds import Rounds
+from .sharing import ParentStore
 from .sums import samples_of
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Worker:
         configure_logging(settings.log_level, settings.log_format)
         app = create_app(settings)
         app.whole = self._whole
+        if app.store is None:  # else all workers share, with other gateways, where the settings say
+            app.store = ParentStore(self._channel)
         spare_the_start(app)
         async with trio.open_nursery() as serving:
             await serving.start(serve_on(self._listener, app, self._stop))
