@@ -53,7 +53,7 @@ BY_WHAT_IT_DOES = {
     "server.sse_body": "test_disconnect.py",
     "server.transport.http1": "server/test_connection.py",
     "server.websocket.session": "websocket/test_stream.py",
-    "server.workers.worker": "workers/test_processes.py",
+    "server.workers.worker_process": "workers/test_processes.py",
     "terminal.command_line": "client/test_prompt.py",
     "terminal.editing": "client/test_on_terminal.py",
     "terminal.models": "client/test_commands.py",

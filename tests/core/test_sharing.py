@@ -16,14 +16,14 @@ from trio_gateway.core.config import BreakerConfig
 from trio_gateway.core.config.keyfile import ClientKey
 from trio_gateway.core.sharing import Arbiter, Member, Report, SharedCircuit
 from trio_gateway.core.sharing.arbiter import KEEP
-from trio_gateway.core.sharing.messages import (
+from trio_gateway.core.sharing.exchange_messages import (
     MAX_BUCKETS,
     MAX_CIRCUITS,
     BucketReport,
     CircuitNews,
+    CircuitOpening,
+    ExchangeReply,
     Grant,
-    Opening,
-    Reply,
     Wish,
 )
 
@@ -49,7 +49,7 @@ class Process:
     def _hurry(self) -> None:
         self.hurried += 1
 
-    def trade(self, arbiter: Arbiter, now: float) -> Reply:
+    def trade(self, arbiter: Arbiter, now: float) -> ExchangeReply:
         reply = arbiter.exchange(self.member.report(now), now)
         self.member.receive(reply, now)
         self.share()
@@ -269,7 +269,7 @@ def test_a_reply_without_grants_is_a_failure_of_the_shares_alone() -> None:
     process = Process("a", rpm=10)
     process.ask(0.0)
     process.member.report(0.0)
-    process.member.receive(Reply("e", 1), 0.0)
+    process.member.receive(ExchangeReply("e", 1), 0.0)
     assert process.member.report(0.0).buckets[0].take == 1
 
 
@@ -277,7 +277,7 @@ def test_a_grant_beyond_what_was_wanted_is_cut() -> None:
     process = Process("a", rpm=10)
     process.ask(0.0)
     process.member.report(0.0)
-    process.member.receive(Reply("e", 1, (Grant("k", 10**9, 10.0**9),)), 0.0)
+    process.member.receive(ExchangeReply("e", 1, (Grant("k", 10**9, 10.0**9),)), 0.0)
     assert process.allowance.headers(0.0)["x-ratelimit-remaining-requests"] == "10"
     assert sum(process.ask(0.0) for _ in range(100)) <= 11
 
@@ -581,7 +581,7 @@ def test_announcements_are_bounded() -> None:
 
 def test_an_arbiter_is_bounded() -> None:
     arbiter = Arbiter("e")
-    openings = tuple(Opening(f"c{n}", 10.0 + n, "") for n in range(MAX_CIRCUITS + 1))
+    openings = tuple(CircuitOpening(f"c{n}", 10.0 + n, "") for n in range(MAX_CIRCUITS + 1))
     reply = arbiter.exchange(Report("a", opened=openings), 0.0)
     assert len(reply.circuits) == MAX_CIRCUITS
     assert "c0" not in {news.circuit for news in reply.circuits}
@@ -590,7 +590,7 @@ def test_an_arbiter_is_bounded() -> None:
 def test_only_its_prober_closes_or_releases_a_circuit() -> None:
     arbiter = Arbiter("e")
     arbiter.exchange(
-        Report("a", opened=(Opening("c", 1.0, ""),), closed=("c", "d"), released=("c", "d")), 0.0
+        Report("a", opened=(CircuitOpening("c", 1.0, ""),), closed=("c", "d"), released=("c", "d")), 0.0
     )
     early = arbiter.exchange(Report("a", "e", 1, wishes=(Wish("c", 2.0), Wish("d", 2.0))), 0.5)
     assert [(news.circuit, news.state, news.prober) for news in early.circuits] == [
@@ -609,7 +609,7 @@ def test_only_its_prober_closes_or_releases_a_circuit() -> None:
 
 def test_a_member_that_has_ended_releases_its_probes_and_no_others() -> None:
     arbiter = Arbiter("e")
-    arbiter.exchange(Report("a", opened=(Opening("c", 1.0, ""), Opening("d", 1.0, ""))), 0.0)
+    arbiter.exchange(Report("a", opened=(CircuitOpening("c", 1.0, ""), CircuitOpening("d", 1.0, ""))), 0.0)
     arbiter.exchange(Report("a", wishes=(Wish("c", 60.0),)), 1.0)
     seen = arbiter.exchange(Report("b", wishes=(Wish("d", 60.0),)), 1.0).serial
     arbiter.release("a")
@@ -624,7 +624,7 @@ def test_a_member_that_has_ended_releases_its_probes_and_no_others() -> None:
 
 def test_a_reply_brings_what_is_new() -> None:
     arbiter = Arbiter("e")
-    reply = arbiter.exchange(Report("a", opened=(Opening("c", 1.0, "w", "rate"),)), 0.0)
+    reply = arbiter.exchange(Report("a", opened=(CircuitOpening("c", 1.0, "w", "rate"),)), 0.0)
     assert reply.circuits == (CircuitNews("c", 1, "open", 1.0, "w", "rate"),)
     assert arbiter.exchange(Report("a", "e", reply.serial), 0.0).circuits == ()
     assert arbiter.exchange(Report("a", "other", reply.serial), 0.0).circuits == reply.circuits

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.redis import NEEDS_REDIS, RedisServer, running_redis
-from trio_gateway.core.sharing import Arbiter, BucketReport, Opening, Report, Wish
-from trio_gateway.core.sharing.messages import MAX_CIRCUITS
+from trio_gateway.core.sharing import Arbiter, BucketReport, CircuitOpening, Report, Wish
+from trio_gateway.core.sharing.exchange_messages import MAX_CIRCUITS
 from trio_gateway.engine.redis_state import PREFIX, RedisStore
 from trio_gateway.engine.shared_state import SharedStateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trio_gateway.core.sharing import Reply
+    from trio_gateway.core.sharing import ExchangeReply
 
 pytestmark = [pytest.mark.system, NEEDS_REDIS]
 
@@ -54,7 +54,7 @@ STEPS = st.builds(
         member=st.sampled_from("ab"),
         buckets=st.lists(BUCKETS, max_size=2, unique_by=lambda each: each.bucket).map(tuple),
         opened=st.lists(
-            st.builds(Opening, CIRCUITS, SECONDS, st.text(max_size=5), st.sampled_from(["", "rate"])),
+            st.builds(CircuitOpening, CIRCUITS, SECONDS, st.text(max_size=5), st.sampled_from(["", "rate"])),
             max_size=2,
         ).map(tuple),
         closed=st.lists(CIRCUITS, max_size=2).map(tuple),
@@ -67,7 +67,7 @@ STEPS = st.builds(
 )
 
 
-def same(one: Reply, other: Reply) -> bool:
+def same(one: ExchangeReply, other: ExchangeReply) -> bool:
     """Whether two replies say the same, but for the order of news and the last digits."""
     shown = [
         (
@@ -115,7 +115,7 @@ async def test_both_arbiters_answer_the_same(
 
 async def test_both_arbiters_are_bounded_alike(redis: RedisServer) -> None:
     await flush(redis)
-    openings = tuple(Opening(f"c{n}", 10.0 + n % 7, "") for n in range(MAX_CIRCUITS + 3))
+    openings = tuple(CircuitOpening(f"c{n}", 10.0 + n % 7, "") for n in range(MAX_CIRCUITS + 3))
     async with RedisStore(redis.url).connect() as connection:
         reply = await connection.exchange(Report("a", opened=openings), now="5.0")
     assert same(reply, Arbiter(reply.epoch).exchange(Report("a", opened=openings), 5.0))
@@ -126,7 +126,9 @@ async def test_by_the_servers_clock_everything_expires(redis: RedisServer) -> No
     await flush(redis)
     bucket = BucketReport("k", 60, take=0, want=1, missing=0, known=False)
     async with RedisStore(redis.url).connect() as connection:
-        reply = await connection.exchange(Report("a", buckets=(bucket,), opened=(Opening("c", 3.0, "w"),)))
+        reply = await connection.exchange(
+            Report("a", buckets=(bucket,), opened=(CircuitOpening("c", 3.0, "w"),))
+        )
         assert reply.grants[0].share == 1
         assert 2.9 < reply.circuits[0].left <= 3.0
     async with coredis.Redis.from_url(redis.url, decode_responses=True) as client:

@@ -13,7 +13,7 @@ from trio_gateway.core.client_api.chat_request import parse_chat_request
 from trio_gateway.core.config.keyfile import ClientKey
 from trio_gateway.core.errors import RequestError
 from trio_gateway.core.json.strict import dumps
-from trio_gateway.core.sharing import Arbiter, Reply, Report
+from trio_gateway.core.sharing import Arbiter, ExchangeReply, Report
 from trio_gateway.engine.charge import Charge
 from trio_gateway.engine.clients import Clients
 from trio_gateway.engine.metrics import Metrics
@@ -44,7 +44,7 @@ class FakeStore:
         await trio.sleep(self.connect_delay)
         yield self
 
-    async def exchange(self, report: Report) -> Reply:
+    async def exchange(self, report: Report) -> ExchangeReply:
         self.at.append(trio.current_time())
         await trio.sleep(self.delay)
         if self.failures:

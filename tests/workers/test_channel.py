@@ -14,17 +14,17 @@ from structlog.testing import capture_logs
 
 from tests.support import key_line, settings, until
 from trio_gateway.server.workers import channel as channel_module
-from trio_gateway.server.workers.channel import MAX_FRAME, Channel, ChannelError
-from trio_gateway.server.workers.messages import (
+from trio_gateway.server.workers.channel import MAX_FRAME, ChannelError, ControlChannel
+from trio_gateway.server.workers.channel_messages import (
+    Acknowledged,
     Adopt,
     Ask,
     Banner,
-    Done,
     Failed,
-    Health,
+    HealthBody,
     Lines,
+    MetricsText,
     OwnHealth,
-    Page,
     Tell,
     WholeMetrics,
 )
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from trio_gateway.core.config.settings import Settings
-    from trio_gateway.server.workers.messages import Question, Reply
+    from trio_gateway.server.workers.channel_messages import Question, Reply
 
     Answer = Callable[[Question], Awaitable[Reply]]
 
@@ -50,10 +50,12 @@ async def never(question: Question) -> Reply:
 
 
 @asynccontextmanager
-async def connected(answer: Answer, other: Answer = never) -> AsyncIterator[tuple[Channel, Channel]]:
+async def connected(
+    answer: Answer, other: Answer = never
+) -> AsyncIterator[tuple[ControlChannel, ControlChannel]]:
     """Two ends; the second one answers by *answer*, the first by *other*."""
     ours, theirs = trio.testing.memory_stream_pair()
-    first, second = Channel(ours), Channel(theirs)
+    first, second = ControlChannel(ours), ControlChannel(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(first.run, other)
         nursery.start_soon(second.run, answer)
@@ -62,10 +64,10 @@ async def connected(answer: Answer, other: Answer = never) -> AsyncIterator[tupl
 
 
 @asynccontextmanager
-async def facing(answer: Answer) -> AsyncIterator[tuple[Channel, trio.testing.MemorySendStream]]:
+async def facing(answer: Answer) -> AsyncIterator[tuple[ControlChannel, trio.testing.MemorySendStream]]:
     """One end, and what writes to it."""
     ours, theirs = trio.testing.memory_stream_pair()
-    channel = Channel(ours)
+    channel = ControlChannel(ours)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(channel.run, answer)
         yield channel, theirs.send_stream
@@ -75,7 +77,7 @@ async def facing(answer: Answer) -> AsyncIterator[tuple[Channel, trio.testing.Me
 async def test_many_questions_at_once_both_ways_each_get_their_own_answer() -> None:
     got: list[str] = []
 
-    async def ask(channel: Channel, text: str) -> None:
+    async def ask(channel: ControlChannel, text: str) -> None:
         assert (await channel.ask(Banner(text), Lines)).lines == [text]
         got.append(text)
 
@@ -92,7 +94,7 @@ async def test_settings_arrive_as_they_were() -> None:
     async def adopt(question: Question) -> Reply:
         assert isinstance(question, Adopt)
         seen.append(question.settings)
-        return Done()
+        return Acknowledged()
 
     toml = """
 [server]
@@ -115,7 +117,7 @@ model = "small"
     )
     sent = settings(toml, keys=keys, LOG_LEVEL="debug", REDIS_URL="redis://:secret@localhost")
     async with connected(adopt) as (first, _):
-        await first.ask(Adopt(0, sent), Done)
+        await first.ask(Adopt(0, sent), Acknowledged)
     assert seen == [sent]
 
 
@@ -170,11 +172,11 @@ async def test_a_mistake_in_an_answer_is_logged_and_ends_nothing() -> None:
     with capture_logs() as logs:
         async with connected(fails) as (first, _):
             with pytest.raises(ChannelError, match="see its log"):
-                await first.ask(OwnHealth(), Health)
+                await first.ask(OwnHealth(), HealthBody)
             with pytest.raises(ChannelError, match="the others are silent"):
-                await first.ask(WholeMetrics(), Page)
+                await first.ask(WholeMetrics(), MetricsText)
             with pytest.raises(ChannelError, match="another kind"):
-                await first.ask(Banner("a"), Page)
+                await first.ask(Banner("a"), MetricsText)
             assert (await first.ask(Banner("a"), Lines)).lines == ["a"]
     assert [each["event"] for each in logs] == ["question_failed"]
 
@@ -205,7 +207,7 @@ async def test_what_is_no_message_closes_the_channel(sent: bytes) -> None:
 async def test_replies_that_nobody_waits_for_and_half_a_frame_at_the_end_do_no_harm() -> None:
     with capture_logs() as logs:
         async with facing(echo) as (channel, other):
-            await other.send_all(frame(msgspec.msgpack.encode(Tell(77, Done()))))
+            await other.send_all(frame(msgspec.msgpack.encode(Tell(77, Acknowledged()))))
             await other.send_all(b"\0\0")
             await other.aclose()
             await channel.closed.wait()
@@ -236,7 +238,7 @@ async def test_beyond_a_number_of_questions_further_ones_are_refused_and_replies
     refused: list[str] = []
     answered: list[str] = []
 
-    async def ask(channel: Channel, text: str) -> None:
+    async def ask(channel: ControlChannel, text: str) -> None:
         try:
             answered.extend((await channel.ask(Banner(text), Lines)).lines)
         except ChannelError as error:

@@ -415,7 +415,7 @@ async def test_whoever_has_connected_before_sigterm_gets_an_answer(command: list
 
 BROKEN = """
 import os, sys
-if "trio_gateway.server.workers.worker" in sys.orig_argv:
+if "trio_gateway.server.workers.worker_process" in sys.orig_argv:
     print('{"event": "broken"}', file=sys.stderr, flush=True)
     os._exit(7)
 """

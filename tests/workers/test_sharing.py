@@ -13,11 +13,11 @@ import trio
 import trio.testing
 
 from tests.support import settings
-from trio_gateway.core.sharing import BucketReport, CircuitNews, Grant, Opening, Report, Wish
-from trio_gateway.core.sharing import Reply as SharedReply
+from trio_gateway.core.sharing import BucketReport, CircuitNews, CircuitOpening, Grant, Report, Wish
+from trio_gateway.core.sharing import ExchangeReply as SharedReply
 from trio_gateway.engine.shared_state import SharedStateError
-from trio_gateway.server.workers.channel import Channel
-from trio_gateway.server.workers.messages import Ask, Done, Exchange, Exchanged, Failed, Tell
+from trio_gateway.server.workers.channel import ControlChannel
+from trio_gateway.server.workers.channel_messages import Acknowledged, Ask, Failed, Tell, Trade, Traded
 from trio_gateway.server.workers.parent import Parent
 from trio_gateway.server.workers.sharing import Arbitration, ParentStore
 
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from trio_gateway.server.workers.messages import Question, Reply
+    from trio_gateway.server.workers.channel_messages import ExchangeReply, Question
 
 
 @asynccontextmanager
-async def connected(answer: Callable[[Question], Awaitable[Reply]]) -> AsyncIterator[tuple[Channel, Channel]]:
+async def connected(
+    answer: Callable[[Question], Awaitable[ExchangeReply]],
+) -> AsyncIterator[tuple[ControlChannel, ControlChannel]]:
     """A worker's end of the channel, and the parent's, which answers by *answer*."""
     ours, theirs = trio.testing.memory_stream_pair()
-    worker, parent = Channel(ours), Channel(theirs)
+    worker, parent = ControlChannel(ours), ControlChannel(theirs)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(worker.run, answer)
         nursery.start_soon(parent.run, answer)
@@ -57,7 +59,7 @@ STEPS = [
     (0, 0.0, Report("a", buckets=(bucket(-3, 0),)), [("k", 0, 3.0)], []),
     (1, 0.0, Report("b", buckets=(bucket(0, 5),)), [("k", 3, 0.0)], []),
     (1, 3.0, Report("b", buckets=(bucket(0, 5),)), [("k", 1, 0.0)], []),
-    (0, 3.0, Report("a", opened=(Opening("u", 2.0, "status 500"),)), [], [("u", "open", "")]),
+    (0, 3.0, Report("a", opened=(CircuitOpening("u", 2.0, "status 500"),)), [], [("u", "open", "")]),
     (1, 3.0, Report("b"), [], [("u", "open", "")]),
     (1, 5.0, Report("b", wishes=(Wish("u", 60.0),)), [], [("u", "open", "b")]),
     (0, 5.0, Report("a", wishes=(Wish("u", 60.0),)), [], [("u", "open", "b")]),
@@ -85,7 +87,9 @@ async def test_the_parent_trades_between_its_workers(autojump_clock: MockClock) 
 
 def test_a_worker_that_ended_leaves_its_probe_to_the_others_and_what_it_held_is_spent() -> None:
     arbitration = Arbitration()
-    arbitration.exchange(0, Report("a", opened=(Opening("u", 1.0, ""),), buckets=(bucket(0, 20),)), 0.0)
+    arbitration.exchange(
+        0, Report("a", opened=(CircuitOpening("u", 1.0, ""),), buckets=(bucket(0, 20),)), 0.0
+    )
     held = arbitration.exchange(0, Report("a", wishes=(Wish("u", 60.0),)), 1.0)
     assert held.circuits[0].prober == "a"
     assert arbitration.exchange(1, Report("b", wishes=(Wish("u", 60.0),)), 1.0).circuits[0].prober == "a"
@@ -101,9 +105,9 @@ async def test_two_parents_never_have_the_same_epoch() -> None:
     assert len(epochs) == 20
 
 
-@pytest.mark.parametrize("reply", [Failed("busy"), Done()])
-async def test_an_answer_that_is_none_is_a_shared_state_error(reply: Reply) -> None:
-    async def answer(_: Question) -> Reply:
+@pytest.mark.parametrize("reply", [Failed("busy"), Acknowledged()])
+async def test_an_answer_that_is_none_is_a_shared_state_error(reply: ExchangeReply) -> None:
+    async def answer(_: Question) -> ExchangeReply:
         return reply
 
     async with connected(answer) as (worker, _):
@@ -112,7 +116,7 @@ async def test_an_answer_that_is_none_is_a_shared_state_error(reply: Reply) -> N
 
 
 async def test_without_a_parent_there_is_no_connection() -> None:
-    async def answer(_: Question) -> Reply:
+    async def answer(_: Question) -> ExchangeReply:
         await trio.sleep_forever()
         raise AssertionError
 
@@ -127,7 +131,7 @@ async def test_without_a_parent_there_is_no_connection() -> None:
 
 
 def test_what_is_traded_arrives_as_it_was() -> None:
-    report = Report("a", "e", 3, (bucket(1, 2),), (Opening("u\nm", 1.5, "w", "rate"),), ("x",), ("y",))
+    report = Report("a", "e", 3, (bucket(1, 2),), (CircuitOpening("u\nm", 1.5, "w", "rate"),), ("x",), ("y",))
     reply = SharedReply("e", 4, (Grant("k", 1, -0.5),), (CircuitNews("u", 4, "open", -1.0, "w"),))
-    for message in (Ask(1, Exchange(report)), Tell(1, Exchanged(reply))):
+    for message in (Ask(1, Trade(report)), Tell(1, Traded(reply))):
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Ask | Tell) == message

@@ -10,8 +10,8 @@ from trio_gateway.server.workers.supervision import (
     START_FAILURES,
     TABLE,
     Happening,
-    State,
     Supervision,
+    WorkerState,
     pause_after,
 )
 
@@ -21,26 +21,26 @@ D, R, X, S = Happening.DUE, Happening.READY, Happening.EXIT, Happening.STOP
 @pytest.mark.parametrize(
     ("happenings", "state"),
     [
-        ((), State.PAUSED),
-        ((D,), State.STARTING),
-        ((D, R), State.SERVING),
-        ((D, X), State.PAUSED),
-        ((D, R, X), State.PAUSED),
-        ((D, R, X, D), State.STARTING),
-        ((S,), State.ENDED),
-        ((S, D), State.ENDED),
-        ((S, S), State.ENDED),
-        ((D, S), State.STOPPING),
-        ((D, S, R), State.STOPPING),
-        ((D, S, R, X), State.ENDED),
-        ((D, S, X), State.ENDED),
-        ((D, R, S), State.STOPPING),
-        ((D, R, S, S), State.STOPPING),
-        ((D, R, S, X), State.ENDED),
-        ((D, R, X, S), State.ENDED),
+        ((), WorkerState.PAUSED),
+        ((D,), WorkerState.STARTING),
+        ((D, R), WorkerState.SERVING),
+        ((D, X), WorkerState.PAUSED),
+        ((D, R, X), WorkerState.PAUSED),
+        ((D, R, X, D), WorkerState.STARTING),
+        ((S,), WorkerState.ENDED),
+        ((S, D), WorkerState.ENDED),
+        ((S, S), WorkerState.ENDED),
+        ((D, S), WorkerState.STOPPING),
+        ((D, S, R), WorkerState.STOPPING),
+        ((D, S, R, X), WorkerState.ENDED),
+        ((D, S, X), WorkerState.ENDED),
+        ((D, R, S), WorkerState.STOPPING),
+        ((D, R, S, S), WorkerState.STOPPING),
+        ((D, R, S, X), WorkerState.ENDED),
+        ((D, R, X, S), WorkerState.ENDED),
     ],
 )
-def test_what_a_worker_does_after(happenings: tuple[Happening, ...], state: State) -> None:
+def test_what_a_worker_does_after(happenings: tuple[Happening, ...], state: WorkerState) -> None:
     supervision = Supervision(1)
     for happening in happenings:
         apply(supervision, happening)
@@ -60,11 +60,11 @@ def apply(supervision: Supervision, happening: Happening, number: int = 0, now: 
 
 
 def test_after_a_stop_every_way_leads_to_the_end() -> None:
-    stopped = {TABLE[state, S] for state in State}
-    assert stopped == {State.STOPPING, State.ENDED}
+    stopped = {TABLE[state, S] for state in WorkerState}
+    assert stopped == {WorkerState.STOPPING, WorkerState.ENDED}
     for state in stopped:
         assert {after for (before, _), after in TABLE.items() if before is state} <= stopped
-    assert TABLE[State.STOPPING, X] is State.ENDED
+    assert TABLE[WorkerState.STOPPING, X] is WorkerState.ENDED
 
 
 def test_pauses_grow_up_to_a_bound() -> None:
@@ -145,12 +145,12 @@ def test_whatever_happens_a_gateway_that_stops_starts_nothing(order: list[tuple[
             continue  # it cannot happen
         before = supervision.state(number)
         if happening is Happening.DUE:
-            assert supervision.due(number) == (before is State.PAUSED)
+            assert supervision.due(number) == (before is WorkerState.PAUSED)
         elif happening is Happening.EXIT:
             pause = supervision.exited(number, float(now))
-            if before is State.STOPPING:
+            if before is WorkerState.STOPPING:
                 assert pause is None
         else:
             apply(supervision, happening, number, float(now))
         if supervision.is_stopping:
-            assert supervision.state(number) in {State.STOPPING, State.ENDED}
+            assert supervision.state(number) in {WorkerState.STOPPING, WorkerState.ENDED}

@@ -18,9 +18,9 @@ from coredis.exceptions import RedisError
 from coredis.retry import NoRetryPolicy
 
 from ..core.errors import clean_text
-from ..core.sharing import Reply
+from ..core.sharing import ExchangeReply
 from ..core.sharing.arbiter import KEEP, ROUNDING
-from ..core.sharing.messages import MAX_CIRCUITS, MAX_OPEN
+from ..core.sharing.exchange_messages import MAX_CIRCUITS, MAX_OPEN
 from .shared_state import SharedStateError
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class RedisExchange:
         self._script = client.register_script(SCRIPT)
         self._error = error
 
-    async def exchange(self, report: Report, *, now: str = "") -> Reply:
+    async def exchange(self, report: Report, *, now: str = "") -> ExchangeReply:
         """Trade *report*. *now*: the instant, for tests; else the server's clock tells it.
 
         Raises:
@@ -236,7 +236,7 @@ class RedisExchange:
             raw: Any = await self._script(keys, [msgspec.json.encode(report), secrets.token_hex(8), now])
             if not isinstance(raw, bytes) or len(raw) > _MAX_REPLY:
                 raise SharedStateError("the answer is none of the script's")
-            return msgspec.json.decode(raw, type=Reply)
+            return msgspec.json.decode(raw, type=ExchangeReply)
         except RedisError as error:
             raise self._error(error) from None
         except msgspec.MsgspecError:

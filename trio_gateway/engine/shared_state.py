@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import TypeAlias
 
-    from ..core.sharing import Reply, Report, Share, SharedCircuit
+    from ..core.sharing import ExchangeReply, Report, Share, SharedCircuit
     from .metrics import Metrics
 
 __all__ = ["EXCHANGE_TIMEOUT", "INTERVAL", "Exchange", "SharedState", "SharedStateError", "SharedStore"]
@@ -49,7 +49,7 @@ class SharedStateError(Exception):
 class Exchange(Protocol):
     """One connection to an arbiter."""
 
-    async def exchange(self, report: Report) -> Reply:
+    async def exchange(self, report: Report) -> ExchangeReply:
         """Trade *report* for what the arbiter grants and knows.
 
         Raises:

@@ -1,25 +1,25 @@
 """Shared state: what several gateways, or workers of one, know of each other.
 
 Two things are shared and no others: the rate limits of client keys, and the openings of breakers with their
-probes. Decisions stay local and synchronous. A task beside them exchanges a :class:`Report` for a
-:class:`Reply` with an arbiter: :class:`Arbiter`, in whatever process it is, or the same rules in Redis.
+probes. Decisions stay local and synchronous. A task beside them exchanges a :class:`Report` for an
+:class:`ExchangeReply` with an arbiter: :class:`Arbiter` in any process, or the same rules in Redis.
 """
 
 from .arbiter import Arbiter
-from .circuit import CircuitBook, SharedBreaker, SharedCircuit
+from .exchange_messages import BucketReport, CircuitNews, CircuitOpening, ExchangeReply, Grant, Report, Wish
 from .member import Member
-from .messages import BucketReport, CircuitNews, Grant, Opening, Reply, Report, Wish
 from .share import Share, ShareBook
+from .shared_circuit import CircuitBook, SharedBreaker, SharedCircuit
 
 __all__ = [
     "Arbiter",
     "BucketReport",
     "CircuitBook",
     "CircuitNews",
+    "CircuitOpening",
+    "ExchangeReply",
     "Grant",
     "Member",
-    "Opening",
-    "Reply",
     "Report",
     "Share",
     "ShareBook",

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .messages import MAX_CIRCUITS, MAX_OPEN, BucketReport, CircuitNews, Grant, Reply
+from .exchange_messages import MAX_CIRCUITS, MAX_OPEN, BucketReport, CircuitNews, ExchangeReply, Grant
 
 if TYPE_CHECKING:
-    from .messages import Opening, Report, Wish
+    from .exchange_messages import CircuitOpening, Report, Wish
 
 __all__ = ["KEEP", "ROUNDING", "Arbiter"]
 
@@ -79,7 +79,7 @@ class Arbiter:
         self._buckets: dict[str, _Bucket] = {}
         self._circuits: dict[str, _Circuit] = {}
 
-    def exchange(self, report: Report, now: float) -> Reply:
+    def exchange(self, report: Report, now: float) -> ExchangeReply:
         """Take in what one member reports, and answer it."""
         same = report.epoch == self._epoch
         self._forget(now)
@@ -95,7 +95,7 @@ class Arbiter:
         seen = report.seen if same else 0
         news = [each.news(name, now) for name, each in self._circuits.items() if each.serial > seen]
         news += self._unchanged(report, seen, now)
-        return Reply(self._epoch, self._serial, grants, tuple(news))
+        return ExchangeReply(self._epoch, self._serial, grants, tuple(news))
 
     def release(self, member: str) -> None:
         """*member* has ended: others may probe what it had the right to.
@@ -126,7 +126,7 @@ class Arbiter:
         bucket.level -= report.missing if fresh else report.take
         return bucket.grant(report)
 
-    def _open(self, opening: Opening, now: float) -> None:
+    def _open(self, opening: CircuitOpening, now: float) -> None:
         until = now + min(max(0.0, opening.seconds), MAX_OPEN)
         old = self._circuits.pop(opening.circuit, None)
         if old is not None and old.open:

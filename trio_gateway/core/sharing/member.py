@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .arbiter import KEEP
-from .messages import MAX_BUCKETS, MAX_CIRCUITS, MAX_TEXT, Report
+from .exchange_messages import MAX_BUCKETS, MAX_CIRCUITS, MAX_TEXT, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .circuit import SharedCircuit
-    from .messages import Opening, Reply
+    from .exchange_messages import CircuitOpening, ExchangeReply
     from .share import Share
+    from .shared_circuit import SharedCircuit
 
 __all__ = ["Member"]
 
@@ -92,7 +92,7 @@ class Member:
         self._opened, self._wishes = {}, {}
         return self._sent
 
-    def receive(self, reply: Reply, now: float) -> None:
+    def receive(self, reply: ExchangeReply, now: float) -> None:
         """The exchange of the last report has succeeded."""
         self.joined = True
         epoch = reply.epoch[:MAX_TEXT]
@@ -144,6 +144,6 @@ class Member:
         for name, circuit in self._circuits.items():
             self._opened.update(dict.fromkeys((name, model) for model in circuit.openings()))
 
-    def _opening(self, name: str, model: str, now: float) -> Opening | None:
+    def _opening(self, name: str, model: str, now: float) -> CircuitOpening | None:
         circuit = self._circuits.get(name)
         return None if circuit is None else circuit.opening(model, now)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from .messages import BucketReport
+from .exchange_messages import BucketReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .messages import Grant
+    from .exchange_messages import Grant
 
 __all__ = ["Share", "ShareBook"]
 

@@ -84,6 +84,7 @@ class ClientConnection(TCPServer):
         _reading: Scope of the reader; its end is the connection's end.
         _writing: Scope of the last write, which nothing else cancels.
         _plain: Descriptor of the socket, where no TLS is between it and the bytes.
+        _socket: The socket, likewise.
         _served: A request was answered.
         _taking: The protocol is given bytes.
         _worker: Scope of all connections; its deadline is the end of the grace that a signal leaves them.
@@ -109,6 +110,7 @@ class ClientConnection(TCPServer):
         self._writing = trio.CancelScope()
         self._worker = trio.CancelScope()
         self._plain: int | None = None
+        self._socket: trio.socket.SocketType | None = None
         self._served = False
         self._taking = False
 
@@ -159,7 +161,8 @@ class ClientConnection(TCPServer):
                 await self.stream.do_handshake()
         sock = self.stream.transport_stream.socket if tls else self.stream.socket
         transport: object = self.stream
-        self._plain = sock.fileno() if isinstance(transport, trio.SocketStream) else None
+        if isinstance(transport, trio.SocketStream):
+            self._plain, self._socket = sock.fileno(), sock
         client = parse_socket_addr(sock.family, sock.getpeername())
         if client is not None:
             _tune(sock, self._write_timeout)
@@ -277,7 +280,7 @@ class ClientConnection(TCPServer):
 
     def _has_unread(self) -> bool:
         """Whether the kernel has bytes, or the end, of the client for the reader; no under TLS."""
-        return isinstance(self.stream, trio.SocketStream) and self.stream.socket.is_readable()
+        return self._socket is not None and self._socket.is_readable()
 
     async def _finish(self) -> None:
         """Send our FIN, and leave the client a moment to read what came before it."""

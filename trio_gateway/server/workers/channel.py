@@ -15,14 +15,14 @@ import msgspec
 import structlog
 import trio
 
-from .messages import Ask, Failed, Reply, Tell
+from .channel_messages import Ask, Failed, Reply, Tell
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .messages import Question
+    from .channel_messages import Question
 
-__all__ = ["MAX_FRAME", "Channel", "ChannelError"]
+__all__ = ["MAX_FRAME", "ChannelError", "ControlChannel"]
 
 log = structlog.get_logger("trio_gateway.server")
 
@@ -42,10 +42,10 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class ChannelError(Exception):
-    """There is no answer: the other end has gone, is too slow, or could not give one."""
+    """No answer came: the other end has gone, is too slow, or failed."""
 
 
-class Channel:
+class ControlChannel:
     """One end of the channel. :meth:`run` has to run beside who asks."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:

@@ -25,21 +25,21 @@ from ..banner import BANNER_PATIENCE, is_wanted, print_banner
 from ..listening import STOP_SIGNALS
 from ..load_settings import load_settings
 from ..logs import configure_logging
-from .channel import Channel, ChannelError
-from .messages import (
+from .channel import ChannelError, ControlChannel
+from .channel_messages import (
+    Acknowledged,
     Adopt,
     Banner,
-    Done,
-    Exchange,
-    Exchanged,
     Failed,
-    Health,
+    HealthBody,
     KeepSamples,
     Lines,
+    MetricsText,
     OwnHealth,
     OwnSamples,
-    Page,
     Samples,
+    Trade,
+    Traded,
     WholeHealth,
     WholeMetrics,
 )
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ...core.config.settings import Settings
-    from .messages import Question, Reply
+    from .channel_messages import Question, Reply
     from .sums import Family
 
 __all__ = ["Parent", "WorkersError"]
@@ -72,7 +72,7 @@ _LAST_WORDS: Final = 1.0
 """Seconds to read what a worker sent before its end."""
 _END: Final = 5.0
 """Seconds from the end of a worker's channel to that of its process."""
-_WORKER: Final = f"{__package__}.worker"
+_WORKER: Final = f"{__package__}.worker_process"
 
 
 class WorkersError(Exception):
@@ -95,8 +95,8 @@ class Parent:
         self._supervision = Supervision(workers)
         self._stopping = trio.Event()
         self._processes: dict[int, trio.Process] = {}
-        self._channels: dict[int, Channel] = {}
-        self._answering: dict[int, Channel] = {}
+        self._channels: dict[int, ControlChannel] = {}
+        self._answering: dict[int, ControlChannel] = {}
         """Channels of the workers that have started."""
         self._samples: dict[int, list[Family]] = {}
         """The last known metrics of each worker that runs."""
@@ -169,7 +169,7 @@ class Parent:
                 ours.close()
                 return f"not started: {error.strerror}"
         self._processes[number] = process
-        channel = Channel(trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
+        channel = ControlChannel(trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
         try:
             if self._stopping.is_set():
                 process.terminate()
@@ -185,17 +185,17 @@ class Parent:
             self._forget(number)
         return _shown(process.returncode)
 
-    async def _talk(self, number: int, process: trio.Process, channel: Channel) -> None:
+    async def _talk(self, number: int, process: trio.Process, channel: ControlChannel) -> None:
         await channel.run(partial(self._answer, number))
         # Either it ends, or it cannot be asked any more and would be missing from the sums: it is replaced.
         await trio.sleep(_END)
         process.terminate()
 
-    async def _adopted(self, number: int, process: trio.Process, channel: Channel) -> None:
+    async def _adopted(self, number: int, process: trio.Process, channel: ControlChannel) -> None:
         """Hand the settings to a worker, and wait until it accepts connections."""
         self._channels[number] = channel
         try:
-            await channel.ask(Adopt(self._serial, _unwarned(self._settings)), Done, within=_START)
+            await channel.ask(Adopt(self._serial, _unwarned(self._settings)), Acknowledged, within=_START)
         except ChannelError as error:
             if not channel.closed.is_set():
                 log.error("worker_not_ready", worker=number, message=str(error))
@@ -207,7 +207,7 @@ class Parent:
         elif not self._stopping.is_set():
             log.info("worker_ready", worker=number, pid=process.pid)
 
-    async def _announce(self, channel: Channel) -> None:
+    async def _announce(self, channel: ControlChannel) -> None:
         if is_wanted(self._settings):
             try:
                 shown = await channel.ask(Banner(self._url), Lines, within=BANNER_PATIENCE + _ANSWER)
@@ -235,14 +235,14 @@ class Parent:
     async def _answer(self, number: int, question: Question) -> Reply:
         match question:
             case WholeMetrics():
-                return Page(await self._pages.get())
+                return MetricsText(await self._pages.get())
             case WholeHealth():
-                return Health(await self._healths.get())
+                return HealthBody(await self._healths.get())
             case KeepSamples(families):
                 self._samples[number] = families
-                return Done()
-            case Exchange(report):
-                return Exchanged(self._arbitration.exchange(number, report, trio.current_time()))
+                return Acknowledged()
+            case Trade(report):
+                return Traded(self._arbitration.exchange(number, report, trio.current_time()))
             case _:
                 return Failed(f"the parent does not answer {type(question).__name__}")
 
@@ -250,7 +250,7 @@ class Parent:
         await self._ask_all(self._ask_samples)
         return page(total([self._past, *self._samples.values()]))
 
-    async def _ask_samples(self, number: int, channel: Channel) -> None:
+    async def _ask_samples(self, number: int, channel: ControlChannel) -> None:
         samples = await channel.ask(OwnSamples(), Samples, within=_ANSWER)
         if self._answering.get(number) is channel:  # else they are among those of the past already
             self._samples[number] = samples.families
@@ -258,8 +258,8 @@ class Parent:
     async def _health(self) -> dict[str, Any]:
         bodies: dict[int, dict[str, Any]] = {}
 
-        async def ask(number: int, channel: Channel) -> None:
-            bodies[number] = (await channel.ask(OwnHealth(), Health, within=_ANSWER)).body
+        async def ask(number: int, channel: ControlChannel) -> None:
+            bodies[number] = (await channel.ask(OwnHealth(), HealthBody, within=_ANSWER)).body
 
         await self._ask_all(ask)
         if not bodies:
@@ -271,10 +271,10 @@ class Parent:
             stopping=self._stopping.is_set(),
         )
 
-    async def _ask_all(self, ask: Callable[[int, Channel], Awaitable[object]]) -> None:
+    async def _ask_all(self, ask: Callable[[int, ControlChannel], Awaitable[object]]) -> None:
         """Have *ask* ask each worker that has started, all at once. One without an answer is passed over."""
 
-        async def try_one(number: int, channel: Channel) -> None:
+        async def try_one(number: int, channel: ControlChannel) -> None:
             try:
                 await ask(number, channel)
             except ChannelError as error:
@@ -301,9 +301,9 @@ class Parent:
                     nursery.start_soon(self._reload, number, channel)
             log.info("reloaded")
 
-    async def _reload(self, number: int, channel: Channel) -> None:
+    async def _reload(self, number: int, channel: ControlChannel) -> None:
         try:
-            await channel.ask(Adopt(self._serial, _unwarned(self._settings)), Done, within=_RELOAD)
+            await channel.ask(Adopt(self._serial, _unwarned(self._settings)), Acknowledged, within=_RELOAD)
         except ChannelError as error:
             if not channel.closed.is_set():
                 log.error("worker_not_reloaded", worker=number, message=str(error))

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final, Literal
 from ...core.sharing import Arbiter
 from ...engine.shared_state import SharedStateError
 from .channel import ChannelError
-from .messages import Exchange, Exchanged
+from .channel_messages import Trade, Traded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from ...core.sharing import Reply, Report
-    from .channel import Channel
+    from ...core.sharing import ExchangeReply, Report
+    from .channel import ControlChannel
 
 __all__ = ["Arbitration", "ParentStore"]
 
@@ -25,7 +25,7 @@ class ParentStore:
 
     between: Final[Literal["workers"]] = "workers"
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: ControlChannel) -> None:
         self._channel = channel
 
     @asynccontextmanager
@@ -39,26 +39,29 @@ class ParentStore:
             raise SharedStateError("the parent has ended")
         yield self
 
-    async def exchange(self, report: Report) -> Reply:
+    async def exchange(self, report: Report) -> ExchangeReply:
         """Trade *report* for what the parent grants and knows.
 
         Raises:
             SharedStateError: the parent has ended, or gave no answer.
         """
         try:
-            return (await self._channel.ask(Exchange(report), Exchanged)).reply
+            return (await self._channel.ask(Trade(report), Traded)).reply
         except ChannelError as error:
             raise SharedStateError(f"the parent does not answer: {error}") from None
 
 
 class Arbitration:
-    """The arbiter in the parent, for workers known by number. Instants are seconds of any one clock."""
+    """Arbiter in the parent, for workers known by number.
+
+    Instants are seconds of any one clock.
+    """
 
     def __init__(self) -> None:
         self._arbiter = Arbiter(secrets.token_hex(8))
         self._members: dict[int, str] = {}
 
-    def exchange(self, number: int, report: Report, now: float) -> Reply:
+    def exchange(self, number: int, report: Report, now: float) -> ExchangeReply:
         """Answer the *report* of that worker."""
         self._members[number] = report.member
         return self._arbiter.exchange(report, now)

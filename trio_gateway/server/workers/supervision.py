@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["START_FAILURES", "TABLE", "Happening", "State", "Supervision", "pause_after"]
+__all__ = ["START_FAILURES", "TABLE", "Happening", "Supervision", "WorkerState", "pause_after"]
 
 START_FAILURES: Final = 5
 """Starts of one worker that may fail in a row; then the gateway ends."""
@@ -29,7 +29,7 @@ _STEADY: Final = 60.0
 """Seconds of service after which an end counts as the first one again."""
 
 
-class State(StrEnum):
+class WorkerState(StrEnum):
     """What a worker is doing."""
 
     PAUSED = "paused"
@@ -52,19 +52,19 @@ class Happening(StrEnum):
     """The gateway stops."""
 
 
-TABLE: Final[Mapping[tuple[State, Happening], State]] = {
-    (State.PAUSED, Happening.DUE): State.STARTING,
-    (State.PAUSED, Happening.STOP): State.ENDED,
-    (State.STARTING, Happening.READY): State.SERVING,
-    (State.STARTING, Happening.EXIT): State.PAUSED,
-    (State.STARTING, Happening.STOP): State.STOPPING,
-    (State.SERVING, Happening.EXIT): State.PAUSED,
-    (State.SERVING, Happening.STOP): State.STOPPING,
-    (State.STOPPING, Happening.READY): State.STOPPING,
-    (State.STOPPING, Happening.STOP): State.STOPPING,
-    (State.STOPPING, Happening.EXIT): State.ENDED,
-    (State.ENDED, Happening.DUE): State.ENDED,
-    (State.ENDED, Happening.STOP): State.ENDED,
+TABLE: Final[Mapping[tuple[WorkerState, Happening], WorkerState]] = {
+    (WorkerState.PAUSED, Happening.DUE): WorkerState.STARTING,
+    (WorkerState.PAUSED, Happening.STOP): WorkerState.ENDED,
+    (WorkerState.STARTING, Happening.READY): WorkerState.SERVING,
+    (WorkerState.STARTING, Happening.EXIT): WorkerState.PAUSED,
+    (WorkerState.STARTING, Happening.STOP): WorkerState.STOPPING,
+    (WorkerState.SERVING, Happening.EXIT): WorkerState.PAUSED,
+    (WorkerState.SERVING, Happening.STOP): WorkerState.STOPPING,
+    (WorkerState.STOPPING, Happening.READY): WorkerState.STOPPING,
+    (WorkerState.STOPPING, Happening.STOP): WorkerState.STOPPING,
+    (WorkerState.STOPPING, Happening.EXIT): WorkerState.ENDED,
+    (WorkerState.ENDED, Happening.DUE): WorkerState.ENDED,
+    (WorkerState.ENDED, Happening.STOP): WorkerState.ENDED,
 }
 
 
@@ -78,7 +78,7 @@ def pause_after(ends: int) -> float:
 
 @dataclass(slots=True)
 class _Worker:
-    state: State = State.PAUSED
+    state: WorkerState = WorkerState.PAUSED
     ends: int = 0
     """Times it ended without having served steadily."""
     failed_starts: int = 0
@@ -96,38 +96,38 @@ class Supervision:
         self.trouble = ""
         """Why the gateway has to end; empty while it does not."""
 
-    def state(self, number: int) -> State:
+    def state(self, number: int) -> WorkerState:
         """What that worker is doing."""
         return self._workers[number].state
 
     @property
     def serving(self) -> int:
         """How many accept connections."""
-        return sum(each.state is State.SERVING for each in self._workers)
+        return sum(each.state is WorkerState.SERVING for each in self._workers)
 
     def due(self, number: int) -> bool:
         """Its pause is over: whether its process has to be started now."""
-        return self._move(number, Happening.DUE) is State.STARTING
+        return self._move(number, Happening.DUE) is WorkerState.STARTING
 
     def ready(self, number: int, now: float) -> bool:
         """It accepts connections: whether now, for the first time, all do."""
         self._workers[number].serving_since = now
         self._workers[number].failed_starts = 0
         self._move(number, Happening.READY)
-        first = not self._announced and all(each.state is State.SERVING for each in self._workers)
+        first = not self._announced and all(each.state is WorkerState.SERVING for each in self._workers)
         self._announced = self._announced or first
         return first
 
     def exited(self, number: int, now: float) -> float | None:
         """Its process has ended: seconds until it has to start again; None: it has not.
 
-        Where it keeps failing at its start, ``trouble`` says so from now on.
+        Where it keeps failing at its start, ``trouble`` is true from now on.
         """
         worker = self._workers[number]
         before = worker.state
-        if self._move(number, Happening.EXIT) is State.ENDED:
+        if self._move(number, Happening.EXIT) is WorkerState.ENDED:
             return None
-        if before is State.STARTING:
+        if before is WorkerState.STARTING:
             worker.failed_starts += 1
         elif now - worker.serving_since >= _STEADY:
             worker.ends = 0
@@ -144,9 +144,9 @@ class Supervision:
         """The gateway stops: which workers have a process that has to be ordered to stop."""
         self.is_stopping = True
         numbers = range(len(self._workers))
-        return [number for number in numbers if self._move(number, Happening.STOP) is State.STOPPING]
+        return [number for number in numbers if self._move(number, Happening.STOP) is WorkerState.STOPPING]
 
-    def _move(self, number: int, happening: Happening) -> State:
+    def _move(self, number: int, happening: Happening) -> WorkerState:
         worker = self._workers[number]
         worker.state = TABLE[worker.state, happening]
         return worker.state

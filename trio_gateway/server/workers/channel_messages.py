@@ -15,30 +15,33 @@ from ...core.config.settings import Settings  # noqa: TC001  # likewise
 from .sums import Family  # noqa: TC001  # likewise
 
 __all__ = [
+    "Acknowledged",
     "Adopt",
     "Ask",
     "Banner",
-    "Done",
-    "Exchange",
-    "Exchanged",
     "Failed",
-    "Health",
+    "HealthBody",
     "KeepSamples",
     "Lines",
+    "MetricsText",
     "OwnHealth",
     "OwnSamples",
-    "Page",
     "Question",
     "Reply",
     "Samples",
     "Tell",
+    "Trade",
+    "Traded",
     "WholeHealth",
     "WholeMetrics",
 ]
 
 
 class Adopt(Struct, frozen=True, tag=True):
-    """To a worker: serve under these settings. The first ones start it; Done: it accepts connections."""
+    """To a worker: serve under these settings.
+
+    The first ones start it; its answer means that it accepts connections.
+    """
 
     serial: int
     """Grows with each reading of the configuration: older settings never follow newer ones."""
@@ -54,7 +57,7 @@ class OwnHealth(Struct, frozen=True, tag=True):
 
 
 class Banner(Struct, frozen=True, tag=True):
-    """To a worker: the lines for a person at the terminal, once its upstreams were asked."""
+    """To a worker: give the banner's lines, once its upstreams were asked."""
 
     url: str
 
@@ -73,18 +76,18 @@ class KeepSamples(Struct, frozen=True, tag=True):
     families: list[Family]
 
 
-class Exchange(Struct, frozen=True, tag=True):
-    """To the parent: what a worker spent of the limits of keys and found out about upstreams."""
+class Trade(Struct, frozen=True, tag=True):
+    """To the parent: what a worker spent of limits and learned of upstreams."""
 
     report: sharing.Report
 
 
 Question: TypeAlias = (
-    Adopt | OwnSamples | OwnHealth | Banner | WholeMetrics | WholeHealth | KeepSamples | Exchange
+    Adopt | OwnSamples | OwnHealth | Banner | WholeMetrics | WholeHealth | KeepSamples | Trade
 )
 
 
-class Done(Struct, frozen=True, tag=True):
+class Acknowledged(Struct, frozen=True, tag=True):
     """It has been done."""
 
 
@@ -94,7 +97,7 @@ class Samples(Struct, frozen=True, tag=True):
     families: list[Family]
 
 
-class Health(Struct, frozen=True, tag=True):
+class HealthBody(Struct, frozen=True, tag=True):
     """Body of a ``/health``."""
 
     body: dict[str, Any]
@@ -106,16 +109,16 @@ class Lines(Struct, frozen=True, tag=True):
     lines: list[str]
 
 
-class Page(Struct, frozen=True, tag=True):
+class MetricsText(Struct, frozen=True, tag=True):
     """Text as it leaves, UTF-8."""
 
     text: bytes
 
 
-class Exchanged(Struct, frozen=True, tag=True):
+class Traded(Struct, frozen=True, tag=True):
     """What the parent grants the worker, and knows from the others."""
 
-    reply: sharing.Reply
+    reply: sharing.ExchangeReply
 
 
 class Failed(Struct, frozen=True, tag=True):
@@ -124,7 +127,7 @@ class Failed(Struct, frozen=True, tag=True):
     message: str
 
 
-Reply: TypeAlias = Done | Samples | Health | Lines | Page | Exchanged | Failed
+Reply: TypeAlias = Acknowledged | Samples | HealthBody | Lines | MetricsText | Traded | Failed
 
 
 class Ask(Struct, frozen=True, tag=True):

@@ -20,18 +20,18 @@ from ..banner import awaited_banner
 from ..listening import STOP_SIGNALS, serve_on, stop_at_signal
 from ..logs import configure_logging
 from ..process import spare_the_start
-from .channel import Channel, ChannelError
-from .messages import (
+from .channel import ChannelError, ControlChannel
+from .channel_messages import (
+    Acknowledged,
     Adopt,
     Banner,
-    Done,
     Failed,
-    Health,
+    HealthBody,
     KeepSamples,
     Lines,
+    MetricsText,
     OwnHealth,
     OwnSamples,
-    Page,
     Samples,
     WholeHealth,
     WholeMetrics,
@@ -43,7 +43,7 @@ from .sums import samples_of
 if TYPE_CHECKING:
     from ...core.config.settings import Settings
     from ..app import GatewayApp
-    from .messages import Question, Reply
+    from .channel_messages import Question, Reply
 
 __all__ = ["Worker", "main"]
 
@@ -62,7 +62,7 @@ _NOT_GATHERED: Final = error_for(
 class Worker:
     """One worker, which serves on the listening socket *listener*."""
 
-    def __init__(self, listener: int, channel: Channel) -> None:
+    def __init__(self, listener: int, channel: ControlChannel) -> None:
         self._listener = listener
         self._channel = channel
         self._stop = trio.Event()
@@ -111,7 +111,7 @@ class Worker:
     async def _leave_samples(self, app: GatewayApp) -> None:
         try:
             last = KeepSamples(samples_of(app.gateway.metrics.registry))
-            await self._channel.ask(last, Done, within=_LAST)
+            await self._channel.ask(last, Acknowledged, within=_LAST)
         except ChannelError:
             pass  # the parent has gone; nobody asks any more
 
@@ -124,14 +124,14 @@ class Worker:
     async def _answer(self, question: Question) -> Reply:
         if isinstance(question, Adopt):
             await self._adopt(question.settings, question.serial)
-            return Done()
+            return Acknowledged()
         if self._app is None:
             return Failed("it has not started")
         match question:
             case OwnSamples():
                 return Samples(samples_of(self._app.gateway.metrics.registry))
             case OwnHealth():
-                return Health(self._app.gateway.health())
+                return HealthBody(self._app.gateway.health())
             case Banner(url):
                 return Lines(await awaited_banner(self._app, url))
             case _:
@@ -158,7 +158,7 @@ class Worker:
 class _Whole:
     """All processes, as the parent shows them."""
 
-    def __init__(self, worker: Worker, channel: Channel) -> None:
+    def __init__(self, worker: Worker, channel: ControlChannel) -> None:
         self._worker = worker
         self._channel = channel
         self._pages = Rounds(self._page)
@@ -189,10 +189,10 @@ class _Whole:
             return self._worker.own_health()
 
     async def _page(self) -> bytes:
-        return (await self._channel.ask(WholeMetrics(), Page, within=_PARENT)).text
+        return (await self._channel.ask(WholeMetrics(), MetricsText, within=_PARENT)).text
 
     async def _health(self) -> dict[str, Any]:
-        return (await self._channel.ask(WholeHealth(), Health, within=_PARENT)).body
+        return (await self._channel.ask(WholeHealth(), HealthBody, within=_PARENT)).body
 
 
 async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
@@ -202,7 +202,7 @@ async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
 
 async def _run(listener: int, channel: int) -> None:
     ours = trio.socket.from_stdlib_socket(socket.socket(fileno=channel))
-    await Worker(listener, Channel(trio.SocketStream(ours))).run()
+    await Worker(listener, ControlChannel(trio.SocketStream(ours))).run()
 
 
 def main() -> None:

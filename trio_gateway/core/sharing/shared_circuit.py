@@ -1,4 +1,4 @@
-"""Shared circuit: ties one breaker of this process to what other processes know of its upstream."""
+"""Shared circuit: connects a breaker of this process with those of others."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..errors import clean_text
-from .messages import MAX_CIRCUITS, MAX_OPEN, MAX_TEXT, Opening, Wish
+from .exchange_messages import MAX_CIRCUITS, MAX_OPEN, MAX_TEXT, CircuitOpening, Wish
 
 if TYPE_CHECKING:
-    from .messages import CircuitNews
+    from .exchange_messages import CircuitNews
 
 __all__ = ["CircuitBook", "SharedBreaker", "SharedCircuit"]
 
@@ -77,7 +77,7 @@ class _Known:
 
 
 class SharedCircuit:
-    """The breaker of one upstream, called *name* in all processes that ask it with the same key."""
+    """Breaker of one upstream, called *name* in all processes with the same key."""
 
     def __init__(self, name: str, breaker: SharedBreaker, book: CircuitBook) -> None:
         self.name = name
@@ -110,20 +110,20 @@ class SharedCircuit:
             self._breaker.reserve(math.inf if passed else -math.inf)
             self._book.end_probe(self.name, passed=passed)
 
-    def opening(self, model: str, now: float) -> Opening | None:
+    def opening(self, model: str, now: float) -> CircuitOpening | None:
         """What was announced, as it stands now; None: its time is over."""
         until, why, cause = self._announced.get(model, (-math.inf, "", ""))
         if until <= now or (not model and self._breaker.generation != self._tied):
             self._announced.pop(model, None)
             return None
-        return Opening(name_of(self.name, model), min(until - now, MAX_OPEN), why[:MAX_TEXT], cause)
+        return CircuitOpening(name_of(self.name, model), min(until - now, MAX_OPEN), why[:MAX_TEXT], cause)
 
     def openings(self) -> tuple[str, ...]:
         """All that was announced and may not be over: models, or empty for the breaker."""
         return tuple(self._announced)
 
     def needs_right(self, now: float) -> bool:
-        """Whether a call could probe now if this process had the right to, which nobody has."""
+        """Whether a call could probe now if this process had the right to, which no process has."""
         known = self._known
         return (
             self._book.joined

@@ -1,4 +1,4 @@
-"""Messages of an exchange: plain structs, fit for JSON, that cross a pipe or reach Redis.
+"""Exchange messages: plain structs, fit for JSON, for a pipe or Redis.
 
 Times are seconds from the moment of the message, so that no two machines need the same clock.
 """
@@ -16,10 +16,10 @@ __all__ = [
     "MAX_TEXT",
     "BucketReport",
     "CircuitNews",
+    "CircuitOpening",
     "CircuitState",
+    "ExchangeReply",
     "Grant",
-    "Opening",
-    "Reply",
     "Report",
     "Wish",
 ]
@@ -56,8 +56,8 @@ class BucketReport(Struct, frozen=True):
     """The arbiter of the report's epoch has counted this process's use so far."""
 
 
-class Opening(Struct, frozen=True):
-    """An upstream, or one model of it, has to be left alone, because of what it answered."""
+class CircuitOpening(Struct, frozen=True):
+    """Opening of a breaker, or pause of one model, because of an answer."""
 
     circuit: str
     seconds: float
@@ -85,7 +85,7 @@ class Report(Struct, frozen=True):
     seen: int = 0
     """The serial as of the last reply: newer news are wanted."""
     buckets: tuple[BucketReport, ...] = ()
-    opened: tuple[Opening, ...] = ()
+    opened: tuple[CircuitOpening, ...] = ()
     closed: tuple[str, ...] = ()
     """Circuits that this process's probe has closed."""
     released: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class CircuitNews(Struct, frozen=True):
     """Seconds until another member may probe in its place."""
 
 
-class Reply(Struct, frozen=True):
+class ExchangeReply(Struct, frozen=True):
     """What the arbiter grants and knows."""
 
     epoch: str
