@@ -1,9 +1,9 @@
 """Tool calls: makes each fragment of a streamed call valid.
 
 A call is valid if all its fragments bear one index, its arguments are text, and its id, type and name stand
-once, in its first fragment if they are known by then. The calls of a choice are numbered from 0 without a gap,
-as they begin. Upstreams leave out the index, begin at another one, give it to several calls, repeat the name in
-every fragment, or write arguments as an object, perhaps an empty one before the real ones.
+once, in its first fragment if they are known by then. The calls of a choice are numbered from 0 without a
+gap, as they begin. Upstreams leave out the index, begin at another one, give it to several calls, repeat the
+name in every fragment, or write arguments as an object, perhaps an empty one before the real ones.
 """
 
 from __future__ import annotations
