@@ -1,50 +1,27 @@
-"""Cases from the field: what clients and upstreams really send, played over a gateway and a scripted upstream.
-
-Each line of ``data/field_cases.jsonl`` says why it is there and, where it was built after a public report, which one
-(``source``). ``deltas`` are what the upstream answers with (one that says ``4`` if absent) before its ``finish``, or
-``stream`` is all lines of its body; ``sent`` is what it must have seen at places of the body. ``calls`` (an id that is
-null may be any of the gateway's, but no two the same), ``reasoning`` and the ``output`` (``4`` if absent) are what
-the client must get, as a stream and as one object.
-"""
+"""Cases from the field, played over a gateway and a scripted upstream."""
 
 from __future__ import annotations
 
 import json
 from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import (
-    DONE,
-    HEAD,
-    Answer,
-    Json,
-    Upstream,
-    chat,
-    open_gateway,
-    open_upstream,
-    plays,
-    settings,
-    sse_chunk,
-)
+from tests.field_cases import CASES, answer_of, check_calls
+from tests.support import Answer, Json, Upstream, chat, open_gateway, open_upstream, plays, settings
 
 if TYPE_CHECKING:
     import httpx
-
-FILE = Path(__file__).parent / "data" / "field_cases.jsonl"
-CASES: list[Json] = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
 async def test_case(case: Json, streamed: bool) -> None:
-    answer = HEAD + _body(case)
     asked = {"model": case.get("model", "m"), **case.get("request", {}), "stream": streamed}
     body = {**chat(**asked), "gateway": {"reasoning": "raw"}}
     async with (
-        open_upstream(plays(answer)) as upstream,
+        open_upstream(plays(answer_of(case))) as upstream,
         open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
     ):
         url = str(client.base_url).rstrip("/") + case.get("path", "/v1/chat/completions")
@@ -53,25 +30,10 @@ async def test_case(case: Json, streamed: bool) -> None:
         )
     _check_sent(case, upstream)
     message = _streamed(response) if streamed else _whole(response)
-    calls = case.get("calls", [])
-    ids = [call[0] for call in message["calls"]]
-    assert all(ids)
-    assert len(set(ids)) == len(ids)
-    assert message["calls"] == [
-        [wanted or got, *rest] for got, (wanted, *rest) in zip(ids, calls, strict=True)
-    ]
-    assert message["content"] == case.get("output", "" if calls else "4")
+    check_calls(case, message["calls"])
+    assert message["content"] == case.get("output", "" if "calls" in case else "4")
     if "reasoning" in case:
         assert message["reasoning"] == case["reasoning"]
-
-
-def _body(case: Json) -> bytes:
-    if "stream" in case:
-        return (
-            "\n".join(line + "\n" if line.startswith("data") else line for line in case["stream"]) + "\n"
-        ).encode()
-    deltas = case.get("deltas", [{"content": "4"}])
-    return b"".join(map(sse_chunk, deltas)) + sse_chunk(finish=case.get("finish", "stop")) + DONE
 
 
 def _check_sent(case: Json, upstream: Upstream) -> None:

@@ -41,10 +41,13 @@ class Outcome:
 
 
 Drive: TypeAlias = Callable[..., Awaitable[list[Outcome]]]
-"""``await drive(url, *bodies, max_retries=0)``: one request after another to the gateway at *url*."""
+"""``await drive(url, *bodies, max_retries=0, helper=False)``: one request after another to the gateway at *url*.
+
+With *helper* each is sent by the client's ``.stream()``, which puts the completion together from the chunks.
+"""
 
 
-async def drive_python(url: str, *bodies: Json, max_retries: int = 0) -> list[Outcome]:
+async def drive_python(url: str, *bodies: Json, max_retries: int = 0, helper: bool = False) -> list[Outcome]:
     def run() -> list[Outcome]:
         with openai.OpenAI(**_options(url, max_retries)) as client:
             return [one(client, body) for body in bodies]
@@ -52,6 +55,9 @@ async def drive_python(url: str, *bodies: Json, max_retries: int = 0) -> list[Ou
     def one(client: openai.OpenAI, body: Json) -> Outcome:
         chunks: list[Json] = []
         try:
+            if helper:
+                with client.chat.completions.stream(**body) as stream:
+                    return Outcome(completion=stream.get_final_completion().to_dict())
             answer: Any = client.chat.completions.create(**body)
             if not body.get("stream"):
                 return Outcome(completion=answer.to_dict())
@@ -64,7 +70,9 @@ async def drive_python(url: str, *bodies: Json, max_retries: int = 0) -> list[Ou
     return await trio.to_thread.run_sync(run)
 
 
-async def drive_python_async(url: str, *bodies: Json, max_retries: int = 0) -> list[Outcome]:
+async def drive_python_async(
+    url: str, *bodies: Json, max_retries: int = 0, helper: bool = False
+) -> list[Outcome]:
     async def run() -> list[Outcome]:
         async with openai.AsyncOpenAI(**_options(url, max_retries)) as client:
             return [await one(client, body) for body in bodies]
@@ -72,6 +80,9 @@ async def drive_python_async(url: str, *bodies: Json, max_retries: int = 0) -> l
     async def one(client: openai.AsyncOpenAI, body: Json) -> Outcome:
         chunks: list[Json] = []
         try:
+            if helper:
+                async with client.chat.completions.stream(**body) as stream:
+                    return Outcome(completion=(await stream.get_final_completion()).to_dict())
             answer: Any = await client.chat.completions.create(**body)
             if not body.get("stream"):
                 return Outcome(completion=answer.to_dict())
@@ -98,8 +109,10 @@ def install_node_clients(folder: Path) -> None:
 def node_driver(folder: Path) -> Drive:
     """OpenAI's Node client, installed in *folder*."""
 
-    async def drive_node(url: str, *bodies: Json, max_retries: int = 0) -> list[Outcome]:
-        requests = [{"max_retries": max_retries, "body": body} for body in bodies]
+    async def drive_node(
+        url: str, *bodies: Json, max_retries: int = 0, helper: bool = False
+    ) -> list[Outcome]:
+        requests = [{"max_retries": max_retries, "helper": helper, "body": body} for body in bodies]
         told = await trio.run_process(
             ["node", "driver.mjs"],
             cwd=folder,

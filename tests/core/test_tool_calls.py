@@ -29,6 +29,7 @@ def emitted(*deltas: object) -> list[Json]:
     begun: dict[int, Json] = {}
     for each in fragments:
         assert type(each["index"]) is int
+        assert each["index"] <= len(begun), "0, 1, 2, … as they begin"
         kind = begun.setdefault(each["index"], each)["type"]
         assert ("id" in each) == ("type" in each) == (begun[each["index"]] is each), "once, and first"
         assert type(each.get(kind, {}).get("arguments", "")) is str
@@ -163,7 +164,12 @@ CASES: list[tuple[str, list[object], list[tuple[str, str, str]]]] = [
     (
         "indexes that begin at one",
         [[fragment("{}", "f", index=1, id="a")], [fragment("{}", "g", index=0, id="b")], [fragment("{}", "h", id="c")]],
-        [("b", "g", "{}"), ("a", "f", "{}"), ("c", "h", "{}")],
+        [("a", "f", "{}"), ("b", "g", "{}"), ("c", "h", "{}")],
+    ),
+    (
+        "indexes with gaps",
+        [[fragment("{", "f", index=1, id="a")], [fragment("{", "g", index=4, id="b")], [fragment("}", index=1), fragment("}", index=4)]],
+        [("a", "f", "{}"), ("b", "g", "{}")],
     ),
     (
         "arguments as an object",
@@ -281,8 +287,8 @@ def test_calls_without_end_are_not_all_remembered() -> None:
             "tool_calls"
         ]
         indexes.append(call["index"])
-    assert len(set(indexes)) == count
-    assert len(calls._by_id) == len(calls._by_index) == len(calls._taken) == MOST_CALLS
+    assert indexes == list(range(count))
+    assert len(calls._by_id) == len(calls._by_index) == MOST_CALLS
 
 
 LEFT_OUT = st.sampled_from(["nothing", "index", "id", "index of the rest", "type"])

@@ -1,9 +1,9 @@
 """Tool calls: makes each fragment of a streamed call valid.
 
 A call is valid if all its fragments bear one index, its arguments are text, and its id, type and name stand
-once, in its first fragment if they are known by then. Upstreams leave out the index, give it to several
-calls, repeat the name in every fragment, or write arguments as an object, perhaps an empty one before the
-real ones.
+once, in its first fragment if they are known by then. The calls of a choice are numbered from 0 without a
+gap, as they begin. Upstreams leave out the index, begin at another one, give it to several calls, repeat the
+name in every fragment, or write arguments as an object, perhaps an empty one before the real ones.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Call:
 class ToolCalls:
     """Tool calls of one choice; *id_prefix* begins ids that are missing."""
 
-    __slots__ = ("_by_id", "_by_index", "_due", "_empty", "_id_prefix", "_last", "_next", "_taken")
+    __slots__ = ("_by_id", "_by_index", "_due", "_empty", "_id_prefix", "_last", "_next")
 
     def __init__(self, id_prefix: str) -> None:
         self._id_prefix = id_prefix
@@ -61,7 +61,6 @@ class ToolCalls:
         """Kind of the last call, and the empty object that its arguments began with, not emitted yet."""
         self._due: list[Json] = []
         """Such arguments of the call before it."""
-        self._taken: set[int] = set()
         self._next = 0
 
     def valid(self, extra: Json) -> Json:
@@ -176,17 +175,10 @@ class ToolCalls:
         return index is None or (name != call.name and (call.has_arguments or is_empty))
 
     def _begin(self, index: int | None, call_id: str) -> _Call:
-        number = index
-        if (
-            number is None
-            or number in self._taken
-            or (number < self._next and len(self._taken) >= MOST_CALLS)
-        ):
-            number = self._next
-        if len(self._taken) < MOST_CALLS:
-            self._taken.add(number)
-        self._next = max(self._next, number + 1)
-        call = _Call(number, index, call_id)
+        # Clients keep calls in a list by index, and fail at a gap: whatever the upstream counts from, the
+        # calls of an answer are 0, 1, 2, … in the order in which they begin.
+        call = _Call(self._next, index, call_id)
+        self._next += 1
         if index is not None:
             _keep(self._by_index, index, call)
         return call
