@@ -43,7 +43,6 @@ BY_WHAT_IT_DOES = {
     "server.batch_sink": "hostile/test_large_batches.py",
     "server.chat_http": "test_stream.py",
     "server.error_responses": "test_bad_input.py",
-    "server.listening": "test_process.py",
     "server.media_type": "test_bad_input.py",
     "server.process": "test_process.py",
     "server.rendering.endpoint": "server/test_rendering.py",

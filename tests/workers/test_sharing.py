@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from trio_gateway.server.workers.channel_messages import ExchangeReply, Question
+    from trio_gateway.server.workers.channel_messages import Reply, Question
 
 
 @asynccontextmanager
 async def connected(
-    answer: Callable[[Question], Awaitable[ExchangeReply]],
+    answer: Callable[[Question], Awaitable[Reply]],
 ) -> AsyncIterator[tuple[ControlChannel, ControlChannel]]:
     """A worker's end of the channel, and the parent's, which answers by *answer*."""
     ours, theirs = trio.testing.memory_stream_pair()
@@ -106,8 +106,8 @@ async def test_two_parents_never_have_the_same_epoch() -> None:
 
 
 @pytest.mark.parametrize("reply", [Failed("busy"), Acknowledged()])
-async def test_an_answer_that_is_none_is_a_shared_state_error(reply: ExchangeReply) -> None:
-    async def answer(_: Question) -> ExchangeReply:
+async def test_an_answer_that_is_none_is_a_shared_state_error(reply: Reply) -> None:
+    async def answer(_: Question) -> Reply:
         return reply
 
     async with connected(answer) as (worker, _):
@@ -116,7 +116,7 @@ async def test_an_answer_that_is_none_is_a_shared_state_error(reply: ExchangeRep
 
 
 async def test_without_a_parent_there_is_no_connection() -> None:
-    async def answer(_: Question) -> ExchangeReply:
+    async def answer(_: Question) -> Reply:
         await trio.sleep_forever()
         raise AssertionError
 
