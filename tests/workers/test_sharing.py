@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from trio_gateway.server.workers.channel_messages import Reply, Question
+    from trio_gateway.server.workers.channel_messages import Question, Reply
 
 
 @asynccontextmanager
