@@ -140,7 +140,7 @@ class Parent:
         """Take no more connections, and have the workers finish what runs."""
         self._listener.close()  # theirs are closed as they begin to drain
         for number in self._supervision.stop():
-            if number in self._processes:  # else it is being started, and told then
+            if number in self._processes:  # else it is being started, and ended then
                 self._processes[number].terminate()
         self._stopping.set()
 
