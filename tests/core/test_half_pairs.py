@@ -73,3 +73,13 @@ def test_of_a_tool_call_the_arguments_alone_keep_their_halves(
     mended: object, halved: object, both: object
 ) -> None:
     assert calls_with_halves(mended, halved) == (mended if both is None else both)
+
+
+@pytest.mark.parametrize(("text", "reasoning"), [(HIGH, ""), ("", HIGH), (HIGH, HIGH)])
+def test_a_half_in_either_field_waits(text: str, reasoning: str) -> None:
+    pairs = HalfPairs()
+    assert not pairs
+    pairs.join(text, reasoning)
+    assert pairs
+    pairs.join(LOW, LOW)
+    assert not pairs
