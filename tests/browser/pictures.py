@@ -86,7 +86,7 @@ def tour(page: Page, folder: Path, suffix: str) -> None:
     take(page, folder, f"empty-{suffix}")
     ask(page, ROOT.prompt)
     comes_to(page, "thinking")
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(900)  # of 1.6 s: lines of the summary are there, and the answer is not
     take(page, folder, f"thinking-{suffix}")
     comes_to(page, "answering")
     page.wait_for_timeout(1800)

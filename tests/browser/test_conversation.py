@@ -197,8 +197,9 @@ def test_an_answer_is_rendered_once_there_is_room_for_it(page: Page) -> None:
     def refuse_twice(route: Route) -> None:
         asked.append(route)
         if len(asked) > 2:
-            return route.continue_()
-        return route.fulfill(status=429, headers={"Retry-After": "1"}, json={"error": {}})
+            route.continue_()
+        else:
+            route.fulfill(status=429, headers={"Retry-After": "1"}, json={"error": {}})
 
     page.route("**/render", refuse_twice)
     with beside(open_site(plays(text_answer("Some ", "**bold**\n", "text")))) as (client, _):

@@ -186,7 +186,8 @@ async def test_metrics_and_health_are_of_the_whole_whoever_answers() -> None:
         await until_answering(gateway, 2)
         assert one not in pids(gateway)
         after = await metrics(gateway)
-        assert {name: value for name, value in counted.items() if after[name] < value} == {}
+        fallen = {name for name, value in counted.items() if after[name] < value}
+        assert fallen <= {"gateway_event_loop_lag_seconds"}
         assert events(gateway, "worker_ended")[0]["status"] == "exit 0"
         assert await gateway.stop() == 0
     assert len(events(gateway, "request")) >= 42
