@@ -176,6 +176,8 @@ class RequestRecord:
 
     def _end_span(self, model_label: str) -> None:
         """End the span of the request. A client's own mistake makes it none that has failed."""
+        if self.span.trace_id is None:
+            return  # nothing is recorded
         counts = self._counts
         attributes = {
             "gen_ai.request.model": shown_model(self.model),

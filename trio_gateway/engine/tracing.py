@@ -122,14 +122,11 @@ class CallSpan:
 @contextmanager
 def call_span(parent: Span, *, model: str, url: str, attributes: Attributes) -> Iterator[CallSpan]:
     """A span for asking *model* of the upstream at *url*, of which the host and the port are recorded."""
-    address = urlsplit(url)
-    where: dict[str, str | int] = {
-        "server.address": address.hostname or "",
-        "gen_ai.request.model": shown_model(model),
-    }
-    if address.port is not None:
-        where["server.port"] = address.port
-    call = CallSpan(parent.begin(chat_name(model), {**CHAT, **where, **attributes}, calls=True))
+    if parent.trace_id is None:
+        span = parent  # nothing is recorded: what would be is not worked out
+    else:
+        span = parent.begin(chat_name(model), {**CHAT, **_where(model, url), **attributes}, calls=True)
+    call = CallSpan(span)
     try:
         yield call
     except Exception:
@@ -137,6 +134,17 @@ def call_span(parent: Span, *, model: str, url: str, attributes: Attributes) -> 
         raise
     finally:
         call.end()
+
+
+def _where(model: str, url: str) -> dict[str, str | int]:
+    address = urlsplit(url)
+    where: dict[str, str | int] = {
+        "server.address": address.hostname or "",
+        "gen_ai.request.model": shown_model(model),
+    }
+    if address.port is not None:
+        where["server.port"] = address.port
+    return where
 
 
 @contextmanager
