@@ -17,9 +17,10 @@ import msgspec
 from coredis.exceptions import RedisError
 from coredis.retry import NoRetryPolicy
 
+from ..core.budgets.refill import MINUTE, ROUNDING
 from ..core.errors import clean_text
 from ..core.sharing import ExchangeReply
-from ..core.sharing.arbiter import KEEP, ROUNDING
+from ..core.sharing.arbiter import KEEP
 from ..core.sharing.exchange_messages import MAX_CIRCUITS, MAX_OPEN
 from .shared_state import SharedStateError
 
@@ -39,7 +40,7 @@ _MAX_REPLY: Final = 4_194_304
 _LOST: Final = (RedisError, OSError, SharedStateError)
 
 SCRIPT: Final = f"""
-local MINUTE, ROUNDING, KEEP = 60, {ROUNDING!r}, {KEEP!r}
+local MINUTE, ROUNDING, KEEP = {MINUTE!r}, {ROUNDING!r}, {KEEP!r}
 local MAX_CIRCUITS, MAX_OPEN, DAY = {MAX_CIRCUITS}, {MAX_OPEN!r}, 86400
 local report, now = cjson.decode(ARGV[1]), tonumber(ARGV[3])
 if not now then

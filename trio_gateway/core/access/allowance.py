@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from ..budgets.refill import MINUTE, ROUNDING, filled, seconds_for
 from ..errors import ApiError, error_for
 from ..sharing import Share
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Allowance", "Claim", "Stage"]
 
-_MINUTE: Final = 60.0
-# What rounding may take from a whole one.
-_ROUNDING: Final = 1e-6
 _TEXTS: Final = 60
 """Rendered texts that count as one request: the page draws an answer anew some times a second as it grows."""
 # Seconds after which a client that has too many requests running may try again: none of ours can say better.
@@ -72,11 +70,11 @@ class _Bucket:
         if share is not None:
             return share.wait(level, now)
         missing = level - self._own_level(now)
-        return missing * _MINUTE / self.limit if missing > _ROUNDING else 0.0
+        return seconds_for(missing, self.limit) if missing > ROUNDING else 0.0
 
     def until_full(self, now: float) -> float:
         """Seconds until nothing is missing in it."""
-        return max(0.0, self.limit - self.level(now)) * _MINUTE / self.limit
+        return seconds_for(max(0.0, self.limit - self.level(now)), self.limit)
 
     def resize(self, limit: int, now: float) -> None:
         """Go on with another limit, of which the same has been taken."""
@@ -86,7 +84,7 @@ class _Bucket:
             self._share.limit = limit
 
     def _own_level(self, now: float) -> float:
-        return min(self.limit, self._level + (now - self._at) * self.limit / _MINUTE)
+        return filled(self._level, self.limit, now - self._at)
 
     def _missing(self, now: float) -> float:
         return self.limit - self._own_level(now)
@@ -232,7 +230,7 @@ class Allowance:
         for unit, bucket in (("requests", self._requests), ("tokens", self._tokens)):
             if bucket is not None:
                 headers[f"x-ratelimit-limit-{unit}"] = str(bucket.limit)
-                headers[f"x-ratelimit-remaining-{unit}"] = str(max(0, int(bucket.level(now) + _ROUNDING)))
+                headers[f"x-ratelimit-remaining-{unit}"] = str(max(0, int(bucket.level(now) + ROUNDING)))
                 headers[f"x-ratelimit-reset-{unit}"] = _duration(bucket.until_full(now))
         return headers
 
@@ -289,7 +287,7 @@ def _duration(seconds: float) -> str:
     """
     if 0 < seconds < 1:
         return f"{max(1, int(seconds * 1000))}ms"
-    whole, rest = divmod(round(seconds, 3), _MINUTE)
+    whole, rest = divmod(round(seconds, 3), MINUTE)
     hours, minutes = divmod(int(whole), 60)
     written = f"{rest:.3f}".rstrip("0").rstrip(".") + "s"
     return f"{hours}h{minutes}m{written}" if hours else f"{minutes}m{written}" if minutes else written

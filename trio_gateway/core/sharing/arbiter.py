@@ -10,20 +10,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..budgets.refill import ROUNDING, filled
 from .exchange_messages import MAX_CIRCUITS, MAX_OPEN, BucketReport, CircuitNews, ExchangeReply, Grant
 
 if TYPE_CHECKING:
     from .exchange_messages import CircuitOpening, Report, Wish
 
-__all__ = ["KEEP", "ROUNDING", "Arbiter"]
+__all__ = ["KEEP", "Arbiter"]
 
 KEEP: Final = 300.0
 """Seconds for which a circuit is remembered after its time is over, and after it was closed."""
-
-ROUNDING: Final = 1e-6
-"""What rounding may take from a whole unit."""
-
-_MINUTE: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -34,7 +30,7 @@ class _Bucket:
 
     def settle(self, limit: int, now: float) -> None:
         """Fill up to *now*, and go on with *limit*, of which the same has been taken."""
-        level = min(self.limit, self.level + (now - self.at) * self.limit / _MINUTE)
+        level = filled(self.level, self.limit, now - self.at)
         self.level, self.limit, self.at = level + limit - self.limit, limit, now
 
     def grant(self, report: BucketReport) -> Grant:
@@ -110,7 +106,7 @@ class Arbiter:
         full = [
             name
             for name, each in self._buckets.items()
-            if each.level + (now - each.at) * each.limit / _MINUTE >= each.limit
+            if filled(each.level, each.limit, now - each.at) >= each.limit
         ]
         for name in full:
             del self._buckets[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ..budgets.refill import ROUNDING, filled, seconds_for
 from .exchange_messages import BucketReport
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Share", "ShareBook"]
 
-_MINUTE: Final = 60.0
-_ROUNDING: Final = 1e-6
 # Seconds after which a client may try again whose units another process holds: one exchange gives them back.
 _ONE_EXCHANGE: Final = 1.0
 
@@ -70,11 +69,11 @@ class Share:
         if self._can_take(units, now):
             return 0.0
         missing = units - self.available(now)
-        return missing * _MINUTE / self.limit if missing > _ROUNDING else _ONE_EXCHANGE
+        return seconds_for(missing, self.limit) if missing > ROUNDING else _ONE_EXCHANGE
 
     def is_short(self, units: int, now: float) -> bool:
         """Whether so many units cannot be taken now, and the next exchange may bring them."""
-        enough = units <= self.available(now) + _ROUNDING
+        enough = units <= self.available(now) + ROUNDING
         return self.joined and enough and not self._can_take(units, now)
 
     def take(self, units: int) -> None:
@@ -113,9 +112,9 @@ class Share:
         return not (self._held or self.waiting or self._spent)
 
     def _left(self, now: float) -> float:
-        return min(self.limit, self._level + max(0.0, now - self._at) * self.limit / _MINUTE)
+        return filled(self._level, self.limit, max(0.0, now - self._at))
 
     def _can_take(self, units: int, now: float) -> bool:
         if self._held >= units:
             return True
-        return self._held >= 0 and units <= self._held + self._left(now) + _ROUNDING
+        return self._held >= 0 and units <= self._held + self._left(now) + ROUNDING
