@@ -80,8 +80,7 @@ async def main(minutes: float) -> bool:
         async with open_upstream(fails) as flaky, open_upstream(answers) as good:
             text = _CONFIG.format(port=port, keys=keys, flaky=flaky.url, good=good.url)
             config.write_text(text, encoding="utf-8")
-            with open_process(config, folder) as gateway:
-                await _listening(port)
+            with open_process(config, folder, port) as gateway:
                 traffic = Traffic(f"http://127.0.0.1:{port}", _SEED)
                 before, after = await _run(gateway, traffic, minutes)
         events, errors = _read_log(folder / "gateway.log")
@@ -141,17 +140,6 @@ def _read_log(log: Path) -> tuple[Counter[str], list[str]]:
         if not is_harmless:
             errors.append(line[:300])
     return events, errors
-
-
-async def _listening(port: int) -> None:
-    with trio.fail_after(20):
-        while True:
-            try:
-                await trio.aclose_forcefully(await trio.open_tcp_stream("127.0.0.1", port))
-            except OSError:
-                await trio.sleep(0.05)
-            else:
-                return
 
 
 if __name__ == "__main__":

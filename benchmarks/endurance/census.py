@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from benchmarks.streams.processes import usage
+from benchmarks.streams.servers import health_answered
 from trio_gateway.__main__ import main as run_gateway
 
 if TYPE_CHECKING:
@@ -62,8 +64,7 @@ class Gateway:
 
     def rss(self) -> int:
         """Resident memory in KiB."""
-        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+        return round(usage(self._process.pid).rss)
 
     def reload(self) -> None:
         """Let it read its configuration again."""
@@ -74,14 +75,18 @@ class Gateway:
 
 
 @contextmanager
-def open_process(config: Path, folder: Path) -> Iterator[Gateway]:
-    """Run the gateway with that configuration; its log goes into ``gateway.log`` in *folder*."""
+def open_process(config: Path, folder: Path, port: int) -> Iterator[Gateway]:
+    """Run the gateway with that configuration, which names *port*, and wait until it serves.
+
+    Its log goes into ``gateway.log`` in *folder*.
+    """
     report = folder / "census.json"
     command = [sys.executable, "-m", __spec__.name, str(config), str(report)]
     environ = {**os.environ, "LOG_LEVEL": "info", "LOG_FORMAT": "json"}
     with (folder / "gateway.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
     try:
+        health_answered(process, port, "/health/live")
         yield Gateway(process, report)
     finally:
         process.terminate()
