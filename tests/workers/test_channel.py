@@ -13,6 +13,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from tests.support import key_line, settings, until
+from tests.workers.ends import connected, never
 from trio_gateway.server.workers import channel as channel_module
 from trio_gateway.server.workers.channel import MAX_FRAME, ChannelError, ControlChannel
 from trio_gateway.server.workers.channel_messages import (
@@ -31,36 +32,16 @@ from trio_gateway.server.workers.channel_messages import (
 from trio_gateway.server.workers.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
+    from tests.workers.ends import Answer
     from trio_gateway.core.config.settings import Settings
     from trio_gateway.server.workers.channel_messages import Question, Reply
-
-    Answer = Callable[[Question], Awaitable[Reply]]
 
 
 async def echo(question: Question) -> Reply:
     assert isinstance(question, Banner)
     return Lines([question.url])
-
-
-async def never(question: Question) -> Reply:
-    await trio.sleep_forever()
-    raise AssertionError
-
-
-@asynccontextmanager
-async def connected(
-    answer: Answer, other: Answer = never
-) -> AsyncIterator[tuple[ControlChannel, ControlChannel]]:
-    """Two ends; the second one answers by *answer*, the first by *other*."""
-    ours, theirs = trio.testing.memory_stream_pair()
-    first, second = ControlChannel(ours), ControlChannel(theirs)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(first.run, other)
-        nursery.start_soon(second.run, answer)
-        yield first, second
-        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,34 +13,18 @@ import trio
 import trio.testing
 
 from tests.support import settings
+from tests.workers.ends import connected
 from trio_gateway.core.sharing import BucketReport, CircuitNews, CircuitOpening, Grant, Report, Wish
 from trio_gateway.core.sharing import ExchangeReply as SharedReply
 from trio_gateway.engine.shared_state import SharedStateError
-from trio_gateway.server.workers.channel import ControlChannel
 from trio_gateway.server.workers.channel_messages import Acknowledged, Ask, Failed, Tell, Trade, Traded
 from trio_gateway.server.workers.parent import Parent
 from trio_gateway.server.workers.sharing import Arbitration, ParentStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
     from trio.testing import MockClock
 
     from trio_gateway.server.workers.channel_messages import Question, Reply
-
-
-@asynccontextmanager
-async def connected(
-    answer: Callable[[Question], Awaitable[Reply]],
-) -> AsyncIterator[tuple[ControlChannel, ControlChannel]]:
-    """A worker's end of the channel, and the parent's, which answers by *answer*."""
-    ours, theirs = trio.testing.memory_stream_pair()
-    worker, parent = ControlChannel(ours), ControlChannel(theirs)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(worker.run, answer)
-        nursery.start_soon(parent.run, answer)
-        yield worker, parent
-        nursery.cancel_scope.cancel()
 
 
 async def trade(store: ParentStore, report: Report) -> SharedReply:
