@@ -109,23 +109,10 @@ _NAMED_CJK = re.compile(
 )
 _CAPITAL = re.compile(r"[^\W\d_a-z][^\W\d_]{2,}+")
 _PLAIN_NAME = re.compile(r"[^\W\d_]{5,}+(?: [^\W\d_]{4,}+)?+$")
-_NO_NAME = frozenset(
-    [
-        "not",
-        "clear",
-        "simple",
-        "unclear",
-        "simply",
-        "correct",
-        "wrong",
-        "likely",
-        "probably",
-        "indeed",
-        "nicht",
-        "klar",
-        "einfach",
-    ]
-)
+_NO_NAME_TABLE = """
+not clear simple unclear simply correct wrong likely probably indeed nicht klar einfach
+"""
+_NO_NAME = frozenset(_NO_NAME_TABLE.split())
 
 
 class AnswerGuard:

@@ -63,9 +63,10 @@ class ReasoningSummarizer:
         model: SummaryModel | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        # What the operator wrote, which no line repeats; the rest of a large request is not kept.
-        self._messages = [message for message in messages if message.get("role") in {"system", "developer"}]
         self._silent = detail is None
+        # What the operator wrote, which no line repeats; the rest of a large request is not kept.
+        kept = () if self._silent else messages
+        self._messages = [message for message in kept if message.get("role") in {"system", "developer"}]
         self._has_text = False
         self._outbox = outbox
         self._summary = ReasoningSummary(detail=detail or "auto")
