@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from .steps import Steps
 
-__all__ = ["IMPROPER", "READ", "Confidential", "improper"]
+__all__ = ["IMPROPER", "OPERATOR_ROLES", "READ", "Confidential", "improper"]
 
+OPERATOR_ROLES = frozenset({"system", "developer"})
+"""Roles of the messages that the operator writes."""
 READ = 64 * 1024
 """Characters of the system prompt that are read."""
 MOST_QUOTED = 256
@@ -196,7 +198,7 @@ def improper(text: str) -> bool:
 def _system_texts(messages: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     left = READ
     for message in messages:
-        if message.get("role") not in ("system", "developer"):
+        if message.get("role") not in OPERATOR_ROLES:
             continue
         content = message.get("content")
         for part in content if isinstance(content, list) else [{"text": content}]:

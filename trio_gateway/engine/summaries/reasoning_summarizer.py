@@ -21,6 +21,7 @@ import trio
 from ...core.events import Event, Ping, ReasoningLine
 from ...core.phases import Phase
 from ...core.summary import SIZES, ReasoningSummary
+from ...core.summary.confidential import OPERATOR_ROLES
 from ...core.summary.model_request import MAX_REQUEST
 from ...core.text.recent import RecentText
 from ..sliced_work import in_slices
@@ -66,7 +67,7 @@ class ReasoningSummarizer:
         self._silent = detail is None
         # What the operator wrote, which no line repeats; the rest of a large request is not kept.
         kept = () if self._silent else messages
-        self._messages = [message for message in kept if message.get("role") in {"system", "developer"}]
+        self._messages = [message for message in kept if message.get("role") in OPERATOR_ROLES]
         self._has_text = False
         self._outbox = outbox
         self._summary = ReasoningSummary(detail=detail or "auto")
