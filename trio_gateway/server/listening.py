@@ -60,8 +60,8 @@ async def _emptied(descriptor: int, stop: trio.Event) -> None:
             await trio.sleep(_LOOK_AGAIN)
 
 
-async def stop_at_signal(signals: AsyncIterator[int], stop: trio.Event) -> None:
-    """Set *stop* at the first of *signals*, and log each."""
+async def stop_at_signal(signals: AsyncIterator[int], stop: Callable[[], None]) -> None:
+    """Call *stop* at each of *signals*, and log it."""
     async for number in signals:
         log.info("stopping", signal=signal.Signals(number).name)
-        stop.set()
+        stop()

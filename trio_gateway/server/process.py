@@ -18,9 +18,11 @@ from .logs import configure_logging
 from .transport.private_names import PrivateNameError, check_private_names
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from ..core.config.settings import Settings
 
-__all__ = ["make_app", "reload_at_signal", "settings_or_exit", "spare_the_start"]
+__all__ = ["follow_reloads", "make_app", "reload_at_signal", "settings_or_exit", "spare_the_start"]
 
 log = structlog.get_logger("trio_gateway.server")
 
@@ -33,7 +35,7 @@ def settings_or_exit(config_path: str | None = None) -> Settings:
     """
     try:
         check_private_names()
-        return _load(config_path)
+        return load_settings(config_path)
     except (ConfigError, PrivateNameError) as error:
         print(error, file=sys.stderr, flush=True)
         # Not sys.exit: a worker of hypercorn's would bury the line under a traceback. Nothing runs yet.
@@ -77,16 +79,22 @@ async def _reload_at_signal(
 ) -> None:
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
         task_status.started()
-        async for _ in signals:
-            try:
-                settings = _load(config_path)
-            except ConfigError as error:
-                log.error("reload_refused", message=str(error))
-                continue
-            configure_logging(settings.log_level, settings.log_format)
-            await app.reload(settings)
-            log.info("reloaded")
+        await follow_reloads(signals, config_path, app.reload)
 
 
-def _load(config_path: str | None) -> Settings:
-    return load_settings(config_path)
+async def follow_reloads(
+    signals: AsyncIterator[int], config_path: str | None, take_up: Callable[[Settings], Awaitable[None]]
+) -> None:
+    """Read the configuration at each of *signals*, and await *take_up* with it.
+
+    A mistake in it is one line of the log, and changes nothing.
+    """
+    async for _ in signals:
+        try:
+            settings = load_settings(config_path)
+        except ConfigError as error:
+            log.error("reload_refused", message=str(error))
+            continue
+        configure_logging(settings.log_level, settings.log_format)
+        await take_up(settings)
+        log.info("reloaded")

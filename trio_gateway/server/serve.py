@@ -60,7 +60,7 @@ async def _serve(settings: Settings, listener: socket.socket, config_path: str |
     # Handlers come first: whoever reads that the gateway listens may stop it at once.
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with trio.open_nursery() as watching:
-            watching.start_soon(stop_at_signal, signals, stop)
+            watching.start_soon(stop_at_signal, signals, stop.set)
             async with trio.open_nursery() as serving:
                 await serving.start(serve_on(listener.detach(), app, stop))
                 if not wants_banner:

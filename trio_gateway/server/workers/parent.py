@@ -20,11 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import trio
 
-from ...core.config import ConfigError
 from ..banner import BANNER_PATIENCE, is_wanted, print_banner
-from ..listening import STOP_SIGNALS
-from ..load_settings import load_settings
-from ..logs import configure_logging
+from ..listening import STOP_SIGNALS, stop_at_signal
+from ..process import follow_reloads
 from .channel import ChannelError, ControlChannel
 from .channel_messages import (
     Acknowledged,
@@ -50,7 +48,7 @@ from .supervision import Supervision
 from .whole_health import whole_health
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from ...core.config.settings import Settings
     from .channel_messages import Question, Reply
@@ -120,8 +118,8 @@ class Parent:
             trio.open_signal_receiver(signal.SIGHUP) as hangups,
         ):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._stop_at, stops)
-                nursery.start_soon(self._reload_at, hangups)
+                nursery.start_soon(stop_at_signal, stops, self._stop)
+                nursery.start_soon(follow_reloads, hangups, self._config_path, self._take_up)
                 nursery.start_soon(self._pages.run)
                 nursery.start_soon(self._healths.run)
                 async with trio.open_nursery() as workers:
@@ -130,11 +128,6 @@ class Parent:
                 nursery.cancel_scope.cancel()
         if self._supervision.trouble:
             raise WorkersError(self._supervision.trouble)
-
-    async def _stop_at(self, signals: AsyncIterator[int]) -> None:
-        async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name)
-            self._stop()
 
     def _stop(self) -> None:
         """Take no more connections, and have the workers finish what runs."""
@@ -285,21 +278,14 @@ class Parent:
             for number, channel in self._answering.items():
                 nursery.start_soon(try_one, number, channel)
 
-    async def _reload_at(self, signals: AsyncIterator[int]) -> None:
-        async for _ in signals:
-            try:
-                settings = load_settings(self._config_path)
-            except ConfigError as error:
-                log.error("reload_refused", message=str(error))
-                continue
-            configure_logging(settings.log_level, settings.log_format)
-            self._settings, self._serial = settings, self._serial + 1
-            self._grace = max(self._grace, settings.config.server.graceful_timeout)
-            self._warn()
-            async with trio.open_nursery() as nursery:
-                for number, channel in self._channels.items():
-                    nursery.start_soon(self._reload, number, channel)
-            log.info("reloaded")
+    async def _take_up(self, settings: Settings) -> None:
+        """Serve under *settings* from now on: all workers that run, and those that start later."""
+        self._settings, self._serial = settings, self._serial + 1
+        self._grace = max(self._grace, settings.config.server.graceful_timeout)
+        self._warn()
+        async with trio.open_nursery() as nursery:
+            for number, channel in self._channels.items():
+                nursery.start_soon(self._reload, number, channel)
 
     async def _reload(self, number: int, channel: ControlChannel) -> None:
         try:

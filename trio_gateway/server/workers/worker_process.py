@@ -78,7 +78,7 @@ class Worker:
         """Serve under the settings that the parent sends, until SIGTERM, or until the parent has gone."""
         with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(stop_at_signal, signals, self._stop)
+                nursery.start_soon(stop_at_signal, signals, self._stop.set)
                 nursery.start_soon(self._talk)
                 nursery.start_soon(self._whole.run)
                 await self._serve()
