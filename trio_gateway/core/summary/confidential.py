@@ -3,8 +3,10 @@
 A thought repeats what the operator wrote for the model alone. So a line is barred that shares with the system
 prompt a quoted string, a rare word, or most of what a sentence of it says. Rare are codes, numbers and names
 that stand there once or twice, or beside words of secrecy: what is named more often is what the prompt is
-about. A thought that itself mentions secrecy, of its instructions, or of what kind of person the user is,
-is barred whole, and the rare words in it from then on.
+about. Of a sentence with words of secrecy, and of the one before it that it is about, any two words are
+enough, and any that it calls the secret. Numbers and codes are compared without what separates their parts.
+A thought that itself mentions secrecy, its instructions, or what kind of person the user is, is barred whole,
+and the rare words in it from then on.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .languages import language_of
 from .steps import Effort
-from .terms import is_cjk, terms
+from .terms import STOP_WORDS, is_cjk, terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +40,8 @@ LONGEST_SENTENCE = 600
 PIECE = 250
 LONGEST_QUOTED = 84
 """Characters in which quoted strings are looked for at a time, and of the longest with its marks."""
+FEWEST = 2
+"""Terms of a sentence that says something by itself."""
 MOST_SENTENCES = 64
 """Sentences remembered of a word: what stands in more is what the prompt is about."""
 
@@ -49,7 +53,16 @@ _QUOTED = re.compile(
     r"|『([^』\n]{2,80})』|(?<!\w)'([^'\n]{3,80})'(?!\w)"
 )
 _WORD = re.compile(r"\w++(?:-\w++)*+")
-_DIGITS = re.compile(r"\d[\d.,]*+")
+_NUMBER = re.compile(r"\d[\d.,]*+")
+_DIGITS = re.compile(r"\d{3,}+")
+_SEPARATORS = str.maketrans("", "", ".,-_")
+_CALLED = re.compile(
+    r"(?:\b(?:is|are|was|ist|sind|lautet|heißt|est|sont|es|son)\b|[:=])\s{1,3}(?P<rest>[^.!?:=\n]{1,60}+)",
+    re.IGNORECASE,
+)
+"""What a sentence calls the secret: "The password is sunshine"."""
+LEAST_CALLED = 4
+"""Letters of a word that is barred for being called the secret."""
 _MIXED = re.compile(r"(?=.*\d)(?=.*[^\W\d_])|[^\W\d_]\w*_|\w*[a-zß-ÿ][A-Z]|[A-Z]{3,}|\w+-[A-Z\d]")
 _COMMON_NAMES_TABLE = """
 json html xml csv sql api url http https pdf faq yaml toml latex markdown utf-8 ascii usa gdpr dsgvo eur
@@ -140,13 +153,19 @@ class Confidential:
                 self._quoted += [quoted for quoted in found if quoted not in self._quoted]
                 del self._quoted[MOST_QUOTED:]
                 yield
+            before = ""
             for match in _SENTENCE.finditer(text):
                 sentence = match[0]
                 is_secret = bool(_SECRECY.search(sentence))
                 words = _rare_words(sentence, names=not german)
                 uses.update(words)
-                secret.update(words if is_secret else ())
-                self._add(frozenset(terms(sentence)), is_secret)
+                own = frozenset(terms(sentence))
+                if is_secret and before and (len(own) < FEWEST or _BACK.search(sentence)):
+                    secret.update(_rare_words(before, names=not german), _called(before))
+                    self._sentences[-1:] = [(words_before, True) for words_before, _ in self._sentences[-1:]]
+                secret.update([*words, *_called(sentence)] if is_secret else ())
+                self._add(own, is_secret)
+                before = sentence
                 if effort.spend(4 * len(sentence)):
                     yield
         self._rare = secret.union(word for word, count in uses.items() if count <= RARE)
@@ -156,7 +175,8 @@ class Confidential:
         lowered = clause.lower()
         if any(quoted in lowered for quoted in self._quoted):
             return True
-        words = {word.lower() for word in _WORD.findall(clause)}
+        words = {word for match in _WORD.finditer(clause) for word in _spellings(match[0])}
+        words.update(_numbers(clause))
         if not (self._rare.isdisjoint(words) and words.isdisjoint(self._noted)):
             return True
         return bool(self._sentences) and self._repeats(frozenset(terms(clause)), is_cjk(clause))
@@ -174,7 +194,7 @@ class Confidential:
         return bool(_SECRECY.search(sentence) and _BACK.search(sentence))
 
     def _add(self, words: frozenset[str], is_secret: bool) -> None:
-        if len(words) >= 2:
+        if len(words) >= FEWEST:
             for word in words:
                 having = self._having.setdefault(word, [])
                 if len(having) < MOST_SENTENCES:
@@ -184,10 +204,10 @@ class Confidential:
     def _repeats(self, words: frozenset[str], cjk: bool) -> bool:
         shared = Counter(at for word in words for at in self._having.get(word, ()))
         few, many = (4, 6) if cjk else (2, 3)
-        for at, count in shared.items():
-            if count >= (few if self._sentences[at][1] else many) and 2 * count >= len(words):
-                return True
-        return False
+        return any(
+            count >= few if self._sentences[at][1] else count >= many and 2 * count >= len(words)
+            for at, count in shared.items()
+        )
 
 
 def improper(text: str) -> bool:
@@ -214,13 +234,36 @@ def _quoted(text: str) -> list[str]:
 
 def _rare_words(sentence: str, *, names: bool) -> list[str]:
     """Codes, numbers of three digits or more and, where *names* begin with a capital, names."""
-    found = []
+    found = _numbers(sentence)
     for at, match in enumerate(_WORD.finditer(sentence)):
         word = match[0]
         if word.lower() in _COMMON_NAMES:
             continue
         is_name = names and at > 0 and len(word) > 2 and word[0].isupper()
-        is_number = bool(_DIGITS.fullmatch(word)) and len(word) > 2
-        if is_name or is_number or _MIXED.match(word):
-            found.append(word.lower())
+        if is_name or _MIXED.match(word):
+            found += _spellings(word)
     return found
+
+
+def _spellings(word: str) -> list[str]:
+    """A word as it stands, and a code without what separates its parts, and its number alone."""
+    word = word.lower()
+    if word.isalpha():
+        return [word]
+    return list(dict.fromkeys([word, word.translate(_SEPARATORS), *_DIGITS.findall(word)]))
+
+
+def _numbers(text: str) -> list[str]:
+    """The numbers of three digits or more, without points and commas."""
+    numbers = (number.translate(_SEPARATORS) for number in _NUMBER.findall(text))
+    return [number for number in numbers if _DIGITS.match(number)]
+
+
+def _called(sentence: str) -> list[str]:
+    """The words that *sentence* gives after "is" or a colon."""
+    return [
+        word.lower()
+        for called in _CALLED.findall(sentence)
+        for word in _WORD.findall(called)
+        if len(word) >= LEAST_CALLED and not {word.lower(), *terms(word)} & (STOP_WORDS | _COMMON_NAMES)
+    ]
