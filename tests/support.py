@@ -13,6 +13,7 @@ import h11
 import httpx
 import hypercorn.trio
 import trio
+import trio.testing
 from hypercorn.config import Config
 
 from trio_gateway.core.config.settings import Settings, load_settings
@@ -201,6 +202,14 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     with trio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110  (what is looked at has no event)
             await trio.sleep(0.001)
+
+
+async def tasks_at_rest(client: httpx.AsyncClient) -> int:
+    """How many tasks live once nothing runs. With its first connection, which is made here, a worker begins a
+    task that waits for its end."""
+    await client.get("/health/live", headers={"Connection": "close"})
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    return trio.lowlevel.current_statistics().tasks_living
 
 
 def chat(prompt: str = "What is 2+2?", **more: object) -> Json:

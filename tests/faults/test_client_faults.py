@@ -14,7 +14,7 @@ import trio.testing
 
 from tests.faults.playing import Flood, Over, Play
 from tests.faults.scene import open_scene
-from tests.support import DONE, HEAD, Client, ask, chat, sse_chunk, text_answer, until
+from tests.support import DONE, HEAD, Client, ask, chat, sse_chunk, tasks_at_rest, text_answer, until
 from trio_gateway.core.budgets import upload_pace
 
 if TYPE_CHECKING:
@@ -64,12 +64,6 @@ def living() -> int:
     return trio.lowlevel.current_statistics().tasks_living
 
 
-async def settled() -> int:
-    """How many tasks live once everything has come to rest."""
-    await trio.testing.wait_all_tasks_blocked(0.05)
-    return living()
-
-
 # Clients that leave before their request is whole
 
 EARLY = {
@@ -87,7 +81,7 @@ EARLY = {
 async def test_one_that_leaves_before_its_request_is_whole_leaves_nothing(sent: bytes, way: str) -> None:
     async with open_scene((text_answer("4"),)) as scene:
         await until(lambda: scene.upstreams[0].closed_at != [])  # the list of models has been asked for
-        before = await settled()
+        before = await tasks_at_rest(scene.client)
         async with dialled(scene.client) as stream:
             await stream.send_all(sent)
             await trio.sleep(0.02)
@@ -201,7 +195,7 @@ async def test_many_idle_connections_are_no_burden_and_leave_no_trace() -> None:
     async with open_scene((text_answer("4"),)) as scene, trio.open_nursery() as nursery:
         await ask(scene.client, chat())
         await until(lambda: scene.upstreams[0].open_connections == 0)
-        before, descriptors = await settled(), open_descriptors()
+        before, descriptors = await tasks_at_rest(scene.client), open_descriptors()
         hang_up = trio.Event()
 
         async def idle() -> None:
@@ -210,7 +204,7 @@ async def test_many_idle_connections_are_no_burden_and_leave_no_trace() -> None:
 
         for _ in range(300):
             nursery.start_soon(idle)
-        await until(lambda: living() >= before + 600)
+        await until(lambda: living() >= before + 300)
         with trio.fail_after(1):
             assert (await ask(scene.client, chat())).output == "4"
         hang_up.set()
@@ -222,7 +216,7 @@ async def test_many_short_connections_leave_no_trace() -> None:
     async with open_scene((text_answer("4"),)) as scene:
         await ask(scene.client, chat())
         await until(lambda: scene.upstreams[0].open_connections == 0)
-        before, descriptors = await settled(), open_descriptors()
+        before, descriptors = await tasks_at_rest(scene.client), open_descriptors()
         for _ in range(100):
             async with dialled(scene.client) as stream:
                 await stream.send_all(head("Connection: close") + BODY)

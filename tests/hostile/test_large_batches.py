@@ -51,7 +51,7 @@ class Writes(trio.abc.Instrument):
         self.count = 0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.count += task.name.endswith(("Failover.run", "TrioASGIHTTPConnection.handle_request"))
+        self.count += task.name.endswith(("Failover.run", "RequestStream._run"))
 
 
 async def test_a_large_batch_is_written_in_many_steps() -> None:

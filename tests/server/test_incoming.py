@@ -15,9 +15,7 @@ from trio_gateway.core.errors import RequestError
 from trio_gateway.server.transport.incoming import IncomingBody
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hypercorn.typing import HTTPRequestEvent
+    from collections.abc import Awaitable, Callable, Sequence
 
     from trio_gateway.core.budgets.body_ledger import BodyHold
 
@@ -25,12 +23,14 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-def part(data: bytes, *, more: bool = True) -> HTTPRequestEvent:
-    return {"type": "http.request", "body": data, "more_body": more}
-
-
-def incoming(announced: int | None = None, limit: int | None = 32 * MIB) -> IncomingBody:
-    return IncomingBody(announced=announced, limit=limit, invite=None)
+def incoming(
+    announced: int | None = None,
+    limit: int | None = 32 * MIB,
+    invite: Callable[[], Awaitable[None]] | None = None,
+) -> IncomingBody:
+    body = IncomingBody()
+    body.expect(announced=announced, limit=limit, invite=invite)
+    return body
 
 
 async def send(
@@ -39,9 +39,10 @@ async def send(
     """Feed *body*, a part of *size* bytes after each of these pauses."""
     for pause in steps:
         await trio.sleep(pause)
-        await body.feed(part(b"x" * size))
+        await body.wait_for_room()
+        body.feed(b"x" * size)
     if end:
-        await body.feed(part(b"", more=False))
+        body.end()
 
 
 async def taken(
@@ -86,25 +87,28 @@ async def test_it_is_taken_whole_and_counted() -> None:
     assert budget.taken == 0
 
 
-async def test_nothing_is_taken_before_it_is_wanted(autojump_clock: trio.testing.MockClock) -> None:
+async def test_one_part_is_taken_before_it_is_wanted(autojump_clock: trio.testing.MockClock) -> None:
     body = incoming()
     with trio.move_on_after(60) as patience:
-        await body.feed(part(b"x"))
+        await send(body, [0.0, 0.0])
     assert patience.cancelled_caught
+    assert await body.next() == b"x" * KIB
+    assert body.has_room
+    assert not body.is_over
 
 
 async def test_a_body_without_bytes_keeps_nobody_waiting() -> None:
     body = incoming()
-    await body.feed(part(b"", more=False))
+    body.feed(b"")
+    body.end()
     assert await body.read(BodyBudget(1).hold(None)) == b""
 
 
 async def test_what_is_not_wanted_any_more_is_thrown_away() -> None:
     body = incoming()
     body.close()
-    for _ in range(3):
-        await body.feed(part(b"x"))
-    await body.feed(part(b"", more=False))
+    await send(body, [0.0] * 3)
+    assert await body.next() is None
 
 
 # How fast
@@ -231,11 +235,11 @@ async def test_a_client_that_waits_is_invited_unless_its_body_is_refused() -> No
         invited.append(None)
 
     for limit, budget in ((1, 100), (100, 4)):
-        body = IncomingBody(announced=5, limit=limit, invite=invite)
+        body = incoming(5, limit, invite)
         with pytest.raises((RequestEntityTooLarge, RequestError)):
             await body.read(BodyBudget(budget).hold(None, 5))
     assert invited == []
-    body = IncomingBody(announced=5, limit=100, invite=invite)
+    body = incoming(5, 100, invite)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: send(body, [0.0], size=5))
         assert await body.read(BodyBudget(100).hold(None, 5)) == b"xxxxx"

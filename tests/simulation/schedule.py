@@ -52,11 +52,8 @@ _LONGEST: Final = 600.0
 _SETTLES_IN: Final = 1.5
 # Seconds in which a server that is told to stop must have stopped, beyond the grace it gives to running requests.
 _STOPS_IN: Final = 1.5
-# The tasks of a client's connection on which no request is under way.
-_IDLE: Final = (
-    "trio._highlevel_serve_listeners._run_handler",
-    "server.transport.connection.ClientConnection._idle_timeout",
-)
+# The task of a client's connection on which no request is under way.
+_IDLE: Final = "trio._highlevel_serve_listeners._run_handler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +165,7 @@ async def _settled(worker: trio.Nursery, at_rest: Counter[str], network: Network
 def _unsettled(worker: trio.Nursery, at_rest: Counter[str], network: Network) -> list[str]:
     now = tasks_of(worker)
     idle = sum(sock.name == "gateway<" and sock.closed_at is None for sock in network.sockets)
-    for name in _IDLE:
-        now[name] -= idle
+    now[_IDLE] -= idle
     now.subtract(at_rest)
     more = {name: count for name, count in now.items() if count}
     return [*check_sockets(network, at_end=False), *([f"tasks: {more} more than at rest"] if more else [])]

@@ -24,6 +24,7 @@ from tests.support import (
     plays,
     settings,
     sse_chunk,
+    tasks_at_rest,
     text_answer,
     until,
 )
@@ -112,8 +113,7 @@ async def test_the_upstream_is_closed_within_50_ms(when: tuple[bytes, bytes], wa
 async def test_one_that_leaves_during_the_upgrade_leaves_nothing() -> None:
     async with open_pair() as client:
         await until(lambda: client.app.gateway.catalogue.entries() != [])
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        before = living()
+        before = await tasks_at_rest(client)
         for way in ("FIN", "RST") * 5:
             async with open_raw(port_of(client)) as raw:
                 raw.leave(way)
@@ -128,8 +128,7 @@ async def test_many_who_leave_leave_nothing_behind(asks: bool) -> None:
     ):
         gateway = client.app.gateway
         await until(lambda: upstream.closed_at != [])  # the list of models has been asked for
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        before = living()
+        before = await tasks_at_rest(client)
         for _ in range(3):
             async with AsyncExitStack() as stack:
                 for _ in range(20):
@@ -384,8 +383,7 @@ async def test_the_pings_end_with_the_socket() -> None:
         open_gateway(settings("[server]\nheartbeat = 1000\n", UPSTREAM_URL=upstream.url)) as client,
     ):
         await until(lambda: upstream.closed_at != [])
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        before = living()
+        before = await tasks_at_rest(client)
         async with open_socket(client) as socket:
             await socket.ask(chat())
         await until(lambda: living() <= before, 1.5)

@@ -70,9 +70,14 @@ class Failover:
         """The gateway stops: end the answer now, with an error."""
         self._scope.cancel()
 
+    def close(self) -> None:
+        """No answer is on its way any more."""
+        self._call.services.running.discard(self)
+        self._delivery.close()
+
     async def run(self) -> None:
         """Bring the delivery to its end, with the answer or with an error, and close it."""
-        with closing(self._delivery):
+        with closing(self):
             fault: Fault | None = Fault(SHUTTING_DOWN)
             try:
                 with self._scope:

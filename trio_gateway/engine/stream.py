@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .delivery import Opening
     from .outbox import Sink
 
-__all__ = ["EventStream", "open_stream"]
+__all__ = ["EventStream", "open_stream", "start_stream"]
 
 
 class EventStream:
@@ -52,6 +52,7 @@ class EventStream:
 
         *ping_first*: write one at once where nothing else is ready, so that the status line leaves.
         """
+        await trio.lowlevel.checkpoint()  # a first event that is there at once leaves together with the head
         self._outbox.attach(sink, ping_first=ping_first)
         await sink.flush()
         while not self._outbox.over.is_set():
@@ -64,20 +65,26 @@ class EventStream:
         await sink.flush()
 
 
+def start_stream(call: Call, nursery: trio.Nursery) -> EventStream:
+    """Answer *call* by tasks in *nursery*, and hand over their events.
+
+    The tasks end by themselves when the answer is over; the end of the nursery ends them early.
+    """
+    outbox = Outbox()
+    summaries = Summaries(call, outbox, nursery)
+    delivery = Delivery(call, outbox, summaries)
+    failover = Failover(call, delivery)
+    call.services.running.add(failover)
+    summaries.start()
+    nursery.start_soon(failover.run)
+    return EventStream(outbox, delivery.opening, heartbeat=call.services.server.heartbeat)
+
+
 @asynccontextmanager
 async def open_stream(call: Call) -> AsyncGenerator[EventStream, None]:
-    """Answer *call*: open the nursery, start its tasks and hand over their events."""
-    services = call.services
-    outbox = Outbox()
+    """Answer *call* in a nursery of its own."""
     async with trio.open_nursery() as nursery:
-        summaries = Summaries(call, outbox)
-        delivery = Delivery(call, outbox, summaries)
-        failover = Failover(call, delivery)
-        services.running.add(failover)
-        nursery.start_soon(summaries.run)
-        nursery.start_soon(failover.run)
         try:
-            yield EventStream(outbox, delivery.opening, heartbeat=services.server.heartbeat)
+            yield start_stream(call, nursery)
         finally:
-            services.running.discard(failover)
             nursery.cancel_scope.cancel()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
@@ -22,17 +21,15 @@ from ..core.client_api import FORMATS, ChunkHead, Encoder, WireFormat
 from ..core.client_api.request import ChatRequest, FormatName
 from ..core.errors import RequestError, refusal
 from ..engine.request_record import RequestRecord
-from ..engine.stream import open_stream
+from ..engine.stream import start_stream
 from .error_responses import code_of, error_response
 from .identity import identify
 from .media_type import require_json
 from .sse_body import SSEBody, SSESink
-from .transport.asgi import BODY, CLEANUP
+from .transport.asgi import BODY, CLEANUP, NURSERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-    from typing import TypeAlias
 
     from werkzeug.datastructures import Headers
 
@@ -41,8 +38,6 @@ if TYPE_CHECKING:
     from ..engine.gateway import Gateway
     from ..engine.stream import EventStream
     from .transport.incoming import IncomingBody
-
-    Stream: TypeAlias = AbstractAsyncContextManager[EventStream]
 
 __all__ = ["answer_chat", "header_format", "make_encoder"]
 
@@ -91,10 +86,11 @@ async def answer_chat(
         record.refuse(code_of(error))
         raise
     cleanup.append(call.close)
+    events = start_stream(call, cast("dict[str, Any]", request.scope)[NURSERY])
     if streamed and g.format.early_status:
-        response = _stream_response(open_stream(call), call)
+        response = _stream_response(events, call)
     else:
-        response = await (_begun(call) if streamed else _buffered(call))
+        response = await (_begun(events, call) if streamed else _buffered(events, call))
         response.headers["X-Gateway-Attempts"] = str(record.attempts)
     if not streamed:
         response.headers["Server-Timing"] = _server_timing(record)
@@ -107,29 +103,17 @@ def _server_timing(record: RequestRecord) -> str:
     return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in record.timing().items())
 
 
-async def _begun(call: Call) -> Response:
+async def _begun(events: EventStream, call: Call) -> Response:
     """A stream once its upstream has begun to answer, or the error it failed with before."""
-    # The view has to return before the body is sent, and a nursery cannot stay open over that: so the stream
-    # lives in a task beside the view's. Both are children of the request's own nursery, which is cancelled
-    # when the client leaves and when the answer is over.
-    nursery = cast("trio.Nursery", trio.lowlevel.current_task().parent_nursery)
-    stream: EventStream = await nursery.start(_hold_open, call)
-    failure = await stream.opened()
+    failure = await events.opened()
     if failure is not None:
         return error_response(failure.error)
-    return _stream_response(nullcontext(stream), call, ping_first=True)
+    return _stream_response(events, call, ping_first=True)
 
 
-async def _hold_open(call: Call, *, task_status: trio.TaskStatus[EventStream]) -> None:
-    async with open_stream(call) as stream:
-        task_status.started(stream)
-        await trio.sleep_forever()
-
-
-async def _buffered(call: Call) -> Response:
+async def _buffered(events: EventStream, call: Call) -> Response:
     builder = g.format.whole(_head(call.request), show_reasoning=call.request.options.shows_reasoning)
-    async with open_stream(call) as stream:
-        await stream.deliver(_BufferSink(builder))
+    await events.deliver(_BufferSink(builder))
     if builder.failure is not None:
         return error_response(builder.failure.error)
     parts: list[bytes] = []
@@ -149,11 +133,11 @@ class _BufferSink:
         """Nothing is sent yet."""
 
 
-def _stream_response(stream: Stream, call: Call, *, ping_first: bool = False) -> Response:
+def _stream_response(events: EventStream, call: Call, *, ping_first: bool = False) -> Response:
     encoder = make_encoder(g.format, call.request, request_id=g.request_id)
     writer = cast("dict[str, Any]", request.scope)[BODY]
     sink = SSESink(encoder, writer)
-    return Response(SSEBody(stream, sink, ping_first=ping_first), headers=_STREAM_HEADERS)
+    return Response(SSEBody(events, sink, ping_first=ping_first), headers=_STREAM_HEADERS)
 
 
 def make_encoder(wire_format: WireFormat, chat: ChatRequest | None, *, request_id: str) -> Encoder:

@@ -11,7 +11,6 @@ from .batch_sink import BatchSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from ..core.events import Batch
@@ -28,6 +27,7 @@ class SSESink(BatchSink[bytes]):
         super().__init__()
         self._encoder = encoder
         self._writer = writer
+        self._begun = False
 
     def encode(self, batch: Batch) -> Iterator[bytes]:
         return map(self._writer.framed, sse_slices(self._encoder, batch))
@@ -38,35 +38,31 @@ class SSESink(BatchSink[bytes]):
     async def send(self, data: bytes) -> None:
         await self._writer.send_rest(data)
 
+    async def flush(self) -> None:
+        await super().flush()
+        if not self._begun:  # nothing may have been there yet, and the status line leaves at once
+            self._begun = True
+            await self._writer.send_head()
+
 
 class SSEBody(ResponseBody):
-    """Opens the stream when sending begins, and closes it at any end.
+    """Delivers a stream when sending begins.
 
-    The nursery of the stream lives exactly between ``__aenter__`` and ``__aexit__``: a generator could not
-    hold it, since its frames are suspended wherever the server happens to drop it. The stream writes to
-    the connection itself, through *sink*, so that iteration yields nothing.
+    The stream writes to the connection itself, through *sink*, so that iteration yields nothing.
     """
 
-    def __init__(
-        self,
-        stream: AbstractAsyncContextManager[EventStream],
-        sink: SSESink,
-        *,
-        ping_first: bool,
-    ) -> None:
-        self._stream = stream
+    def __init__(self, events: EventStream, sink: SSESink, *, ping_first: bool) -> None:
+        self._events = events
         self._sink = sink
         self._ping_first = ping_first
 
     async def __aenter__(self) -> SSEBody:
-        self._events = await self._stream.__aenter__()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        # Nothing to shield: this cancels the stream's nursery, and waits for tasks that are cancelled.
-        await self._stream.__aexit__(exc_type, exc, tb)  # noqa: ASYNC102
+        """The stream's tasks end with the request's nursery."""
 
     def __aiter__(self) -> SSEBody:
         return self

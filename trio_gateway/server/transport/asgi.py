@@ -1,14 +1,16 @@
 """Quart-Trio's connection: corrects the ends that it leaves loose.
 
-* Hypercorn reports ``http.disconnect`` from inside the last ``send``; Quart-Trio takes it for the
-  client's leaving and cancels that ``send``, and with it hypercorn's own tidying up: an idle
-  keep-alive connection then never closes, and SIGTERM waits for it. Here that report is held back
-  once the last part of the answer has been handed over.
+* The request's nursery has one task, in which Quart runs; its stream's tasks are started there too. Where the
+  server is ours, it reports itself that the client has left, and cancels them.
+* Other servers may report ``http.disconnect`` from inside the last ``send``; Quart-Trio takes it for the
+  client's leaving and cancels that ``send``, and with it the server's own tidying up. Here that report means
+  nothing once the last part of the answer has been handed over.
 * Quart keeps a body in memory whether a view wants it or not, newer versions one of any size. Here
   ``request.body`` is an :class:`~.incoming.IncomingBody`, and Quart gets nothing of it. A
   connection closes after an answer that has not waited for the whole of it.
 * A client that waits for ``100 Continue`` gets it when the view asks for the body, unless the length it has
   announced is refused anyway.
+* A body that is whole is handed over in one message.
 """
 
 from __future__ import annotations
@@ -18,30 +20,35 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import trio
 from hypercorn.typing import LifespanStartupFailedEvent
+from quart.utils import encode_headers
+from quart.wrappers.response import DataBody, Response
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGILifespan
 
-from .http1 import BODY_WRITER, INVITE
 from .incoming import IncomingBody
+from .request_stream import STREAM, RequestStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hypercorn.typing import (
         ASGIReceiveCallable,
-        ASGIReceiveEvent,
         ASGISendCallable,
         ASGISendEvent,
     )
     from quart.typing import ResponseTypes
     from quart.wrappers import Request
 
-__all__ = ["BODY", "CLEANUP", "HTTPConnection", "Lifespan", "ResponseWriter"]
+__all__ = ["BODY", "CLEANUP", "NURSERY", "HTTPConnection", "Lifespan", "ResponseWriter"]
 
 CLEANUP: Final = "gateway.cleanup"
 """Key of the ASGI scope: the callables that :class:`HTTPConnection` calls when the request is over."""
 
 BODY: Final = "gateway.body"
 """Key of the ASGI scope, to the :class:`ResponseWriter` of the answer."""
+
+
+NURSERY: Final = "gateway.nursery"
+"""Key of the ASGI scope, to the request's nursery: what runs there ends with the answer or its client."""
 
 
 class ResponseWriter(Protocol):
@@ -56,6 +63,9 @@ class ResponseWriter(Protocol):
     async def send_rest(self, data: bytes) -> None:
         """Send framed bytes that did not leave, and wait until they have."""
 
+    async def send_head(self) -> None:
+        """Send the head of the answer where nothing of its body is there yet."""
+
 
 class HTTPConnection(TrioASGIHTTPConnection):
     """One request and its answer: set it as the application's ``asgi_http_class``.
@@ -67,19 +77,28 @@ class HTTPConnection(TrioASGIHTTPConnection):
     """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        state = self.scope.get("state", {})
+        server: RequestStream | _Exchange = state.get(STREAM) or _Exchange(receive, send)
         headers = dict(self.scope["headers"])
         length = headers.get(b"content-length", b"")
-        self._body = IncomingBody(
+        self._body = server.body
+        self._body.expect(
             announced=int(length) if length.isdigit() else None,
             limit=self.app.config["MAX_CONTENT_LENGTH"],
-            invite=self.scope.get("state", {}).get(INVITE) if b"expect" in headers else None,
+            invite=server.invite if b"expect" in headers else None,
         )
-        exchange = _Exchange(receive, send, self._body)
-        writer = self.scope.get("state", {}).get(BODY_WRITER)
-        chunked = writer is not None and self.scope["http_version"] == "1.1"
-        self.scope[BODY] = writer if chunked else exchange  # type: ignore[typeddict-unknown-key]
+        if isinstance(server, _Exchange):
+            send = server.send
+        chunked = isinstance(server, RequestStream) and server.writes_chunks
+        self.scope[BODY] = server if chunked else _Parts(send)  # type: ignore[typeddict-unknown-key]
         try:
-            await super().__call__(exchange.receive, exchange.send)
+            async with trio.open_nursery() as nursery:
+                self.scope[NURSERY] = nursery  # type: ignore[typeddict-unknown-key]
+                if isinstance(server, _Exchange):
+                    nursery.start_soon(server.watch, nursery.cancel_scope)
+                else:
+                    server.on_leaving(nursery.cancel_scope.cancel)
+                await self.handle_request(nursery, self._create_request_from_scope(send), send)
         finally:
             with ExitStack() as stack:
                 for cleanup in cast("dict[str, list[Callable[[], object]]]", self.scope).pop(CLEANUP, []):
@@ -92,45 +111,68 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
         # Newer Quart raises here when the client has left already; there is nobody to be told.
-        if not getattr(self, "_disconnected", False):
+        if getattr(self, "_disconnected", False):
+            return
+        if not (isinstance(response, Response) and isinstance(response.response, DataBody)):
             await super()._send_response(send, response)
+            return
+        async with response.response as parts:
+            body = b"".join([part async for part in parts])
+        fields = encode_headers(response.headers)
+        await send({"type": "http.response.start", "status": response.status_code, "headers": fields})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-class _Exchange:
-    """The two callables of one request, between hypercorn and Quart."""
+class _Parts:
+    """Writer of a body that is handed to the server, which frames it."""
 
-    def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable, body: IncomingBody) -> None:
-        self._receive = receive
+    def __init__(self, send: ASGISendCallable) -> None:
         self._send = send
-        self._body = body
-        self._answered = False
-
-    async def receive(self) -> ASGIReceiveEvent:
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.request":
-                await self._body.feed(message)
-            elif self._answered:
-                await trio.sleep_forever()  # until the handler has returned from its last send
-            else:
-                return message
 
     @staticmethod
     def framed(data: bytes) -> bytes:
-        """*data* as it is: the server frames it."""
+        """*data* as it is."""
         return data
 
     def send_nowait(self, data: bytes) -> int:
-        """Nothing leaves without waiting: under TLS, and where a body is not sent in chunks."""
+        """Nothing leaves without waiting."""
         return 0
 
     async def send_rest(self, data: bytes) -> None:
         """Send bytes of the body, after which more may follow."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
+    async def send_head(self) -> None:
+        """Send nothing of the body: the server may send the head then."""
+        await self.send_rest(b"")
+
+
+class _Exchange:
+    """The two callables of one request, between a server that is not ours and Quart."""
+
+    def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        self._receive = receive
+        self._send = send
+        self._answered = False
+        self.body = IncomingBody()
+
+    async def invite(self) -> None:
+        """Leave it to the server when a client that waits for ``100 Continue`` gets it."""
+
+    async def watch(self, request: trio.CancelScope) -> None:
+        """Feed the body; cancel *request* when the client leaves before it has its answer."""
+        while (message := await self._receive())["type"] == "http.request":
+            await self.body.wait_for_room()
+            self.body.feed(message["body"])
+            if not message["more_body"]:
+                self.body.end()
+        if not self._answered:
+            request.cancel()
+
     async def send(self, message: ASGISendEvent) -> None:
+        """Pass on a part of the answer."""
         if message["type"] == "http.response.start":
-            self._body.close()  # what is left of it must not stand before the news that the client is gone
+            self.body.close()  # what is left of it must not stand before the news that the client is gone
             if message["status"] == 413:
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
         elif message["type"] == "http.response.body":

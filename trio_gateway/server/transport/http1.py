@@ -22,32 +22,23 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import h11
+import trio
 from h11._receivebuffer import ReceiveBuffer
 from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Request, Response
+from hypercorn.protocol.events import Request
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WSStream
 from hypercorn.typing import ConnectionState
+from hypercorn.utils import valid_server_name
 
+from .request_stream import ClientSocket, RequestStream
 from .rfc6455 import MAILBOX, SEND_TEXTS, StrictWebSocket
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-__all__ = ["BODY_WRITER", "INVITE", "BodyWriter", "StrictHTTP1"]
-
-INVITE: Final = "gateway.invite"
-"""Key of the ASGI scope's ``state``: an async callable without arguments that asks a client which waits for
-``100 Continue`` to send its body. It may be called at any time, and does nothing where nobody waits."""
-
-BODY_WRITER: Final = "gateway.body_writer"
-"""Key of the ASGI scope's ``state``, to the connection's :class:`BodyWriter`."""
+__all__ = ["StrictHTTP1"]
 
 _LAX_LINE_END = re.compile(rb"(?<!\r)\n|\n[ \t]")
 """A line feed alone, or a line that goes on in the next one."""
@@ -68,43 +59,22 @@ _MESSAGES: Final = {
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
-class BodyWriter:
-    """Writer of a chunked body past hypercorn and h11, which cost 30 µs.
-
-    h11 frames the head before and the end after; a chunk between them changes nothing in its state.
-    """
-
-    def __init__(
-        self, send_nowait: Callable[[bytes], int], send_rest: Callable[[bytes], Awaitable[None]]
-    ) -> None:
-        self.send_nowait = send_nowait
-        """Gives framed bytes to the socket as far as it has room; returns how many left."""
-        self.send_rest = send_rest
-        """Sends what did not leave, and waits until it has."""
-
-    @staticmethod
-    def framed(data: bytes) -> bytes:
-        """*data* as one chunk."""
-        return b"%x\r\n%b\r\n" % (len(data), data)
-
-
 class StrictHTTP1(H11Protocol):
     """hypercorn's HTTP/1.1 connection, for clean requests only.
 
     :meth:`handle` raises whatever the code below it raises: the caller must expect any exception.
     """
 
+    stream: RequestStream | StrictWebSocket | None  # type: ignore[assignment]  # in place of hypercorn's
+
     def __init__(self, *args: Any) -> None:  # noqa: ANN401  (handed on as they are)
         super().__init__(*args)
         self.connection = self._strict = _StrictConnection(self.config.h11_max_incomplete_size)
-        self.connection_state = ConnectionState({**self.connection_state, INVITE: self._invite})
 
-    def connect_writer(
-        self, send_nowait: Callable[[bytes], int], send_rest: Callable[[bytes], Awaitable[None]]
-    ) -> None:
-        """Give streams a way to write to the connection directly."""
-        writer = BodyWriter(send_nowait, send_rest)
-        self.connection_state = ConnectionState({**self.connection_state, BODY_WRITER: writer})
+    def connect(self, socket: ClientSocket) -> None:
+        """Give streams a way to the connection itself."""
+        self._socket = socket
+        self.can_read = _Turn(socket)
 
     async def handle(self, event: Event) -> None:
         """Take bytes, or the news that the client is gone."""
@@ -114,17 +84,6 @@ class StrictHTTP1(H11Protocol):
                 await self._refuse(400)
         else:
             await super().handle(event)
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        """Send what the application answers."""
-        if isinstance(event, Response) and self.connection.their_state is h11.SEND_BODY:
-            others = [field for field in event.headers if field[0].lower() != b"connection"]
-            event = replace(event, headers=[*others, (b"connection", b"close")])
-        await super().stream_send(event)
-
-    async def _invite(self) -> None:
-        if self._strict.client_is_waiting_for_100_continue:
-            await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Stay with HTTP/1.1, whatever the client prefers."""
@@ -137,9 +96,27 @@ class StrictHTTP1(H11Protocol):
         if request.method == b"GET" and _upgrades(request):
             await self._upgrade(request)
         else:
-            await super()._create_stream(request)
+            await self._begin(request)
         if self.stream is not None and self.stream.closed:
             await self.send(Closed())  # hypercorn has refused it, and would leave the connection open
+
+    async def _begin(self, request: h11.Request) -> None:
+        """Serve a request, by a stream of our own class."""
+        opening = Request(
+            stream_id=STREAM_ID,
+            headers=list(request.headers),
+            http_version=request.http_version.decode(),
+            method=request.method.decode("ascii").upper(),
+            raw_path=request.target,
+            state=self.connection_state,
+        )
+        self.stream = stream = RequestStream(self, self._strict, self._socket)
+        if valid_server_name(self.config, opening):
+            stream.begin(opening)
+            self.keep_alive_requests += 1
+            await self.context.mark_request()
+        else:
+            await stream.refuse(404)
 
     async def _upgrade(self, request: h11.Request) -> None:
         """Make the connection a WebSocket, as the base does, of our own class."""
@@ -194,6 +171,8 @@ class StrictHTTP1(H11Protocol):
         await self.send(Closed())
 
     async def _send_error_response(self, status_code: int) -> None:
+        if isinstance(self.stream, RequestStream):
+            await self._close_stream()  # it gets this answer, and its handler must not come in between
         status = HTTPStatus(400 if status_code == 501 else status_code)  # h11: 501 for unknown codings
         message = _MESSAGES.get(status, status.phrase).format(self.config.h11_max_incomplete_size)
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
@@ -207,7 +186,6 @@ class StrictHTTP1(H11Protocol):
         if getattr(self.connection, "_request_method", None) == b"HEAD":
             body = b""
         events = (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
-        # In one piece: a handler that is running already must not come in between.
         await self.send(RawData(b"".join(self.connection.send(event) for event in events)))
 
 
@@ -222,6 +200,26 @@ def _shakes_hands(request: h11.Request) -> bool:
     except UnicodeDecodeError:  # hypercorn takes those fields for ASCII
         return False
     return handshake.is_valid() and _WEBSOCKET_KEY.fullmatch(handshake.key or b"") is not None
+
+
+class _Turn:
+    """Event of the turn of a request behind another one; the client is watched meanwhile."""
+
+    def __init__(self, socket: ClientSocket) -> None:
+        self._socket = socket
+        self._event = trio.Event()
+
+    async def clear(self) -> None:
+        self._event = trio.Event()
+
+    async def wait(self) -> None:
+        await self._socket.meanwhile(self._event.wait)
+
+    async def set(self) -> None:
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
 
 
 class _StrictConnection(h11.Connection):

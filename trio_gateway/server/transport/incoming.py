@@ -6,7 +6,7 @@ until the view does: what a client sends meanwhile waits in the connection, whos
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from math import inf
 from sys import maxsize
 from typing import TYPE_CHECKING, Final
@@ -20,8 +20,6 @@ from ...core.errors import RequestError, error_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
-
-    from hypercorn.typing import HTTPRequestEvent
 
 __all__ = ["NO_ROOM", "TOO_SLOW", "IncomingBody"]
 
@@ -54,31 +52,76 @@ def _released_if_refused(hold: BodyHold) -> Iterator[None]:
 class IncomingBody:
     """The body of one request. The server's side feeds it, the view's reads it, once.
 
-    *announced*: its ``Content-Length``, if there is one. *limit*: bytes of the largest one. *invite* is
-    called before the first byte is waited for.
+    It holds one part, of what one read gave; the next is fed when that has been taken.
     """
 
-    def __init__(
+    def __init__(self) -> None:
+        self.announced = 0
+        self.limit = inf
+        self._invite: Callable[[], Awaitable[None]] | None = None
+        self._part: bytes | None = None
+        self._ended = False
+        self._closed = False
+        self._moved: trio.Event | None = None  # while a task waits
+
+    def expect(
         self, *, announced: int | None, limit: int | None, invite: Callable[[], Awaitable[None]] | None
     ) -> None:
+        """*announced*: its ``Content-Length``, if there is one. *limit*: bytes of the largest one. *invite*
+        is called before the first byte is waited for."""
         self.announced = announced or 0
         self.limit = inf if limit is None else limit
         self._invite = invite
-        self._send, self._receive = trio.open_memory_channel[bytes](0)
 
-    async def feed(self, message: HTTPRequestEvent) -> None:
-        """Hand over a part, once it is wanted; it is thrown away where nothing is wanted any more."""
-        try:
-            if message["body"]:
-                await self._send.send(message["body"])
-        except trio.BrokenResourceError:
-            return
-        if not message["more_body"]:
-            self._send.close()
+    @property
+    def has_room(self) -> bool:
+        """Whether a part may be fed."""
+        return self._part is None or self._closed
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no part is left, and none comes."""
+        return self._part is None and (self._ended or self._closed)
+
+    async def wait_for_room(self) -> None:
+        """Wait until a part may be fed."""
+        while not self.has_room:
+            await self._move()
+
+    def feed(self, part: bytes) -> None:
+        """Hand over a part; it is thrown away where nothing is wanted any more."""
+        if part and not self._closed:
+            self._part = part
+            self._wake()
+
+    def end(self) -> None:
+        """No part comes any more: the body is whole."""
+        self._ended = True
+        self._wake()
 
     def close(self) -> None:
         """Want nothing more of it."""
-        self._receive.close()
+        self._closed = True
+        self._part = None
+        self._wake()
+
+    async def next(self) -> bytes | None:
+        """The next part; None at the end."""
+        while self._part is None and not self.is_over:
+            await self._move()
+        part, self._part = self._part, None
+        self._wake()
+        return part
+
+    async def _move(self) -> None:
+        if self._moved is None:
+            self._moved = trio.Event()
+        await self._moved.wait()
+
+    def _wake(self) -> None:
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
 
     async def read(self, hold: BodyHold) -> bytearray:
         """The whole body, counted in *hold*, which is released at once where it is not taken.
@@ -87,7 +130,7 @@ class IncomingBody:
             RequestEntityTooLarge: it is larger than the limit, as far as is known.
             RequestError: there is no room for it (503), or it is too slow (408).
         """
-        with self._receive, _released_if_refused(hold):
+        with closing(self), _released_if_refused(hold):
             if self.announced > self.limit:
                 raise self._too_large()
             if not hold.fits():
@@ -111,16 +154,15 @@ class IncomingBody:
         return body
 
     async def _next(self, pace: UploadPace, hold: BodyHold) -> bytes | None:
-        """The next part; None at the end."""
+        """The next part, in time; None at the end."""
         while True:
             deadline = pace.deadline(hold.held, crowded=hold.is_crowded)
             if trio.current_time() >= deadline:
                 raise RequestError(TOO_SLOW)
+            if self._part is not None or self.is_over:
+                return await self.next()  # which does not wait
             with trio.move_on_at(min(deadline, trio.current_time() + _LOOK)):
-                try:
-                    return await self._receive.receive()
-                except trio.EndOfChannel:
-                    return None
+                await self._move()
 
     # What is used of Quart's own body, which this one stands for.
 

@@ -47,7 +47,7 @@ class PrivateName:
     def fault(self) -> str | None:
         """What is wrong with it, if anything."""
         owner, caller = _find(self.owner), _find(self.caller)
-        if owner is None or not hasattr(owner, self.name):
+        if owner is None or not (hasattr(owner, self.name) or self.name in _set_when_made(owner)):
             return f"{self.owner.partition(':')[2] or self.owner} has no {self.name}"
         code = getattr(caller, "__code__", None)
         if code is None or not any(self.name in each.co_names for each in _codes(code)):
@@ -67,10 +67,10 @@ PRIVATE_NAMES: Final = (
     PrivateName("hypercorn", _TCP, "run", f"{_TCP}.__await__"),
     PrivateName("hypercorn", _TCP, "_read_data", f"{_TCP}.run"),
     PrivateName("hypercorn", _TCP, "protocol_send", f"{_TCP}.run"),
-    PrivateName("hypercorn", _TCP, "_idle_timeout", f"{_TCP}.protocol_send"),
     # Requests: bounded heads, refused framing, no upgrade with bytes behind it (trap T8).
     PrivateName("hypercorn", _H11, "handle", f"{_TCP}._read_data"),
-    PrivateName("hypercorn", _H11, "stream_send", f"{_H11}._create_stream"),
+    PrivateName("hypercorn", _H11, "can_read", f"{_H11}._handle_events"),
+    PrivateName("hypercorn", _H11, "_maybe_recycle", f"{_H11}.stream_send"),
     PrivateName("hypercorn", _H11, "_check_protocol", f"{_H11}._handle_events"),
     PrivateName("hypercorn", _H11, "_create_stream", f"{_H11}._handle_events"),
     PrivateName("hypercorn", _H11, "_send_error_response", f"{_H11}._handle_events"),
@@ -126,6 +126,12 @@ def _find(place: str) -> Any:  # noqa: ANN401 -- a module, a class or a function
         return reduce(getattr, filter(None, path.split(".")), import_module(module))
     except (ImportError, AttributeError):
         return None
+
+
+def _set_when_made(owner: Any) -> tuple[str, ...]:  # noqa: ANN401 -- likewise
+    """Names that occur where *owner* is made: a class's attributes of its instances are among them."""
+    made = getattr(getattr(owner, "__init__", None), "__code__", None)
+    return () if made is None else made.co_names
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
