@@ -207,7 +207,7 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 async def tasks_at_rest(client: httpx.AsyncClient) -> int:
     """How many tasks live once nothing runs. With its first connection, which is made here, a worker begins a
     task that waits for its end."""
-    await client.get("/health/live", headers={"Connection": "close"})
+    await client.get("/health/live")
     await trio.testing.wait_all_tasks_blocked(0.05)
     return trio.lowlevel.current_statistics().tasks_living
 
