@@ -29,6 +29,9 @@ class SlowSink:
     def write(self, batch: Batch) -> None:
         self.events += batch
 
+    def flush_nowait(self) -> bool:
+        return False
+
     async def flush(self) -> None:
         await trio.sleep(self._pause)
 

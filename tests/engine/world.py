@@ -116,6 +116,9 @@ class Batches:
         self.waiting.append(batch)
         self._written.set()
 
+    def flush_nowait(self) -> bool:
+        return False
+
     async def flush(self) -> None:
         while self.waiting:
             await self._taken.wait()

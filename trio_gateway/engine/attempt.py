@@ -261,6 +261,8 @@ class Attempt:
         """Wait while the client is slow. Meanwhile the upstream is not the one that is silent."""
         if not self._clock.spoken:
             return  # there is nothing to take yet, and the client may wait for its status line
+        if self._delivery.flush_nowait():
+            return
         self._clock.wait_for_client()
         await self._delivery.flush()
 

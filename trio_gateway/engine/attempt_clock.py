@@ -146,15 +146,18 @@ class AttemptClock:
 
     def _set(self) -> None:
         self._waits_for_client = False
-        by = min(self._patience.deadline, self._call.deadline)
+        at_most = self._call.deadline
         if not self.answered:
-            by = min(by, self._lease.deadline)
+            at_most = min(at_most, self._lease.deadline)
         else:
             if self._reader.finished:
-                by = min(by, trio.current_time() + _DONE_GRACE)
+                at_most = min(at_most, trio.current_time() + _DONE_GRACE)
             if not self._reader.output_seen:
-                by = min(by, self._limit.deadline)
-        self._lease.scope.deadline = by
+                at_most = min(at_most, self._limit.deadline)
+        scope, by, step = self._lease.scope, self._patience.deadline, self._patience.step
+        early = by - scope.deadline
+        if not -step <= early <= 0.0 or at_most < scope.deadline:
+            scope.deadline = min(by + step if 0.0 < early < step else by, at_most)
 
     def _runaway(self, reason: str) -> Fault:
         # The upstream does its work; it is the model that does not come to an end.

@@ -105,6 +105,10 @@ class Delivery:
             self._begin_output()
             self._outbox.put(Phase.FINAL_OUTPUT, output)
 
+    def flush_nowait(self) -> bool:
+        """Send what leaves without waiting; whether the client has it all."""
+        return self._outbox.flush_nowait(Phase.FINAL_OUTPUT)
+
     async def flush(self) -> None:
         """Wait while the client is slow to take what was emitted."""
         await self._outbox.flush(Phase.FINAL_OUTPUT)

@@ -22,6 +22,9 @@ class Sink(Protocol):
     def write(self, batch: Batch) -> None:
         """Take events, at once: send them, or hold them until :meth:`flush`."""
 
+    def flush_nowait(self) -> bool:
+        """Send what leaves without waiting; whether nothing is left."""
+
     async def flush(self) -> None:
         """Wait until the client has taken enough of what was written. Cancelled, it loses nothing."""
 
@@ -36,7 +39,7 @@ class Outbox:
     def __init__(self) -> None:
         self._queue = PhaseQueue()
         self._sink: Sink | None = None
-        self._moved = trio.Event()
+        self._moved: trio.Event | None = None  # while a task waits for its phase's turn
         self._done = False  # the last event was written
         self.over = trio.Event()
         """Every phase is closed, and all events were written."""
@@ -71,6 +74,10 @@ class Outbox:
         if self._sink is not None and not self._done:
             self._sink.write([Ping()])
 
+    def flush_nowait(self, phase: Phase) -> bool:
+        """Send what leaves without waiting; whether :meth:`flush` would have nothing to do."""
+        return not self._queue.has_waiting(phase) and (self._sink is None or self._sink.flush_nowait())
+
     async def flush(self, phase: Phase) -> None:
         """Wait while the client is slow to take what was put in *phase*, or that has not got its turn.
 
@@ -79,6 +86,8 @@ class Outbox:
         which gives the client its status line.
         """
         while self._queue.has_waiting(phase):
+            if self._moved is None:
+                self._moved = trio.Event()
             await self._moved.wait()
         if self._sink is not None:
             await self._sink.flush()
@@ -92,8 +101,9 @@ class Outbox:
             self.written_at = trio.current_time()
             self._sink.write(batch)
             self._done = isinstance(batch[-1], Done)
-        self._moved.set()
-        self._moved = trio.Event()
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
         if self._queue.is_over:
             self.over.set()
         return bool(batch)

@@ -27,7 +27,7 @@ from ..version import __version__
 from .bodies import Payload
 from .transport import Http1Client, Origin, make_ssl_context
 from .transport.proxied import ProxiedClient
-from .upstream_answer import UpstreamAnswer, UpstreamFailure, accepted, faults_named
+from .upstream_answer import FAULTS_NAMED, UpstreamAnswer, UpstreamFailure, accepted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -159,7 +159,7 @@ class Upstream:
     async def _response(
         self, method: bytes, path: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
     ) -> AsyncIterator[Response | ProxiedResponse]:
-        with _unanswered(), faults_named():
+        with _unanswered(), FAULTS_NAMED:
             response = await self._client.send(method, self._path + path + self._query, fields, pieces)
         del pieces  # the upstream has them
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from .transport import Response
     from .transport.proxied import ProxiedResponse
 
-__all__ = ["UpstreamAnswer", "UpstreamFailure", "accepted", "faults_named"]
+__all__ = ["FAULTS_NAMED", "UpstreamAnswer", "UpstreamFailure", "accepted"]
 
 # Characters of a media type that an error shows.
 _MAX_MEDIA_TYPE: Final = 80
@@ -53,7 +52,7 @@ class UpstreamAnswer:
     def __init__(self, response: Response | ProxiedResponse) -> None:
         self._response = response
         self._head = dict(response.fields)
-        with faults_named():
+        with FAULTS_NAMED:
             codings = [value for name, value in response.fields if name == b"content-encoding"]
             self._decoder = ContentDecoder(b", ".join(codings).decode("latin-1"))
         self._pieces: Iterator[bytes] = iter(())
@@ -71,7 +70,7 @@ class UpstreamAnswer:
         Raises:
             UpstreamFailure: the connection, the framing or the compression is broken.
         """
-        with faults_named():
+        with FAULTS_NAMED:
             if piece := next(self._pieces, b""):
                 await trio.lowlevel.checkpoint()  # other tasks run between any two pieces of one read
                 return piece
@@ -108,12 +107,20 @@ def accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
     return answer
 
 
-@contextmanager
-def faults_named() -> Iterator[None]:
-    """Give the transport's failures the gateway's names. Their own texts stay inside."""
-    try:
-        yield
-    except TransportFaultError as error:
-        raise UpstreamFailure(fault_of(error.fault)) from error
-    except ContentCodingError as error:
-        raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
+class _FaultsNamed:
+    """Context that gives the transport's failures the gateway's names. Their own texts stay inside.
+
+    A class, as a generator would take two microseconds more, for each token.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, TransportFaultError):
+            raise UpstreamFailure(fault_of(error.fault)) from error
+        if isinstance(error, ContentCodingError):
+            raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
+
+
+FAULTS_NAMED: Final = _FaultsNamed()

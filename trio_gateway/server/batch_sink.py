@@ -38,9 +38,13 @@ class BatchSink(ABC, Generic[T]):
         self._waiting = []
         self._slices = iter(())
 
+    def flush_nowait(self) -> bool:
+        """Send a slice of what was written, as far as the socket has room; whether nothing is left."""
+        return not self._turn.locked() and self._send_at_once()
+
     async def flush(self) -> None:
         """Send what was written. Most often the socket has room, and nothing waits."""
-        if self._turn.locked() or not self._send_at_once():
+        if not self.flush_nowait():
             # Every task that comes here waits until everything that was written before has left.
             async with self._turn:
                 await self._send_all()

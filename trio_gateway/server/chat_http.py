@@ -129,6 +129,10 @@ class _BufferSink:
     def __init__(self, builder: CompletionBuilder) -> None:
         self.write = builder.add
 
+    def flush_nowait(self) -> bool:
+        """Nothing is sent yet."""
+        return True
+
     async def flush(self) -> None:
         """Nothing is sent yet."""
 

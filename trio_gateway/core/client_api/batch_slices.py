@@ -38,6 +38,9 @@ class Slice(Struct, frozen=True):
 
 def slices(batch: Batch) -> Iterator[Slice]:
     """The events of *batch* in their order, long texts divided."""
+    if len(batch) == 1 and _is_small(batch[0]):  # one token, as most batches are
+        yield Slice(batch, is_heavy=False)
+        return
     events: Batch = []
     size = 0
     for event in _divided(batch):
@@ -49,6 +52,10 @@ def slices(batch: Batch) -> Iterator[Slice]:
         size += weight
     if events:
         yield Slice(events, size > _SIZE)
+
+
+def _is_small(event: Event) -> bool:
+    return isinstance(event, OutputDelta) and event.logprobs is None and len(event.text) <= _TEXT
 
 
 def _divided(batch: Batch) -> Iterator[Event]:

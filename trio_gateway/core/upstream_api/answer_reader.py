@@ -82,6 +82,9 @@ class AnswerReader:
         self._attributes_wait = False
         self.reasoning_seen = False
         self.output_seen = False
+        self.finished = False
+        """Every choice the request asked for has a finish reason; servers that send one early add text all
+        the same."""
         self.held = 0
         """Bytes of what waits in a streamed answer, beside its text, until the output opens."""
 
@@ -89,12 +92,6 @@ class AnswerReader:
         """Nothing more is read: give the memory back."""
         for choice in self._choices.values():
             choice.close()
-
-    @property
-    def finished(self) -> bool:
-        """Every choice the request asked for has a finish reason; servers that send one early add text
-        all the same."""
-        return sum(choice.finished for choice in self._choices.values()) >= self._expected
 
     @property
     def empty(self) -> bool:
@@ -141,6 +138,9 @@ class AnswerReader:
             self.output_seen = self.output_seen or choice.gathers
             if self.whole:
                 self._text_size += text_weight(delta.text) + text_weight(delta.reasoning)
+            if delta.finish_reason is not None:
+                finished = sum(choice.finished for choice in self._choices.values())
+                self.finished = finished >= self._expected
             if delta.aside is not None or self.held:
                 self._weigh_held()
         if chunk.usage is not None:

@@ -42,7 +42,7 @@ class ChoiceReader:
         *("_asides", "_ended", "_extra", "_flagged", "_index", "_kept", "_logprobs", "_tool_calls"),
         *("_logprobs_dropped", "_memory", "_thoughts", "reason", "splitter", "spoke", "structured"),
         *("_function_called", "_halves", "_keeps_function_calls"),
-        *("_is_cut", "_waits", "opened"),
+        *("_is_cut", "_scored", "_waits", "opened"),
     )
 
     def __init__(
@@ -66,6 +66,7 @@ class ChoiceReader:
         self._asides = asides
         self._waits = False  # there may be some: a flag, as this is asked for each token
         self._logprobs = HeldLogprobs()
+        self._scored = False  # log probabilities have come: a flag, as this is asked for each token
         self._logprobs_dropped = False
         self._halves = HalfPairs()
         self._is_cut = False  # one of them waits: a flag, as this is asked for each token
@@ -112,6 +113,7 @@ class ChoiceReader:
             self._think(delta.reasoning, events)
         of_reasoning = (delta.reasoning and not delta.text) or delta.is_thought
         if delta.logprobs is not None and not of_reasoning and not self._logprobs_dropped:
+            self._scored = True
             self._logprobs.add(delta.logprobs)
         if delta.is_thought or self._flagged is not None:
             self._read_flagged(delta, events)
@@ -129,7 +131,7 @@ class ChoiceReader:
         if self._waits and self.opened and self._memory is not None:
             self._waits = False
             events += [OutputExtra(self._index, part) for part in self._asides.take()]
-        if self._logprobs:
+        if self._scored and self._logprobs:
             self._hold_logprobs()
 
     def finish(self, events: list[Event]) -> None:
@@ -254,6 +256,8 @@ class ChoiceReader:
             self._logprobs_dropped = True  # those of the same text would be wrong without these
 
     def _taken_logprobs(self) -> object | None:
+        if not self._scored:
+            return None
         self._logprobs_dropped = False
         if not self._logprobs:
             return None

@@ -47,7 +47,7 @@ class ContentDecoder:
     b'data: 1'
     """
 
-    __slots__ = ("_coding", "_inflater", "_received", "_sent", "_start")
+    __slots__ = ("_coding", "_inflater", "_received", "_sent", "_start", "is_identity")
 
     def __init__(self, coding: str) -> None:
         """Decode *coding*, the value of a ``Content-Encoding`` field, empty where there is none.
@@ -56,6 +56,8 @@ class ContentDecoder:
             ContentCodingError: it is none of the three, or a list.
         """
         self._coding = coding.strip().lower() or "identity"
+        self.is_identity = self._coding == "identity"
+        """The body is not compressed."""
         self._inflater: _Inflater | None = None
         self._start = b""  # the first byte of a deflated body, which alone does not tell its form
         self._received = 0
@@ -64,11 +66,6 @@ class ContentDecoder:
             self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
         elif self._coding not in {"identity", "deflate"}:
             raise ContentCodingError("The upstream used a content encoding that was not asked for.")
-
-    @property
-    def is_identity(self) -> bool:
-        """The body is not compressed."""
-        return self._coding == "identity"
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """Decode *data*, the next bytes of the body: pieces of at most 64 KiB, none of them empty.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-
-    import trio
 
 __all__ = ["READ_SIZE", "TcpWire", "Wire"]
 
 READ_SIZE: Final = 65_536
 """Bytes that one read asks for at most."""
+
+_MUCH: Final = 2048
+"""Bytes of a read after which more is likely to be there already: tokens come one by one, or in a flood."""
 
 
 class Wire(Protocol):
@@ -41,17 +45,34 @@ class Wire(Protocol):
 class TcpWire:
     """Plain connection over a Trio socket.
 
-    The socket is used directly: a stream around it costs a microsecond a read.
+    The socket is read directly. Trio's own way tries to read before it waits, which for a token that is still
+    to come is a system call and an exception in vain: 6 µs.
     """
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_flows", "_socket")
 
     def __init__(self, socket: trio.socket.SocketType) -> None:
         self._socket = socket
+        self._flows = False  # the last read brought much
 
-    def receive(self) -> Awaitable[bytes]:
+    async def receive(self) -> bytes:
         """See :class:`Wire`, as for the rest."""
-        return self._socket.recv(READ_SIZE)
+        if self._flows:
+            data = await self._socket.recv(READ_SIZE)
+        else:
+            data = await self._receive_next()
+        self._flows = len(data) > _MUCH
+        return data
+
+    async def _receive_next(self) -> bytes:
+        """Wait for bytes, and read them."""
+        while True:
+            # It is asked for each time: the number of a closed socket may be another connection's by now.
+            await trio.lowlevel.wait_readable(self._socket.fileno())
+            try:
+                return os.read(self._socket.fileno(), READ_SIZE)
+            except BlockingIOError:  # the kernel has dropped what it had reported, a rare thing
+                continue
 
     async def send_all(self, data: bytes) -> None:
         """Write all of *data*: usually by one system call."""
