@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.summary.code_language import guess_language
-from trio_gateway.core.summary.prompt import HEAD, LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
+from trio_gateway.core.summary.prompt import (
+    AT_ONCE,
+    HEAD,
+    LONGEST,
+    QUOTED_WHOLE,
+    prompt_steps,
+    prompt_text,
+    summarize_prompt,
+)
 from trio_gateway.core.summary.prompt_material import find_material, size_of
 from trio_gateway.core.summary.prompt_task import find_task
 
@@ -419,6 +427,13 @@ def test_the_middle_of_a_long_prompt_is_not_read() -> None:
         "It ends here. " * 400,
     )
     assert summarize_prompt(user(start + one + end)) == summarize_prompt(user(start + other + end))
+
+
+@pytest.mark.parametrize("unit", ["word ", "Why? ", "x\n", "| a |\n", "请。"])
+def test_a_short_prompt_takes_one_slice(unit: str) -> None:
+    short = (unit * AT_ONCE)[: AT_ONCE - 1] + "."
+    assert len(list(prompt_steps(user(short)))) == 0
+    assert len(list(prompt_steps(user(short + ".")))) > 0
 
 
 def test_sizes() -> None:

@@ -25,6 +25,8 @@ HEAD = TAIL = 16 * 1024
 """Characters at either end of a message that are looked at: what stands between them is material."""
 PARTS = 128
 """Parts of a message's content, at either end, that are looked at."""
+AT_ONCE = 1024
+"""A message of at most so many characters is summarised in one slice: 0.2 ms as a rule, 2 ms at worst."""
 MANY_TURNS = 3
 DETAILS = 4
 
@@ -58,7 +60,8 @@ def prompt_steps(messages: Sequence[Mapping[str, Any]]) -> Steps[str]:
     at = users[-1] if users else len(messages) - 1
     text, length, extras = _content(messages[at].get("content"))
     extras += _tool_results(messages[at + 1 :])
-    yield
+    if length > AT_ONCE:
+        yield
     joined = " ".join(text.split(None, QUOTED_WHOLE))
     read = one_line(joined[:HEAD])
     if read and len(read) <= QUOTED_WHOLE and len(joined) <= HEAD:
@@ -69,7 +72,8 @@ def prompt_steps(messages: Sequence[Mapping[str, Any]]) -> Steps[str]:
         return cut(f"Looking at {_listed(extras)}" if extras else "Processing an empty message", LONGEST)
     if len(users) >= MANY_TURNS:
         extras.append(f"turn {len(users)}")
-    return (yield from _summarize(text, length, extras))
+    steps = _summarize(text, length, extras)
+    return at_once(steps) if length <= AT_ONCE else (yield from steps)
 
 
 def prompt_text(messages: Sequence[Mapping[str, Any]]) -> str:

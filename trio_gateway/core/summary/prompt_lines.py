@@ -46,6 +46,8 @@ def line_runs(text: str) -> Steps[list[Run]]:
     """The lines of *text* in runs of one kind; None: words."""
     kinds: list[Kind | None] = []
     lines = text.splitlines()
+    if len(lines) < FEWEST_LINES and len(text) <= LONG_LINE:
+        return [(None, lines)] if lines else []
     for at, line in enumerate(lines):
         inside = kinds and kinds[-1] in ("code", "data") and not line.strip()
         kinds.append(kinds[-1] if inside else _kind(line))

@@ -123,7 +123,8 @@ def _take_diffs(found: Material) -> Steps[None]:
     def take(diff: re.Match[str]) -> None:
         found.labels.append(f"a diff of {_count(len(_DIFF_FILE.findall(diff[0])), 'file')}")
 
-    found.words = yield from _without(_DIFF, found.words, take)
+    if "--- " in found.words or "diff --git " in found.words:
+        found.words = yield from _without(_DIFF, found.words, take)
 
 
 def _take_fences(found: Material, code: Counter[str]) -> Steps[None]:
@@ -131,7 +132,8 @@ def _take_fences(found: Material, code: Counter[str]) -> Steps[None]:
         if body := fence["body"].strip():
             code[LANGUAGES.get(fence["name"].lower()) or guess_language(body)] += len(body.splitlines())
 
-    found.words = yield from _without(_FENCE, found.words, take)
+    if "```" in found.words or "~~~" in found.words:
+        found.words = yield from _without(_FENCE, found.words, take)
     if code:
         files: list[str] = []
         found.words = yield from _without(_FILE, found.words, lambda file: files.append(file["name"]))
