@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .confidential import OPERATOR_ROLES
 from .frame_words import frames_for
 from .plain_text import cut, harmless, one_line
 from .prompt_material import material_steps, size_of
@@ -44,7 +45,8 @@ def summarize_prompt(messages: Sequence[Mapping[str, Any]]) -> str:
     """One line of at most 300 characters that says what the last user message of *messages* asks for, in its
     language.
 
-    A message of at most 120 characters, white space collapsed, is quoted whole. No messages: no text.
+    A message of at most 120 characters, white space collapsed, is quoted whole. System and developer messages
+    are never shown; where there are no others the line is neutral. No messages: no text.
 
     >>> summarize_prompt([{"role": "user", "content": "What is 2+2?"}])
     'Processing: "What is 2+2?"...'
@@ -56,8 +58,9 @@ def prompt_steps(messages: Sequence[Mapping[str, Any]]) -> Steps[str]:
     """:func:`summarize_prompt` in slices."""
     if not messages:
         return ""
-    users = [at for at, message in enumerate(messages) if message.get("role") == "user"]
-    at = users[-1] if users else len(messages) - 1
+    at = _asked_at(messages)
+    if at is None:
+        return "Processing the request"
     text, length, extras = _content(messages[at].get("content"))
     extras += _tool_results(messages[at + 1 :])
     if length > AT_ONCE:
@@ -70,17 +73,27 @@ def prompt_steps(messages: Sequence[Mapping[str, Any]]) -> Steps[str]:
         return f'{frames.processing}"{read}"...{extra}'
     if not read and len(joined) <= HEAD:
         return cut(f"Looking at {_listed(extras)}" if extras else "Processing an empty message", LONGEST)
-    if len(users) >= MANY_TURNS:
-        extras.append(f"turn {len(users)}")
+    turns = sum(message.get("role") == "user" for message in messages)
+    if turns >= MANY_TURNS:
+        extras.append(f"turn {turns}")
     steps = _summarize(text, length, extras)
     return at_once(steps) if length <= AT_ONCE else (yield from steps)
 
 
 def prompt_text(messages: Sequence[Mapping[str, Any]]) -> str:
     """The text of the message that :func:`summarize_prompt` is about, its beginning if it is very long."""
-    users = [message for message in messages if message.get("role") == "user"]
-    text, _, _ = _content((users or messages)[-1].get("content")) if messages else ("", 0, [])
+    at = _asked_at(messages)
+    text = "" if at is None else _content(messages[at].get("content"))[0]
     return " ".join(text[:HEAD].split())
+
+
+def _asked_at(messages: Sequence[Mapping[str, Any]]) -> int | None:
+    """Where the message stands that the summary is about: the last of the user's or, without one, the last
+    that is not the operator's. None where all are the operator's, who writes them for the model alone."""
+    roles = [message.get("role") for message in messages]
+    users = [at for at, role in enumerate(roles) if role == "user"]
+    found = users or [at for at, role in enumerate(roles) if role not in OPERATOR_ROLES]
+    return found[-1] if found else None
 
 
 def _content(content: object) -> tuple[str, int, list[str]]:
