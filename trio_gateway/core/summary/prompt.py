@@ -14,6 +14,7 @@ from typing import Any
 from .confidential import OPERATOR_ROLES
 from .frame_words import frames_for
 from .plain_text import cut, harmless, one_line
+from .prompt_cut import CUT, joined_at_cut
 from .prompt_material import material_steps, size_of
 from .prompt_task import Task, task_steps
 from .steps import Steps, at_once
@@ -84,7 +85,7 @@ def prompt_text(messages: Sequence[Mapping[str, Any]]) -> str:
     """The text of the message that :func:`summarize_prompt` is about, its beginning if it is very long."""
     at = _asked_at(messages)
     text = "" if at is None else _content(messages[at].get("content"))[0]
-    return " ".join(text[:HEAD].split())
+    return " ".join(text[:HEAD].partition(CUT)[0].split())
 
 
 def _asked_at(messages: Sequence[Mapping[str, Any]]) -> int | None:
@@ -120,13 +121,14 @@ def _content(content: object) -> tuple[str, int, list[str]]:
 
 
 def _ends(texts: list[str]) -> tuple[str, int]:
-    """The beginning and the end of *texts*, which are one text; all of it where it is short. Its length."""
+    """The beginning and the end of *texts*, which are one text, with ``CUT`` between them; all of it where it
+    is short. Its length."""
     length = sum(map(len, texts)) + 2 * max(0, len(texts) - 1)
     if length <= HEAD + TAIL:
-        return "\n\n".join(texts), length
+        return "\n\n".join(texts).replace(CUT, ""), length
     head = "\n\n".join(text[:HEAD] for text in texts)[:HEAD]
     tail = "\n\n".join(text[-TAIL:] for text in texts)[-TAIL:]
-    return f"{head}\n\n{tail}", length
+    return joined_at_cut(head.replace(CUT, ""), tail.replace(CUT, "")), length
 
 
 def _noun(kind: object) -> str:
@@ -151,8 +153,7 @@ def _listed(items: list[str]) -> str:
 
 def _summarize(text: str, length: int, extras: list[str]) -> Steps[str]:
     material = yield from material_steps(text)
-    counted = "over " if length > len(text) else ""  # of the middle nothing is known
-    details = [counted + label if label[0].isdigit() else label for label in material.labels] + extras
+    details = material.labels + extras
     frames = frames_for(material.words)
     task = yield from task_steps(material.words, frames)
     if task and not frames.english:
