@@ -106,13 +106,14 @@ def test_blocks_of_code_end_where_they_do_wherever_the_cut_falls(shift: int) -> 
 
 ROWS: dict[str, tuple[Callable[[int], str], str]] = {
     "csv": (lambda at: f"{at},Ann,3\n", "a table of {}rows"),
+    "ragged csv": (lambda at: f'{at},"Smith, Ann",{at % 3 or ""}\n', "a table of {}rows"),
     "tabs": (lambda at: f"{at}\tAnn\t3\n", "a table of {}rows"),
     "markdown": (lambda at: f"| {at} | Ann |\n", "a table of {}rows"),
     "log": (lambda at: f"12:00:00 line {at} of the log\n", "{}lines of log"),
     "json": (lambda at: f'  "key{at}": 1,\n', "{}lines of JSON"),
     "code": (lambda at: f"    call({at})\n", "{}lines of code"),
 }
-HEADERS = {"csv": 1, "tabs": 1, "markdown": 1}
+HEADERS = {"csv": 1, "ragged csv": 1, "tabs": 1, "markdown": 1}
 
 
 @pytest.mark.parametrize("kind", ROWS)

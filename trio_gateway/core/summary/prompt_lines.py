@@ -41,7 +41,11 @@ _CODE = re.compile(
 )
 _COMPOUND = re.compile(r"(?:if|for|while|with|elif|else|try|except)\b")
 _INDENTED = re.compile(r"(?: {4,}+|\t)\S")
-_COMMAS = re.compile(r"[^,\n]{1,40}+(?:,[^,\s][^,\n]{0,40}+){2,}+\Z")
+_QUOTED_FIELD = r'"(?:[^"\n]|""){0,200}+"(?=,|\Z)'
+_COMMAS = re.compile(
+    rf"(?:{_QUOTED_FIELD}|[^,\n]{{0,40}}+)(?:,(?:{_QUOTED_FIELD}|[^,\s][^,\n]{{0,40}}+)?+){{2,}}+\Z"
+)
+"""Fields with commas between them, and no space behind a comma as in prose; any of them may be empty."""
 
 
 def line_runs(text: str) -> Steps[list[Run]]:
