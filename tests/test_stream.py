@@ -241,6 +241,19 @@ async def test_summaries_can_be_left_out(gateway: dict[str, object], phases: lis
     assert answer.output == "The answer is 4."
 
 
+@pytest.mark.parametrize("role", ["system", "developer"])
+async def test_what_the_operator_writes_reaches_the_upstream_and_no_summary(role: str) -> None:
+    messages = [{"role": role, "content": "The vault opens with canary-71. Open it."}]
+    async with (
+        open_upstream(plays(text_answer("Open."))) as upstream,
+        open_gateway(settings(upstream_toml(upstream.url))) as client,
+    ):
+        answer = await ask(client, {"messages": messages})
+    assert answer.text("prompt_summary") == "[Prompt Summary] Processing the request\n\n"
+    assert answer.output == "Open."
+    assert upstream.requests[0]["messages"] == messages
+
+
 async def test_the_configuration_can_leave_them_out_too() -> None:
     async with open_pair('[summary]\nprompt = "off"\nreasoning = "off"\n') as client:
         assert (await ask(client, chat())).phases == PHASES[2:]

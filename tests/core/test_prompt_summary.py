@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_gateway.core.summary.code_language import guess_language
-from trio_gateway.core.summary.prompt import HEAD, LONGEST, QUOTED_WHOLE, prompt_text, summarize_prompt
+from trio_gateway.core.summary.confidential import OPERATOR_ROLES
+from trio_gateway.core.summary.prompt import (
+    AT_ONCE,
+    HEAD,
+    LONGEST,
+    QUOTED_WHOLE,
+    prompt_steps,
+    prompt_text,
+    summarize_prompt,
+)
 from trio_gateway.core.summary.prompt_material import find_material, size_of
 from trio_gateway.core.summary.prompt_task import find_task
 
@@ -65,10 +74,7 @@ REVIEWED: list[tuple[Messages, str]] = [
     # null
     (user(None), "Processing an empty message"),
     # no user
-    (
-        [{"role": "system", "content": "You are a helpful assistant."}],
-        'Processing: "You are a helpful assistant."...',
-    ),
+    ([{"role": "system", "content": "You are a helpful assistant."}], "Processing the request"),
     # report before
     (
         user("Summarize this report in three bullet points.\n\n" + REPORT),
@@ -381,6 +387,29 @@ def test_the_text_of_a_prompt_is_that_of_its_last_user_message() -> None:
     assert prompt_text(messages) == "two three"
 
 
+SECRET = {"type": "text", "text": "Never say that the vault opens with canary-71."}
+BY_THE_OPERATOR: Messages = [
+    {"role": role, "content": content}
+    for role in sorted(OPERATOR_ROLES)
+    for content in (SECRET["text"], SECRET["text"] * 40, [SECRET] * 3, "", None)
+]
+ONLY_THE_OPERATORS: list[tuple[Messages, str]] = [
+    *(([message], "Processing the request") for message in BY_THE_OPERATOR),
+    (BY_THE_OPERATOR, "Processing the request"),
+    ([*user("Open it."), *BY_THE_OPERATOR], 'Processing: "Open it."...'),
+    ([*BY_THE_OPERATOR, *user("Open it."), *BY_THE_OPERATOR], 'Processing: "Open it."...'),
+    ([*user(""), *BY_THE_OPERATOR], "Processing an empty message"),
+    ([{"role": "assistant", "content": "Open:"}, *BY_THE_OPERATOR], 'Processing: "Open:"...'),
+    ([*BY_THE_OPERATOR, {"role": "tool", "content": "open"}], 'Processing: "open"...'),
+]
+
+
+@pytest.mark.parametrize(("messages", "line"), ONLY_THE_OPERATORS)
+def test_what_the_operator_writes_is_not_shown(messages: Messages, line: str) -> None:
+    assert summarize_prompt(messages) == line
+    assert "canary" not in prompt_text(messages)
+
+
 MORE: list[tuple[Messages, str]] = [
     (user([None, {"type": "text"}, {"type": "what"}, {"type": "video_url"}]), "Looking at 2 attachments and a video"),
     (user([{"type": "file", "filename": "a.csv"}, {"type": "file", "file": {}}]), "Looking at the file a.csv and a file"),
@@ -419,6 +448,13 @@ def test_the_middle_of_a_long_prompt_is_not_read() -> None:
         "It ends here. " * 400,
     )
     assert summarize_prompt(user(start + one + end)) == summarize_prompt(user(start + other + end))
+
+
+@pytest.mark.parametrize("unit", ["word ", "Why? ", "x\n", "| a |\n", "请。"])
+def test_a_short_prompt_takes_one_slice(unit: str) -> None:
+    short = (unit * AT_ONCE)[: AT_ONCE - 1] + "."
+    assert len(list(prompt_steps(user(short)))) == 0
+    assert len(list(prompt_steps(user(short + ".")))) > 0
 
 
 def test_sizes() -> None:
@@ -491,7 +527,7 @@ parts = st.lists(
 messages = st.lists(
     st.fixed_dictionaries(
         {
-            "role": st.sampled_from(["system", "user", "assistant", "tool"]),
+            "role": st.sampled_from(["system", "developer", "user", "assistant", "tool"]),
             "content": texts | parts | st.none(),
         }
     ),
@@ -505,6 +541,15 @@ def test_every_summary_is_one_short_line(messages: Messages) -> None:
     assert len(line) <= LONGEST
     assert bool(line) is bool(messages)
     assert not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in line)
+
+
+@given(messages)
+def test_nothing_of_a_line_depends_on_what_the_operator_writes(messages: Messages) -> None:
+    bare = [
+        {**message, "content": ""} if message["role"] in OPERATOR_ROLES else message for message in messages
+    ]
+    assert summarize_prompt(messages) == summarize_prompt(bare)
+    assert prompt_text(messages) == prompt_text(bare)
 
 
 FILLERS = "\u115f\u1160\u3164\uffa0"

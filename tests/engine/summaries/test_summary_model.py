@@ -26,6 +26,7 @@ from tests.support import (
 from trio_gateway.core.config import SummaryConfig, UpstreamConfig
 from trio_gateway.core.events import OutputDelta, PromptSummary, ReasoningLine
 from trio_gateway.core.phases import Phase
+from trio_gateway.core.summary.confidential import OPERATOR_ROLES
 from trio_gateway.core.upstream_api.faults import fault_of_transport
 from trio_gateway.engine.backend import Backend
 from trio_gateway.engine.metrics import Metrics
@@ -232,6 +233,14 @@ async def test_a_bug_in_a_summary_costs_only_the_summary(
 async def test_a_short_prompt_is_quoted_at_once(autojump_clock: MockClock) -> None:
     guest = Guest([float("inf")])
     assert await prompted(guest, [{"role": "user", "content": "2+2?"}]) == (0.0, 'Processing: "2+2?"...')
+    assert guest.upstream.opened == 0
+
+
+@pytest.mark.parametrize("role", sorted(OPERATOR_ROLES))
+async def test_no_model_is_asked_about_what_the_operator_writes(role: str, autojump_clock: MockClock) -> None:
+    guest = Guest([float("inf")])
+    messages = [{**message, "role": role} for message in LONG_PROMPT]
+    assert await prompted(guest, messages) == (0.0, "Processing the request")
     assert guest.upstream.opened == 0
 
 

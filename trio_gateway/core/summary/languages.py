@@ -60,13 +60,15 @@ def language_of(text: str) -> Language | None:
     ('de', None)
     """
     text = text[:SAMPLE]
-    if is_cjk("".join(text.split())) or len(_KANA.findall(text)) * 4 > len(text):
-        return "ja" if _KANA.search(text) else "zh"
-    if 2 * len(_OTHER_SCRIPT.findall(text)) > sum(map(str.isalpha, text)):
-        return "other" if _OTHER_SCRIPT.search(text) else None
+    if not text.isascii():
+        if is_cjk("".join(text.split())) or len(_KANA.findall(text)) * 4 > len(text):
+            return "ja" if _KANA.search(text) else "zh"
+        if 2 * len(_OTHER_SCRIPT.findall(text)) > sum(map(str.isalpha, text)):
+            return "other" if _OTHER_SCRIPT.search(text) else None
     words = _WORD.findall(text.lower())
-    counts = {language: sum(word in common for word in words) for language, common in _WORDS.items()}
-    for language, letters in _OWN_LETTERS.items():
-        counts[language] += bool(counts[language] and letters.search(text))
+    counts = {language: sum(map(common.__contains__, words)) for language, common in _WORDS.items()}
+    if not text.isascii():
+        for language, letters in _OWN_LETTERS.items():
+            counts[language] += bool(counts[language] and letters.search(text))
     best = max(counts, key=lambda language: counts[language])
     return best if counts[best] >= (1 if best == "en" else _FEWEST) else None

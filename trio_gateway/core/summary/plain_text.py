@@ -47,17 +47,22 @@ _LOOSE_MARK = re.compile(
     r"((?:(?<=[\d)])|(?<=\b[A-Za-z])) ?\*\* ?(?=[\d(]|[A-Za-z]\b))|\*\*++|~~++|(?<!\w)__++(?!\w)|`++"
 )
 _LINE_HEAD = re.compile(r"^\s*+(?:(?:[#>]++|[-*+•–—]|\(?\d{1,2}[.)]|\[[ xX]\])\s++)++")
-_SPACE_BEFORE = re.compile(r" ([,.;:!?])(?= |$)")
+_SPACE_BEFORE = re.compile(r" (?=[,.;:!?](?: |$))")
+_MARK = re.compile(r"[\\$<\[*_~^`]")
+"""Every formula, every tag, and all Markdown inside a line has one of these characters."""
 
 
 def one_line(text: str) -> str:
     """*text* on one line: control characters and runs of space are one space, invisible ones are gone."""
-    return " ".join(_INVISIBLE.sub("", _CONTROL.sub(" ", text)).split())
+    if not (text.isascii() and text.isprintable()):
+        text = _INVISIBLE.sub("", _CONTROL.sub(" ", text))
+    return " ".join(text.split())
 
 
 def harmless(text: str) -> str:
     """*text* on one line, in which nothing can be taken for an HTML tag."""
-    return _TAG_START.sub("‹", _TAG.sub("‹\\1›", one_line(text)))
+    text = one_line(text)
+    return _TAG_START.sub("‹", _TAG.sub("‹\\1›", text)) if "<" in text else text
 
 
 def plain(text: str) -> str:
@@ -66,9 +71,11 @@ def plain(text: str) -> str:
     >>> plain(r"- **Note** that `a*b` is <b>not</b> \(\frac{a}{b}\) .")
     'Note that a*b is not a/b.'
     """
-    parts = _CODE_SPAN.split(_LINE_HEAD.sub("", text))
-    text = "".join(part if at % 2 else _without_markup(part) for at, part in enumerate(parts))
-    return _SPACE_BEFORE.sub(r"\1", harmless(text))
+    text = _LINE_HEAD.sub("", text)
+    if _MARK.search(text):
+        parts = _CODE_SPAN.split(text)
+        text = "".join(part if at % 2 else _without_markup(part) for at, part in enumerate(parts))
+    return _SPACE_BEFORE.sub("", harmless(text))
 
 
 def _without_markup(text: str) -> str:

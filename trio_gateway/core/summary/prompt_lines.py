@@ -10,6 +10,8 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from .prompt_cut import CUT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,14 +41,24 @@ _CODE = re.compile(
 )
 _COMPOUND = re.compile(r"(?:if|for|while|with|elif|else|try|except)\b")
 _INDENTED = re.compile(r"(?: {4,}+|\t)\S")
-_COMMAS = re.compile(r"[^,\n]{1,40}+(?:,[^,\s][^,\n]{0,40}+){2,}+\Z")
+_QUOTED_FIELD = r'"(?:[^"\n]|""){0,200}+"(?=,|\Z)'
+_COMMAS = re.compile(
+    rf"(?:{_QUOTED_FIELD}|[^,\n]{{0,40}}+)(?:,(?:{_QUOTED_FIELD}|[^,\s][^,\n]{{0,40}}+)?+){{2,}}+\Z"
+)
+"""Fields with commas between them, and no space behind a comma as in prose; any of them may be empty."""
 
 
 def line_runs(text: str) -> Steps[list[Run]]:
-    """The lines of *text* in runs of one kind; None: words."""
+    """The lines of *text* in runs of one kind; None: words.
+
+    A run that goes up to the cut of a text, or begins behind it, has ``CUT`` in it.
+    """
     kinds: list[Kind | None] = []
     lines = text.splitlines()
-    for at, line in enumerate(lines):
+    if len(lines) < FEWEST_LINES and len(text) <= LONG_LINE:
+        return [(None, lines)] if lines else []
+    for at, marked in enumerate(lines):
+        line = marked.replace(CUT, "")
         inside = kinds and kinds[-1] in ("code", "data") and not line.strip()
         kinds.append(kinds[-1] if inside else _kind(line))
         if at % LINES_A_SLICE == 0:
@@ -55,8 +67,12 @@ def line_runs(text: str) -> Steps[list[Run]]:
 
 
 def _runs(kinds: list[Kind | None], lines: list[str]) -> Iterator[Run]:
+    before = ""
     for run, group in groupby(zip(kinds, lines, strict=True), key=lambda entry: entry[0]):
         entries = [line for _, line in group]
+        if before.endswith(CUT):
+            entries[0] = CUT + entries[0]
+        before = entries[-1]
         filled = [line for line in entries if line.strip()]
         enough = len(filled) >= FEWEST_LINES or (
             run == "data" and any(len(line) > LONG_LINE for line in filled)

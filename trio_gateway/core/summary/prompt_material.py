@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .code_language import LANGUAGES, guess_language
 from .frame_words import ENGLISH, Frames
+from .prompt_cut import CUT, over
 from .prompt_lines import line_runs
 from .prompt_traces import find_trace
 from .steps import at_once
@@ -40,7 +41,7 @@ _DIFF = re.compile(
 _DIFF_FILE = re.compile(r"^--- ", re.MULTILINE)
 _FENCE = re.compile(
     r"^[ \t]*+(?P<mark>```|~~~)[`~]*+[ \t]*+(?P<name>[\w+#.-]*+)[^\n]*+\n(?P<body>.*?)"
-    r"(?:^[ \t]*+(?P=mark)[`~]*+[ \t]*+$|\Z)",
+    rf"(?:^[ \t]*+(?P=mark)[`~]*+[ \t{CUT}]*+$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(
@@ -71,7 +72,7 @@ def find_material(text: str) -> Material:
 def material_steps(text: str) -> Steps[Material]:
     """:func:`find_material` in slices."""
     found = Material(words=text)
-    code: Counter[str] = Counter()
+    code = _Code()
     if trace := (yield from find_trace(text)):
         found.trace = trace.name
         found.words = text[: trace.start] + "\n\n" + text[trace.end :]
@@ -79,7 +80,8 @@ def material_steps(text: str) -> Steps[Material]:
     yield from _take_fences(found, code)
     _take_tagged(found)
     yield from _take_lines(found, code)
-    found.labels += [f"{_count(lines, 'line')} of {language}" for language, lines in code.items()]
+    found.labels += code.labels()
+    found.words = found.words.replace(CUT, "\n")
     return found
 
 
@@ -105,6 +107,25 @@ def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+class _Code:
+    """The pieces of code: how many lines of each language, and of which languages not all were seen."""
+
+    def __init__(self) -> None:
+        self._lines: Counter[str] = Counter()
+        self._over: dict[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(self, language: str, lines: int, piece: str) -> None:
+        self._lines[language] += lines
+        self._over[language] = self._over.get(language) or over(piece)
+
+    def labels(self) -> list[str]:
+        counted = self._lines.items()
+        return [f"{self._over[language]}{_count(lines, 'line')} of {language}" for language, lines in counted]
+
+
 def _without(pattern: re.Pattern[str], text: str, take: Callable[[re.Match[str]], None]) -> Steps[str]:
     """*text* without what *pattern* matches, which *take* gets."""
     parts: list[str] = []
@@ -121,17 +142,21 @@ def _without(pattern: re.Pattern[str], text: str, take: Callable[[re.Match[str]]
 
 def _take_diffs(found: Material) -> Steps[None]:
     def take(diff: re.Match[str]) -> None:
-        found.labels.append(f"a diff of {_count(len(_DIFF_FILE.findall(diff[0])), 'file')}")
+        files = _count(len(_DIFF_FILE.findall(diff[0])), "file")
+        found.labels.append("a diff" if over(diff[0]) else f"a diff of {files}")
 
-    found.words = yield from _without(_DIFF, found.words, take)
+    if "--- " in found.words or "diff --git " in found.words:
+        found.words = yield from _without(_DIFF, found.words, take)
 
 
-def _take_fences(found: Material, code: Counter[str]) -> Steps[None]:
+def _take_fences(found: Material, code: _Code) -> Steps[None]:
     def take(fence: re.Match[str]) -> None:
         if body := fence["body"].strip():
-            code[LANGUAGES.get(fence["name"].lower()) or guess_language(body)] += len(body.splitlines())
+            language = LANGUAGES.get(fence["name"].lower()) or guess_language(body)
+            code.add(language, len(body.splitlines()), fence.string[fence.start() : fence.end("body")])
 
-    found.words = yield from _without(_FENCE, found.words, take)
+    if "```" in found.words or "~~~" in found.words:
+        found.words = yield from _without(_FENCE, found.words, take)
     if code:
         files: list[str] = []
         found.words = yield from _without(_FILE, found.words, lambda file: files.append(file["name"]))
@@ -148,12 +173,14 @@ def _take_tagged(found: Material) -> None:
         end = found.words.find(f"</{tag[1]}>", start := tag.end())
         if end - start >= SHORTEST_TAGGED and tag[1].lower() not in _HTML_TAGS:
             name = tag[1].lower().replace("_", " ").replace("-", " ")
-            found.labels.append(f"a {size_of(found.words[start:end], joined=True)} {name}")
+            body = found.words[start:end]
+            size = f" of over {size_of(body)}" if over(body) else ""
+            found.labels.append(f"a {name}{size}" if size else f"a {size_of(body, joined=True)} {name}")
             found.words = found.words[: tag.start()] + "\n\n" + found.words[end + len(tag[1]) + 3 :]
             start = tag.start()
 
 
-def _take_lines(found: Material, code: Counter[str]) -> Steps[None]:
+def _take_lines(found: Material, code: _Code) -> Steps[None]:
     rest: list[str] = []
     for kind, lines in (yield from line_runs(found.words)):
         if kind is None:
@@ -162,23 +189,24 @@ def _take_lines(found: Material, code: Counter[str]) -> Steps[None]:
         yield
         rest.append("")
         if kind == "code":
-            code[guess_language("\n".join(lines))] += len(lines)
+            body = "\n".join(lines)
+            code.add(guess_language(body), len(lines), body)
         else:
             found.labels.append(_label(kind, lines))
     found.words = "\n".join(rest)
 
 
 def _label(kind: Kind, lines: list[str]) -> str:
+    more = over("".join(lines))
     match kind:
         case "table":
             rows = len(lines) - 1 - any(set(line) <= set("|-: ") for line in lines)
-            return f"a table of {_count(rows, 'row')}"
+            return f"a table of {more}{_count(rows, 'row')}"
         case "log":
-            return f"{_count(len(lines), 'line')} of log"
+            return f"{more}{_count(len(lines), 'line')} of log"
         case "data":
-            many = len(lines) > 1
-            return (
-                f"{_count(len(lines), 'line')} of JSON" if many else f"JSON of {len(lines[0]):,} characters"
-            )
+            if len(lines) > 1:
+                return f"{more}{_count(len(lines), 'line')} of JSON"
+            return f"JSON of {more}{len(lines[0]):,} characters"
         case _:
-            return f"a quoted text of {size_of(' '.join(lines))}"
+            return f"a quoted text of {more}{size_of(' '.join(lines))}"

@@ -44,17 +44,18 @@ _VERB = re.compile(r"[a-z]+(?:-[a-z]+)?(?=[\s:,.]|$)", re.IGNORECASE)
 _TO_YOU = re.compile(r"you\b", re.IGNORECASE)
 _TLDR = re.compile(r"tl;?dr\b", re.IGNORECASE)
 _ROLE = re.compile(r"(?:you are|you're|act as|imagine you) ", re.IGNORECASE)
+_POINTERS = ("following", "below", "above", "attached", "provided", "this ", "these ")
+"""One of these stands in what :data:`_REFERS` matches: a sentence without them need not be searched."""
 _REFERS = re.compile(
     r"\b(?:following|below|above|attached|provided)\b|\bth(?:is|ese) (?:\w+ )?(?:text|code|report|article|"
     r"email|document|function|error|paragraph|passage|paper|story|data|table|file|script|query|letter|essay|"
     r"log|problem)\b",
     re.IGNORECASE,
 )
-_ASKS = re.compile(
-    r"请|請|帮我|幫我|总结|總結|翻译|翻譯|ください|下さい|お願い|주세요|пожалуйста|por favor|bitte"
-    r"|s'il vous plaît",
-    re.IGNORECASE,
-)
+_ASKS_TABLE = """
+请 請 帮我 幫我 总结 總結 翻译 翻譯 ください 下さい お願い 주세요 пожалуйста por_favor bitte s'il_vous_plaît
+"""
+_ASKS = tuple(words.replace("_", " ") for words in _ASKS_TABLE.split())
 _LABEL = re.compile(r"(?:problem|question|task|exercise|q)\s*\d*[:.]\s*", re.IGNORECASE)
 _PROBLEM = re.compile(r"\b(?:problem|question|exercise|puzzle|task)s?\b", re.IGNORECASE)
 _FURTHER = re.compile(
@@ -85,13 +86,14 @@ def task_steps(words: str, frames: Frames = ENGLISH) -> Steps[Task | None]:
     sentences = yield from _sentences(words)
     if not sentences:
         return None
-    scores = []
-    for at in range(len(sentences)):
-        scores.append(_asking(sentences, at))
+    deeds, scores = [], []
+    for at, sentence in enumerate(sentences):
+        deeds.append(_as_deed(sentence))
+        scores.append(_asking(sentence, deeds[at], first=at == 0, last=at == len(sentences) - 1))
         yield
     best = scores.index(max(scores))
     bulk = _is_bulk(words)
-    if frames.english and (deed := _as_deed(sentences[best])):
+    if frames.english and (deed := deeds[best]):
         return Task(_shortened(deed) if bulk else _completed(deed, sentences, best), bulk)
     if _is_question(sentences[best]):
         return Task(f'{frames.answering}"{_question(sentences, best, alone=bulk)}"', bulk)
@@ -120,17 +122,17 @@ def _is_bulk(words: str) -> bool:
     return len(words) > characters or len(words.split()) > BULK
 
 
-def _asking(sentences: list[str], at: int) -> int:
-    """How much a sentence looks like the instruction."""
-    sentence = sentences[at]
+def _asking(sentence: str, deed: str, *, first: bool, last: bool) -> int:
+    """How much a sentence, which asks for *deed* if for any, looks like the instruction."""
+    small = sentence.lower()
     marks = (
-        3 * bool(_as_deed(sentence)),
+        3 * bool(deed),
         2 * _is_question(sentence),
-        2 * bool(_ASKS.search(sentence)),
-        bool(_REFERS.search(sentence)),
+        2 * any(words in small for words in _ASKS),
+        any(word in small for word in _POINTERS) and bool(_REFERS.search(sentence)),
         sentence.endswith((":", "：")),
-        at == 0,
-        at == len(sentences) - 1,
+        first,
+        last,
         -3 * bool(_ROLE.match(sentence)),
         -(len(sentence) > 250),
     )

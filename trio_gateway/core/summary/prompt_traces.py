@@ -111,7 +111,7 @@ def _rust(text: str) -> Trace | None:
 
 
 def _go(text: str) -> Trace | None:
-    if found := _GO.search(text):
+    if "panic: " in text and (found := _GO.search(text)):
         return Trace(found.start(), found.end(), _named("Go panic", "", _GO_CALL.findall(found[1])[:1]))
     return None
 

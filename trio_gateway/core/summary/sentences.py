@@ -36,6 +36,8 @@ _TOKEN = re.compile(
     r"|(?P<inline>\$(?=[^\s$])[^$\n]{0,300}?(?<=[^\s\\])\$(?!\d))"
     r"|(?P<cjk>[。！？；]{1,4}[”’」』）]{0,4})|(?P<stop>[.!?…]{1,4}[\"'”’»)\]*_]{0,4}(?=\s))|(?P<line>\n\s*)"
 )
+_TOKEN_START = re.compile(r"[`~\\$。！？；.!?…\n]")
+"""Every token begins with one of these, which are found much faster than tokens are."""
 _CLOSER = {"\\[": "\\]", "\\(": "\\)", "$$": "$$"}
 _FENCE_END = re.compile(r"(?:^|\n)[ \t]*+(?:```|~~~)[^\n]*+\n")
 _CODE_LINE = re.compile(r"[^\n]*+\n\s*+(\S[^\n]*+)\n")
@@ -166,7 +168,11 @@ class _Scan:
 
     def run(self) -> None:
         position: int | None = self._skip_code() if self.fenced else 0
-        while position is not None and (token := _TOKEN.search(self.text, position)):
+        while position is not None and (start := _TOKEN_START.search(self.text, position)):
+            token = _TOKEN.match(self.text, start.start())
+            if token is None:
+                position = start.end()
+                continue
             match token.lastgroup:
                 case "fence":
                     position = self._fence(token)

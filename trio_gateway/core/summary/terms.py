@@ -51,7 +51,7 @@ def terms(text: str) -> list[str]:
 
 def is_cjk(text: str) -> bool:
     """Whether most characters of *text* belong to a script without spaces."""
-    return 2 * len(_CJK.findall(text)) > len(text)
+    return not text.isascii() and 2 * len(_CJK.findall(text)) > len(text)
 
 
 @lru_cache(maxsize=4096)
