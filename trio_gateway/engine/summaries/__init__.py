@@ -23,52 +23,63 @@ class Summaries:
     """Both summaries of *call*, made by tasks in *nursery*. No method waits, as the answer does not."""
 
     def __init__(self, call: Call, outbox: Outbox, nursery: trio.Nursery) -> None:
-        services, options = call.services, call.request.options
-        how = services.summary
+        self._call = call
         self._outbox = outbox
         self._nursery = nursery
         self._span = call.record.span
-        self._thinking = False  # reasoning has come, and its summary is at work
-        model = services.summary_model and services.summary_model.under(self._span)
-        self._asks_model = model is not None
-        self._prompt = PromptSummarizer(
-            call.request.messages if options.prompt_summary and how.prompt != "off" else None,
-            outbox,
-            model=model if how.prompt == "model" else None,
-        )
-        self._reasoning = ReasoningSummarizer(
-            outbox,
-            interval=how.interval,
-            detail=None if how.reasoning == "off" or options.reasoning in {"off", "raw"} else options.detail,
-            model=model if how.reasoning == "model" else None,
-            messages=call.request.messages,
-        )
+        model = call.services.summary_model
+        self._model = model and model.under(self._span)
+        self._prompt: PromptSummarizer | None = None
+        self._reasoning: ReasoningSummarizer | None = None
 
     def start(self) -> None:
         """Summarise the prompt, in a task of its own."""
+        how, request = self._call.services.summary, self._call.request
+        if not request.options.prompt_summary or how.prompt == "off":
+            self._outbox.close(Phase.PROMPT_SUMMARY)
+            return
+        model = self._model if how.prompt == "model" else None
+        self._prompt = PromptSummarizer(request.messages, self._outbox, model=model)
         self._nursery.start_soon(self._make, self._prompt, "prompt_summary")
 
     def feed(self, text: str) -> None:
-        """Take reasoning as it comes; with the first of it the task that summarises it begins."""
-        if not self._thinking:
-            self._thinking = True
+        """Take reasoning as it comes; with the first of it begins the task that summarises it.
+
+        Many answers have none, and what it takes to summarise reasoning is a fifth of a stream's memory.
+        """
+        if self._reasoning is None:
+            self._reasoning = self._reasoning_summarizer()
             self._nursery.start_soon(self._make, self._reasoning, "reasoning_summary")
         self._reasoning.feed(text)
 
+    def _reasoning_summarizer(self) -> ReasoningSummarizer:
+        how, request = self._call.services.summary, self._call.request
+        silent = how.reasoning == "off" or request.options.reasoning in {"off", "raw"}
+        return ReasoningSummarizer(
+            self._outbox,
+            interval=how.interval,
+            detail=None if silent else request.options.detail,
+            model=self._model if how.reasoning == "model" else None,
+            messages=request.messages,
+        )
+
     def restart(self) -> None:
         """Another attempt begins, whose reasoning starts anew."""
-        self._reasoning.restart()
+        if self._reasoning is not None:
+            self._reasoning.restart()
 
     def end(self) -> None:
         """The answer is here: emit what can be emitted at once, and close both phases."""
-        self._prompt.stop_waiting()
-        self._reasoning.end()
-        if not self._thinking:
+        if self._prompt is not None:
+            self._prompt.stop_waiting()
+        if self._reasoning is not None:
+            self._reasoning.end()
+        else:
             self._outbox.close(Phase.REASONING_SUMMARY)
 
     async def _make(self, summarizer: PromptSummarizer | ReasoningSummarizer, step: str) -> None:
         with step_span(self._span, step):
-            if not self._asks_model:
+            if self._model is None:
                 await summarizer.run(self._nursery)
                 return
             async with trio.open_nursery() as questions:

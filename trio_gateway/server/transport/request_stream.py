@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hypercorn.protocol.h11 import H11Protocol
-    from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent, HTTPScope
+    from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, HTTPScope
 
 __all__ = ["STREAM", "ClientSocket", "RequestStream"]
 
@@ -61,7 +61,8 @@ class RequestStream:
         self._socket = socket
         self._started_at = time.time()
         self._scope: HTTPScope
-        self._response: HTTPResponseStartEvent | None = None
+        self._status: int | None = None  # of the answer, once it has begun
+        self._logged_fields: list[tuple[bytes, bytes]] = []
         self._head = b""  # of the answer, until something follows it
         self._answered = False
         self._read_whole = False
@@ -143,7 +144,7 @@ class RequestStream:
 
     async def _end(self) -> None:
         """The application is done; where it has not answered, do it in its place."""
-        if self._response is None:
+        if self._status is None:
             self._start(500, [(b"content-length", b"0"), _CLOSE])
             await self._write(self._taken_head() + self._encoded(h11.EndOfMessage()))
             self._answered = True
@@ -159,7 +160,7 @@ class RequestStream:
         if not (self._read_whole or self.closed):
             part = await self.body.next()
             self._read_whole = self.body.is_over
-            if not self.closed and self._response is None:
+            if not self.closed and self._status is None:
                 return {"type": "http.request", "body": part or b"", "more_body": not self._read_whole}
         if not self.closed:
             await self._over.wait()
@@ -169,17 +170,17 @@ class RequestStream:
         """Write a part of the answer. Its head is held until something follows."""
         if self.closed:
             await trio.lowlevel.checkpoint()  # where a handler that only ever sends is cancelled
-        elif message["type"] == "http.response.start" and self._response is None:
-            self._response = message
+        elif message["type"] == "http.response.start" and self._status is None:
             self._start(int(message["status"]), build_and_validate_headers(message.get("headers", [])))
-        elif message["type"] == "http.response.body" and self._response is not None:
-            data, more = bytes(message.get("body", b"")), message.get("more_body", False)
-            await self._send_body(self._response, data, more=more)
+        elif message["type"] == "http.response.body" and self._status is not None:
+            await self._send_body(
+                self._status, bytes(message.get("body", b"")), more=message.get("more_body", False)
+            )
         else:
             raise UnexpectedMessageError(None, message["type"])  # type: ignore[arg-type]  # it is shown only
 
-    async def _send_body(self, response: HTTPResponseStartEvent, data: bytes, *, more: bool) -> None:
-        if suppress_body(self._scope["method"], int(response["status"])):
+    async def _send_body(self, status: int, data: bytes, *, more: bool) -> None:
+        if suppress_body(self._scope["method"], status):
             data = b""
         out = self._taken_head() + (self._encoded(h11.Data(data=data)) if data else b"")
         if more:
@@ -188,7 +189,7 @@ class RequestStream:
         out += self._encoded(h11.EndOfMessage())
         self._answered = True
         await self._write(out)
-        await self._log(response)
+        await self._log(status)
         await self._recycle()
 
     # What writes the chunks of a streamed answer.
@@ -220,6 +221,9 @@ class RequestStream:
     def _start(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         """Make the head of the answer."""
         protocol = self._protocol
+        self._status = status
+        if protocol.config.accesslog is not None:  # else they are not kept for the whole answer
+            self._logged_fields = fields
         self.body.close()  # what is left of it must not stand before the news that the client has left
         fields += protocol.config.response_headers("h11")
         if (
@@ -246,7 +250,9 @@ class RequestStream:
         if rest := data[self._socket.send_nowait(data) :]:
             await self._socket.send_rest(rest)
 
-    async def _log(self, response: HTTPResponseStartEvent | None) -> None:
+    async def _log(self, status: int | None) -> None:
+        """Write the line of hypercorn's access log, if it has one; None: the client left unanswered."""
+        response = None if status is None else {"status": status, "headers": self._logged_fields}
         seconds = time.time() - self._started_at
         await self._protocol.config.log.access(self._scope, response, seconds)  # type: ignore[arg-type]
 
