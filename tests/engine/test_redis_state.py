@@ -244,7 +244,7 @@ async def at_a_distance(server: RedisServer, seconds: float) -> AsyncGenerator[s
 
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        await nursery.start(trio.serve_listeners, serve, [listener])
         yield f"redis://127.0.0.1:{listener.socket.getsockname()[1]}"
         nursery.cancel_scope.cancel()
 
@@ -265,7 +265,7 @@ async def test_a_server_at_a_distance_is_joined_as_each_exchange_is_one_reply() 
 @pytest.mark.parametrize(
     ("scheme", "words"),
     [
-        ("redis", "no connection and greeting in 2 s: the server hangs"),
+        ("redis", "no connection and greeting in 2 s: check whether the server of REDIS_URL hangs"),
         ("rediss", "if the server speaks no TLS, REDIS_URL must"),
     ],
 )

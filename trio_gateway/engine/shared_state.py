@@ -8,6 +8,7 @@ decides alone until one succeeds again. Without a :class:`SharedStore` there is 
 from __future__ import annotations
 
 import secrets
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import structlog
@@ -50,7 +51,13 @@ _RECONNECT_TIMEOUT: Final = 0.5
 _GAP: Final = 0.02
 # Seconds for which a request, or the start, waits at the most. An exchange that fails ends the wait as well.
 _LONGEST_WAIT: Final = 1.5
-_SLOW: Final = "the server hangs, or it, or the way to it, is too slow"
+# What to do where nothing comes in time.
+_SLOW: Final = MappingProxyType(
+    {
+        "gateways": "check whether the server of REDIS_URL hangs, and how long it and the way to it take",
+        "workers": "the parent hangs, or this machine has too much to do",
+    }
+)
 
 
 class SharedStateError(Exception):
@@ -163,7 +170,7 @@ class SharedState:
                 if not connecting.cancel_called:
                     raise
         raise SharedStateError(
-            f"no connection and greeting in {seconds:.12g} s: {_SLOW}, or it speaks another protocol"
+            f"no connection and greeting in {seconds:.12g} s: {_SLOW[self._store.between]}"
         )
 
     async def _exchange(self, connection: Exchange) -> None:
@@ -177,7 +184,9 @@ class SharedState:
                 if not scope.cancel_called:
                     raise
         if reply is None:
-            raise SharedStateError(f"no answer to an exchange in {EXCHANGE_TIMEOUT:.12g} s: {_SLOW}")
+            raise SharedStateError(
+                f"no answer to an exchange in {EXCHANGE_TIMEOUT:.12g} s: {_SLOW[self._store.between]}"
+            )
         self._exchanges += 1
         self.member.receive(reply, trio.current_time())
         self._report(None)
