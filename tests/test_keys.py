@@ -129,16 +129,37 @@ def test_what_stands_there_stays(file: Path, before: str, after: str) -> None:
         ([""], "keys add: id: expected printable text"),
         (["#a"], "keys add: id: expected printable text"),
         ([f"x {A}\na"], "keys add: id: expected printable text"),
-        (["a", "--rpm", "0"], "keys add: rpm: expected a whole number"),
-        (["a", "--tpm", "-5"], "keys add: tpm: expected a whole number"),
-        (["a", "--concurrent", "many"], "keys add: concurrent: expected a whole number"),
-        (["a", "--models", "x,,y"], "keys add: models: expected ids parted by commas"),
-        (["a", "--models", ""], "keys add: models: expected ids parted by commas"),
-        (["a", "--models", "x, y"], "keys add: models: expected printable text"),
-        (["a", "--models", "x #", "--rpm", "1"], "keys add: models: expected printable text"),
-        (["a", "--models", f"x\ny {A}"], "keys add: models: expected printable text"),
-        (["a", "--models", "x\u2028y"], "keys add: models: expected printable text"),
-        (["a", "--expires", "tomorrow"], "keys add: expires: expected an instant"),
+        (
+            ["a", "--rpm", "0"],
+            "keys add: --rpm: expected a whole number from 1 to 999999999, or no --rpm for no limit, found 0\n",
+        ),
+        (
+            ["a", "--tpm", "-5"],
+            "keys add: --tpm: expected a whole number from 1 to 999999999, or no --tpm for no limit, found -5\n",
+        ),
+        (
+            ["a", "--tpm", "1.5"],
+            "keys add: --tpm: expected a whole number from 1 to 999999999, or no --tpm for no limit, found 1.5\n",
+        ),
+        (
+            ["a", "--rpm", "1000000000"],
+            "keys add: --rpm: expected a whole number from 1 to 999999999, or no --rpm for no limit, found 1000000000\n",
+        ),
+        (
+            ["a", "--concurrent", "many"],
+            "keys add: --concurrent: expected a whole number from 1 to 999999999, or no --concurrent for no limit, found another text\n",
+        ),
+        (
+            ["a", "--concurrent", ""],
+            "keys add: --concurrent: expected a whole number from 1 to 999999999, or no --concurrent for no limit, found nothing\n",
+        ),
+        (["a", "--models", "x,,y"], "keys add: --models: expected ids parted by commas"),
+        (["a", "--models", ""], "keys add: --models: expected ids parted by commas"),
+        (["a", "--models", "x, y"], "keys add: --models: expected printable text"),
+        (["a", "--models", "x #", "--rpm", "1"], "keys add: --models: expected printable text"),
+        (["a", "--models", f"x\ny {A}"], "keys add: --models: expected printable text"),
+        (["a", "--models", "x\u2028y"], "keys add: --models: expected printable text"),
+        (["a", "--expires", "tomorrow"], "keys add: --expires: expected an instant"),
     ],
 )
 def test_what_makes_no_good_line(

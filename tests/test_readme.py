@@ -114,6 +114,30 @@ async def test_run_works_in_the_folder_it_is_called_from(tmp_path: Path) -> None
     assert done.stderr.decode() == 'gateway.toml: unknown key server.prot; did you mean "port"?\n'
 
 
+@pytest.mark.parametrize("word", ["serve", "test"])
+@pytest.mark.parametrize("there", [True, False])
+async def test_run_installs_nothing_through_a_link(tmp_path: Path, word: str, there: bool) -> None:
+    """Behind it is another checkout's environment, or one that is gone."""
+    here, other = tmp_path / "here", tmp_path / "other"
+    here.mkdir()
+    shutil.copy(ROOT / "run", here)
+    python = other / "bin" / "python"
+    if there:
+        python.parent.mkdir(parents=True)
+        python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+        python.chmod(0o755)
+    (here / ".venv").symlink_to(other)
+    done = await run(f"{here}/run {word}", PYTHON=str(python))
+    lock = "requirements-test" if word == "test" else "requirements"
+    assert done.stderr.decode() == (
+        f"run: {here}/.venv is a link to {other}, whose packages are not those of .ci/{lock}.lock;"
+        f" remove the link (rm .venv) and ./run {word} makes an environment of its own\n"
+    )
+    assert done.returncode == 1
+    assert not (tmp_path / "called").exists()
+    assert (here / ".venv").is_symlink()
+
+
 async def test_run_names_a_wrong_word() -> None:
     done = await run("./run sevre")
     assert done.returncode == 2

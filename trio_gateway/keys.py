@@ -147,8 +147,15 @@ def _line(options: argparse.Namespace, digest: str) -> str:
     for name, word in words.items():
         # A space ends a word, a line's end a line, and a comment hides the limits that stand behind it.
         if not word or word.startswith("#") or " " in word or not word.isprintable():
-            raise _UsageError(f"keys add: {name}: expected printable text without spaces, found another text")
+            raise _UsageError(
+                f"keys add: {_as_given(name)}: expected printable text without spaces, found another text"
+            )
     return " ".join(words.values())
+
+
+def _as_given(name: str) -> str:
+    """The field *name* as the command line has it."""
+    return f"--{name}" if name in _LIMITS else name
 
 
 def _with_line(text: str, line: str, file: str) -> str:
@@ -159,7 +166,10 @@ def _with_line(text: str, line: str, file: str) -> str:
     try:
         _parse(longer, "")
     except ConfigError as error:  # in the new line, the place of which says nothing to who asked for it
-        raise _UsageError(f"keys add: {str(error).partition(': ')[2]}") from None
+        name, _, what = str(error).partition(": ")[2].partition(": ")
+        raise _UsageError(
+            f"keys add: {_as_given(name)}: {what.replace(f'no {name} ', f'no --{name} ')}"
+        ) from None
     return longer
 
 

@@ -226,7 +226,10 @@ def test_the_known_redirecting_fields_are_refused() -> None:
 
 
 def test_messages_are_required() -> None:
-    assert refused(b"{}").message == "messages: expected a list of at least one message, got nothing"
+    assert (
+        refused(b"{}").message
+        == "messages: expected a list of at least one message, got nothing (the field is missing)"
+    )
 
 
 def test_limits_can_be_set() -> None:

@@ -31,13 +31,18 @@ def test_every_documented_code_has_a_status_and_a_type() -> None:
         ("invalid_api_key", 401, "authentication_error"),
         ("model_not_found", 404, "invalid_request_error"),
         ("rate_limit_exceeded", 429, "rate_limit_error"),
-        ("circuit_open", 503, "server_error"),
         ("upstream_auth", 502, "upstream_error"),
         ("idle_timeout", 504, "upstream_error"),
     ],
 )
 def test_error_for(code: str | None, status: int, kind: str) -> None:
     assert error_for(code, "why") == ApiError("why", code, kind, status)
+
+
+@pytest.mark.parametrize("code", [code for code, (status, _) in CODES.items() if status == 503])
+def test_a_503_says_when_to_come_back(code: str) -> None:
+    assert error_for(code, "why") == ApiError("why", code, "server_error", 503, None, 1.0)
+    assert error_for(code, "why", retry_after=7.0).retry_after == 7.0
 
 
 def test_error_for_with_everything() -> None:
@@ -75,7 +80,7 @@ def test_request_error_carries_the_answer() -> None:
 @pytest.mark.parametrize(
     ("got", "said"),
     [
-        (UNSET, "nothing"),
+        (UNSET, "nothing (the field is missing)"),
         (None, "null"),
         (True, "true"),
         (False, "false"),

@@ -72,7 +72,7 @@ def test_taken_as_it_is(message: dict[str, Any]) -> None:
         ({"role": "user"}, "messages", "got an object"),
         ([user("x"), 5], "messages[1]", "expected an object, got number 5"),
         ([user("x")] * 4, "messages", "expected at most 3 messages, got number 4"),
-        ([{"content": "x"}], "messages[0].role", "expected a string, got nothing"),
+        ([{"content": "x"}], "messages[0].role", "expected a string, got nothing (the field is missing)"),
         ([{"role": None, "content": "x"}], "messages[0].role", "expected a string, got null"),
         ([{"role": ["user"], "content": "x"}], "messages[0].role", "got a list"),
         (

@@ -375,6 +375,7 @@ ORPHANS = [
     ("\n</think>\nb", ("", "b"), ("", "b"), 1),
     ("a\n</think>", ("", "a"), ("a", ""), 1),
     ("a\n</think>\nb\n</think>\nc", ("", "a\nb\n</think>\nc"), ("a", "b\n</think>\nc"), 1),
+    ("a\n</think>\n</think>b", ("", "a\nb"), ("a", "b"), 1),
     ("a\n</think>\nb\n<think>c</think>d", ("c", "a\nb\nd"), ("a\nc", "b\nd"), 1),
     (" " * 66 + "a\n</think>\nb", ("", " " * 66 + "a\nb"), (" " * 66 + "a", "b"), 1),
     # anywhere else it is text
@@ -399,6 +400,42 @@ def test_orphan_end(text: str, streamed: PieceBuffer, whole: PieceBuffer, count:
             splitter.feed(part)
         splitter.finish("stop")
         assert splitter.orphans == count
+
+
+HERE = "Here is my response: "
+SURPLUS = [
+    # directly behind a block, one of its ends is one too many, however often it comes
+    (THINK, "<think>\n<think>\nA\n</think>\n</think>\nAns", "<think>\nA", "Ans"),
+    (THINK, "<think></think></think>Ans", "", "Ans"),
+    (THINK, "<think>a</think></THINK> \n\n</think>\tAns", "a", "Ans"),
+    (THINK, "<think>a</think></think>", "a", ""),
+    (THINK, "<think>a</think></think>\n<think>c</think></think>Ans", "a\nc", "Ans"),
+    (THINK, "b\n<think>a</think></think>Ans", "a", "b\nAns"),
+    (THINK, "<think>a <think>b</think> c</think></think>Ans", "a <think>b</think> c", "Ans"),
+    (STARTED, "a</think></think>Ans", "a", "Ans"),
+    (MANY, "[T]a[END][/T]Ans", "a", "Ans"),
+    (ANSWER, "<think>a</think></think><answer>b</answer>", "a", "b"),
+    # cut short it is text
+    (THINK, "<think>a</think></thi", "a", "</thi"),
+    (THINK, "<think>a</think></thin>Ans", "a", "</thin>Ans"),
+    # another block's is text, and so is one behind anything else
+    (MANY, "<think>a</think></thinking>Ans", "a", "</thinking>Ans"),
+    (THINK, "<think>a</think>b</think>c", "a", "b</think>c"),
+    (THINK, "<think>a</think></think>b\n</think>\nc", "a", "b\n</think>\nc"),
+    (THINK, "<think>a</think>`</think>` c", "a", "`</think>` c"),
+    (ANSWER, "<think>a</think><answer></think>b</answer>", "a", "</think>b"),
+    (TOOLS, "<think>a<tool_call></think>", "a", "<tool_call></think>"),
+    # words are an answer's own
+    (GRANITE, f"Here is my thought process: a {HERE}{HERE}b", "a", f"{HERE}b"),
+]
+
+
+@pytest.mark.parametrize(("model", "text", "reasoning", "output"), SURPLUS)
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_end_behind_the_end_of_its_block(
+    model: ModelConfig, text: str, reasoning: str, output: str, whole: bool
+) -> None:
+    assert split(model, text, whole=whole) == (reasoning, output)
 
 
 def test_an_orphan_end_that_elsewhere_closes_a_wrapper() -> None:
@@ -525,6 +562,8 @@ def test_what_comes_beside_ends_a_presumption(
         (THINK, "", "<think>\n\n</think>\n\nb", ("", "b")),
         (THINK, "", "\n</think>\n\nb", ("", "b")),
         (THINK, "", "<think>a</think>\n</think>\nb", ("\na", "b")),
+        (THINK, "", "<think>a</think></think>b", ("\na", "b")),
+        (THINK, "", "\n</think>\n</think> is a tag", ("", "</think> is a tag")),
         (THINK, "", "</think> is a tag", ("", "</think> is a tag")),
         (THINK, "<think>", "</think>b", ("", "b")),
         (THINK, "<think>", "b", ("", "b")),

@@ -150,6 +150,24 @@ def test_beside_structured_reasoning_the_answer_quotes_what_it_likes(data: st.Da
     assert account_of([*pieces, *splitter.finish("stop")]) == ("", text)
 
 
+@given(st.data(), NAMES, FINISH)
+def test_ends_too_many_behind_a_block_change_nothing(
+    data: st.DataObject, name: str, finish: str | None
+) -> None:
+    """Whatever the answer holds then, ends in its text too."""
+    model = MODELS[name]
+    pairs = [(start, end) for start, end in model.markers if start and end and not end[0].isalpha()]
+    if not pairs or model.dialect == "harmony":
+        return
+    start, end = data.draw(st.sampled_from(pairs))
+    answer = "b" + data.draw(texts(model))
+    extra = "".join(data.draw(st.lists(st.sampled_from([end, *SPACE[:5]]), max_size=6)))
+    expected = account_of(pieces_of(model, f"{start}a{end}{answer}", finish=finish))
+    text = f"{start}a{end}{extra}{answer}"
+    for cut in (data.draw(parts_of(text)), list(text), [text]):
+        assert account_of(pieces_of(model, *cut, finish=finish)) == expected
+
+
 def shown(pieces: list[Piece]) -> list[str]:
     """The account in the order of the text, adjacent pieces of a kind joined."""
     kinds: list[tuple[str, str]] = []
@@ -329,6 +347,8 @@ def work(model: ModelConfig, text: str, size: int, *, presumed: bool = False) ->
         "`",
         "<",
         "<think>a<think>b</think>",
+        "<think>a</think></think>\n</think>",
+        "</think>",
         "<think>a<think>b</think>c\n</think>\n",
     ],
 )

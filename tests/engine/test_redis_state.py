@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import coredis
@@ -13,11 +15,12 @@ from hypothesis import strategies as st
 from tests.redis import NEEDS_REDIS, RedisServer, running_redis
 from trio_gateway.core.sharing import Arbiter, BucketReport, CircuitOpening, Report, Wish
 from trio_gateway.core.sharing.exchange_messages import MAX_CIRCUITS
+from trio_gateway.engine.metrics import Metrics
 from trio_gateway.engine.redis_state import PREFIX, RedisStore
-from trio_gateway.engine.shared_state import SharedStateError
+from trio_gateway.engine.shared_state import CONNECT_TIMEOUT, EXCHANGE_TIMEOUT, SharedState, SharedStateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from trio_gateway.core.sharing import ExchangeReply
 
@@ -172,6 +175,8 @@ async def test_a_connection_that_is_lost_is_a_shared_state_error() -> None:
 
 
 async def test_what_is_no_redis_is_a_shared_state_error() -> None:
+    """An HTTP server, as the message says."""
+
     async def serve(stream: trio.SocketStream) -> None:
         async with stream:
             await stream.receive_some()
@@ -181,7 +186,104 @@ async def test_what_is_no_redis_is_a_shared_state_error() -> None:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, serve, listeners)
         port = listeners[0].socket.getsockname()[1]
-        with pytest.raises(SharedStateError), trio.fail_after(5):
+        with pytest.raises(SharedStateError, match="like an HTTP server: check host"), trio.fail_after(5):
             async with RedisStore(f"redis://127.0.0.1:{port}").connect() as connection:
                 await connection.exchange(Report("a"))
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("redis://", "redis://:hunter2hunter2@"), "does not accept the user and the password in REDIS_URL"),
+        (("", ""), "asks for a password, and REDIS_URL has none"),
+        (("redis://", "redis://:in-the-way@"), None),
+        (("/0", "/99"), "did not accept the connection: DB index is out of range; check REDIS_URL"),
+    ],
+)
+async def test_a_server_that_refuses_is_named_with_what_it_refused(
+    change: tuple[str, str], words: str | None
+) -> None:
+    with running_redis() as server:
+        await server.started()
+        if words is None or "password" in words:
+            async with coredis.Redis.from_url(server.url) as client:
+                await client.config_set({"requirepass": "in-the-way"})
+        store = RedisStore(server.url.replace(*change))
+        with trio.fail_after(5):
+            if words is None:
+                async with store.connect() as connection:
+                    await connection.exchange(Report("a"))
+                return
+            with pytest.raises(SharedStateError, match=words) as caught:
+                async with store.connect():
+                    pass
+    assert f"127.0.0.1:{server.port}" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@asynccontextmanager
+async def at_a_distance(server: RedisServer, seconds: float) -> AsyncGenerator[str]:
+    """The URL under which each reply of *server* takes so long."""
+
+    async def serve(near: trio.SocketStream) -> None:
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", server.port) as far,
+            trio.open_nursery() as nursery,
+        ):
+
+            async def answer() -> None:
+                async for data in far:
+                    await trio.sleep(seconds)
+                    await near.send_all(data)
+
+            nursery.start_soon(answer)
+            async for data in near:
+                await far.send_all(data)
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        await nursery.start(trio.serve_listeners, serve, [listener])
+        yield f"redis://127.0.0.1:{listener.socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_server_at_a_distance_is_joined_as_each_exchange_is_one_reply() -> None:
+    """Greeting and script have the longer time of a connection."""
+    with running_redis() as server:
+        await server.started()
+        async with at_a_distance(server, EXCHANGE_TIMEOUT * 0.75) as url:
+            with trio.fail_after(CONNECT_TIMEOUT) as connecting:
+                async with RedisStore(url).connect() as connection:
+                    connecting.deadline = math.inf
+                    for _ in range(2):
+                        with trio.fail_after(EXCHANGE_TIMEOUT):
+                            await connection.exchange(Report("a"))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [
+        ("redis", "no connection and greeting in 2 s: check whether the server of REDIS_URL hangs"),
+        ("rediss", "if the server speaks no TLS, REDIS_URL must"),
+    ],
+)
+async def test_a_server_that_says_nothing_is_lost_for_that_reason(
+    scheme: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a server without TLS does to one who greets it in TLS."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    lost = trio.Event()
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        store = RedisStore(f"{scheme}://127.0.0.1:{listener.socket.getsockname()[1]}")
+        nursery.start_soon(SharedState(store, Metrics(dict), lost.set).run)
+        with trio.fail_after(5):
+            await lost.wait()
+        nursery.cancel_scope.cancel()
+    assert words in capsys.readouterr().out

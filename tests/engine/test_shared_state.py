@@ -219,19 +219,30 @@ async def test_one_exchange_that_fails_gives_nobody_a_limit_anew(autojump_clock:
         assert let_in <= 1
 
 
-async def test_a_store_that_hangs_is_lost_and_nobody_waits_for_long(autojump_clock: MockClock) -> None:
-    store = FakeStore()
+@pytest.mark.parametrize(
+    ("between", "advice"),
+    [("gateways", "check whether the server of REDIS_URL hangs"), ("workers", "the parent hangs")],
+)
+async def test_a_store_that_hangs_is_lost_and_nobody_waits_for_long(
+    between: Literal["gateways", "workers"],
+    advice: str,
+    capsys: pytest.CaptureFixture[str],
+    autojump_clock: MockClock,
+) -> None:
+    store = FakeStore(between)
     gateway = Gateway(store)
     async with running(gateway):
         store.delay = 99.0
+        capsys.readouterr()
         await gateway.ask()
         began = trio.current_time()
         assert await gateway.ask()
         assert trio.current_time() - began <= 1.5
-        assert gateway.up == 0.0
+        assert gateway.up == (0.0 if between == "gateways" else None)
+        assert f"no answer to an exchange in 0.4 s: {advice}" in capsys.readouterr().out
         store.connect_delay = 99.0
         await trio.sleep(10)
-        assert gateway.up == 0.0
+        assert gateway.up == (0.0 if between == "gateways" else None)
 
 
 async def test_tokens_that_another_gateway_holds_are_waited_for(autojump_clock: MockClock) -> None:

@@ -116,6 +116,20 @@ async def test_running_streams_are_counted() -> None:
         assert "gateway_active_streams 1.0" in (await client.get("/metrics")).text
 
 
+async def test_a_model_stays_the_same_wherever_and_whenever_it_is_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By another process that started later, and after a reload, as a client that compares them sees."""
+    entries = []
+    for start in (1.0, 2e9):
+        monkeypatch.setattr("time.time", lambda start=start: start)
+        async with open_gateway(settings()) as client:
+            entries.append((await client.get("/v1/models/default")).json())
+            await client.app.reload(settings())
+            entries.append((await client.get("/v1/models/default")).json())
+    assert entries == [entries[0]] * 4
+
+
 async def test_models_configured_and_listed() -> None:
     toml = (
         '[models."qwen/qwen3:8b"]\n[models.others]\nmatch = "^x-"\n[models.default]\nupstream_model = "m"\n'
@@ -132,7 +146,7 @@ async def test_models_configured_and_listed() -> None:
     assert one in listed["data"]
     assert one["object"] == "model"
     assert one["owned_by"] == "main"
-    assert one["created"] > 1_700_000_000
+    assert {entry["created"] for entry in listed["data"]} == {1_735_689_600}
     assert one["capabilities"] == {
         "reasoning": True,
         "streaming": True,

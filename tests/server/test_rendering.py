@@ -182,7 +182,6 @@ async def test_the_route() -> None:
     [
         (b"{", "application/json", 400, None),
         (b"[]", "application/json", 400, None),
-        (b"{}", "application/json", 400, "text"),
         (b'{"text": 1}', "application/json", 400, "text"),
         (b'{"text": "a"}', "text/plain", 415, None),
         (json.dumps({"text": "a" * (MAX_TEXT + 1)}).encode(), "application/json", 413, None),
@@ -194,6 +193,23 @@ async def test_what_is_refused(content: bytes, kind: str, status: int, param: st
         answer = await client.post("/render", content=content, headers={"Content-Type": kind})
     assert answer.status_code == status
     assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("body", "got"),
+    [
+        ({}, "nothing (the field is missing)"),
+        ({"txt": "a"}, "nothing (the field is missing)"),
+        ({"text": None}, "null"),
+        ({"text": 1}, "number 1"),
+    ],
+)
+async def test_a_text_that_is_none_is_named_with_what_came(body: object, got: str) -> None:
+    async with open_gateway(settings()) as client:
+        answer = await post(client, body)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["message"]) == ("text", f"text: expected a string, got {got}")
 
 
 async def test_it_needs_a_key_where_chat_does() -> None:
@@ -209,6 +225,9 @@ async def test_a_text_that_takes_too_long_is_given_up(monkeypatch: pytest.Monkey
         monkeypatch.setattr(module, "_DEADLINE", 0.01)
         answer = await post(client, {"text": slow})
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+        assert (
+            answer.headers["retry-after"] == "10"
+        )  # more than the page waits before it shows the text as it stands
         monkeypatch.undo()
         assert (await post(client, {"text": "a"})).status_code == 200
 
@@ -236,6 +255,32 @@ async def test_one_client_may_have_so_many_at_once() -> None:
         nursery.start_soon(ask, "b")
     assert refused == ["a 429"] * 2
     await renderer.render("a", "a")  # the count has gone down again
+    await renderer.aclose()
+
+
+async def test_the_reference_names_the_limits() -> None:
+    async with open_gateway(settings()) as client:
+        described = (await client.get("/openapi.json")).json()["paths"]["/render"]["post"]["description"]
+    assert f"{MAX_TEXT:,} characters".replace(",", " ") in described
+    assert f"`Retry-After: {module._TOO_SLOW.retry_after:.0f}`" in described
+    assert f"up to {module._AT_ONCE} with those that wait" in described
+    assert f"all clients together have {module._WAITING}" in described
+
+
+async def test_all_clients_may_have_so_many_at_once() -> None:
+    renderer = Renderer()
+    refused: list[tuple[int, float | None]] = []
+
+    async def ask(owner: str) -> None:
+        try:
+            await renderer.render("a", owner)
+        except RequestError as error:
+            refused.append((error.error.status, error.error.retry_after))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(65):
+            nursery.start_soon(ask, f"client {number}")
+    assert refused == [(503, 1.0)]
     await renderer.aclose()
 
 

@@ -81,6 +81,8 @@ CODES: Final[Mapping[str | None, tuple[int, str]]] = MappingProxyType(
 )
 """Error code to its usual HTTP status and OpenAI error type."""
 
+_COME_BACK: Final = 1.0
+
 # C0, DEL, C1; then what reorders or hides text: bidi marks, embeddings, isolates, the BOM; lone surrogates
 # because no encoder takes them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
@@ -146,6 +148,7 @@ def error_for(
 ) -> ApiError:
     """The error of that *code*, with its usual type and status (or *status*).
 
+    One whose code means 503 always says when to come back: after a second, where *retry_after* does not say.
     A *status* of 502 always means that the upstream is at fault, and the type is ``upstream_error`` then.
 
     Raises:
@@ -153,6 +156,8 @@ def error_for(
     """
     usual, kind = CODES[code]
     kind = _UPSTREAM if status == 502 else kind
+    if usual == 503 and retry_after is None:
+        retry_after = _COME_BACK
     return ApiError(message, code, kind, usual if status is None else status, param, retry_after)
 
 
@@ -192,7 +197,7 @@ def _told(value: object) -> str:
         case dict():
             return "an object"
         case _:
-            return "nothing"
+            return "nothing (the field is missing)"
 
 
 def clean_text(text: str, limit: int = 512, *, secrets: Sequence[str] = ()) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import trio
@@ -24,9 +23,16 @@ if TYPE_CHECKING:
     from ..core.upstream_api.learning import StartMemory
     from .backend import Backend
 
-__all__ = ["Catalogue"]
+__all__ = ["CREATED", "Catalogue"]
 
 log = structlog.get_logger("trio_gateway.upstream")
+
+CREATED: Final = 1_735_689_600
+"""When each model was made (Unix time), as far as clients are to know.
+
+Upstreams do not tell it. An instant of this process would differ between workers and change with each reload,
+so that a model would seem to be another one.
+"""
 
 # Seconds a list is kept; seconds until an upstream that did not answer is asked again, doubling up to it.
 _FRESH = 60.0
@@ -49,7 +55,6 @@ class Catalogue:
         self._memory = memory
         self._models = config.models
         self._backends = {backend.name: backend for backend in backends}
-        self._created = int(time.time())
         self._ignored: set[str] = set()  # upstreams whose lists came, but are not read
 
     async def run(self) -> None:
@@ -133,7 +138,7 @@ class Catalogue:
         return {
             "id": model_id,
             "object": "model",
-            "created": self._created,
+            "created": CREATED,
             "owned_by": owner,
             "capabilities": {
                 "reasoning": bool(model.family) or learned is not None,

@@ -22,6 +22,7 @@ from ..core.errors import clean_text
 from ..core.sharing import ExchangeReply
 from ..core.sharing.arbiter import KEEP
 from ..core.sharing.exchange_messages import MAX_CIRCUITS, MAX_OPEN
+from .redis_wording import RedisPlace
 from .shared_state import SharedStateError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = ["PREFIX", "SCRIPT", "RedisExchange", "RedisStore"]
 PREFIX: Final = "{trio-gateway}:1:"
 """Of every key; the number changes with what the keys hold."""
 
+# Seconds for TCP and TLS; all that makes a connection has a deadline in shared_state.
 _CONNECT_TIMEOUT: Final = 1.5
 # Bytes of a reply that are read: more than news of all circuits and grants of all buckets take.
 _MAX_REPLY: Final = 4_194_304
@@ -182,16 +184,20 @@ class RedisStore:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._place = RedisPlace(url)
         password = urlsplit(url).password
         self._secrets = tuple(filter(None, {url, password, unquote(password or "")}))
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[RedisExchange]:
-        """Connect; each exchange is one command.
+        """Connect, and leave the script with the server; then each exchange is one command.
+
+        A server that is slow to answer has the time for a connection for that, not the one for an exchange.
 
         Raises:
             SharedStateError: the connection cannot be made, or is lost.
         """
+        greeted = False
         try:
             client = coredis.Redis.from_url(
                 self._url,
@@ -201,19 +207,22 @@ class RedisStore:
                 retry_policy=NoRetryPolicy(),
             )
             async with client:
+                await client.script_load(SCRIPT)
+                greeted = True
                 yield RedisExchange(client, self._error)
         except BaseExceptionGroup as group:
             lost, rest = group.split(_LOST)
             if lost is None or rest is not None:
                 raise rest or group  # noqa: B904  (the group holds it)
-            raise self._error(_first(lost)) from None
+            raise self._error(_first(lost), greeted=greeted) from None
         except (RedisError, OSError) as error:
-            raise self._error(error) from None
+            raise self._error(error, greeted=greeted) from None
 
-    def _error(self, error: BaseException) -> SharedStateError:
+    def _error(self, error: BaseException, *, greeted: bool = True) -> SharedStateError:
         if isinstance(error, SharedStateError):
             return error
-        return SharedStateError(clean_text(str(error) or type(error).__name__, secrets=self._secrets))
+        reason = self._place.reason(error, seconds=_CONNECT_TIMEOUT, greeted=greeted)
+        return SharedStateError(clean_text(reason, secrets=self._secrets))
 
 
 class RedisExchange:

@@ -8,6 +8,7 @@ decides alone until one succeeds again. Without a :class:`SharedStore` there is 
 from __future__ import annotations
 
 import secrets
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import structlog
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from ..core.sharing import ExchangeReply, Report, Share, SharedCircuit
     from .metrics import Metrics
 
-__all__ = ["EXCHANGE_TIMEOUT", "INTERVAL", "Exchange", "SharedState", "SharedStateError", "SharedStore"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "EXCHANGE_TIMEOUT",
+    "INTERVAL",
+    "Exchange",
+    "SharedState",
+    "SharedStateError",
+    "SharedStore",
+]
 
 log = structlog.get_logger("trio_gateway.shared_state")
 
@@ -33,13 +42,22 @@ INTERVAL: Final = 0.5
 EXCHANGE_TIMEOUT: Final = 0.4
 """Seconds after which an exchange has failed."""
 
-_CONNECT_TIMEOUT: Final = 2.0
+CONNECT_TIMEOUT: Final = 2.0
+"""Seconds after which a connection has failed: made, greeted and ready for an exchange."""
+
 # The same where requests may wait for it: with the exchange that failed before, less than they wait.
 _RECONNECT_TIMEOUT: Final = 0.5
 # Seconds between two exchanges that were asked for: many requests share one.
 _GAP: Final = 0.02
 # Seconds for which a request, or the start, waits at the most. An exchange that fails ends the wait as well.
 _LONGEST_WAIT: Final = 1.5
+# What to do where nothing comes in time.
+_SLOW: Final = MappingProxyType(
+    {
+        "gateways": "check whether the server of REDIS_URL hangs, and how long it and the way to it take",
+        "workers": "the parent hangs, or this machine has too much to do",
+    }
+)
 
 
 class SharedStateError(Exception):
@@ -138,23 +156,37 @@ class SharedState:
         self._wanted.set()
 
     async def _trade(self) -> None:
-        seconds = _RECONNECT_TIMEOUT if self.member.joined else _CONNECT_TIMEOUT
+        seconds = _RECONNECT_TIMEOUT if self.member.joined else CONNECT_TIMEOUT
         with trio.move_on_after(seconds) as connecting:
-            async with self._store.connect() as connection:
-                connecting.deadline = float("inf")
-                while True:
-                    await self._exchange(connection)
-                    with trio.move_on_after(INTERVAL):
-                        await self._wanted.wait()
-        raise SharedStateError(f"no connection in {seconds:.12g} s")
+            try:
+                async with self._store.connect() as connection:
+                    connecting.deadline = float("inf")
+                    while True:
+                        await self._exchange(connection)
+                        with trio.move_on_after(INTERVAL):
+                            await self._wanted.wait()
+            except SharedStateError:
+                # A store may make an error of its own of our impatience, which names no cause.
+                if not connecting.cancel_called:
+                    raise
+        raise SharedStateError(
+            f"no connection and greeting in {seconds:.12g} s: {_SLOW[self._store.between]}"
+        )
 
     async def _exchange(self, connection: Exchange) -> None:
         self._wanted = trio.Event()
         report = self.member.report(trio.current_time())
+        reply = None
         with trio.move_on_after(EXCHANGE_TIMEOUT) as scope:
-            reply = await connection.exchange(report)
-        if scope.cancelled_caught:
-            raise SharedStateError(f"no answer in {EXCHANGE_TIMEOUT:.12g} s")
+            try:
+                reply = await connection.exchange(report)
+            except SharedStateError:
+                if not scope.cancel_called:
+                    raise
+        if reply is None:
+            raise SharedStateError(
+                f"no answer to an exchange in {EXCHANGE_TIMEOUT:.12g} s: {_SLOW[self._store.between]}"
+            )
         self._exchanges += 1
         self.member.receive(reply, trio.current_time())
         self._report(None)

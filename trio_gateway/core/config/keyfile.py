@@ -23,6 +23,7 @@ _ID_RULE: Final = "1 to 64 letters, digits, dots, dashes or underscores"
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}")
+_NUMBERLIKE: Final = re.compile(r"[+-]?[0-9][0-9._,]{0,11}")
 _OPTIONS: Final = "expires=, models=, rpm=, tpm=, concurrent= or metrics"
 
 _Instant = Annotated[datetime, Meta(tz=True)]
@@ -111,10 +112,18 @@ def _parse_option(key: str, value: str, option: str, where: str) -> object:
             return models
         case "rpm" | "tpm" | "concurrent":
             if not _NUMBER.fullmatch(value):
-                raise ConfigError(where, key, "a whole number from 1 to 999999999", "another text")
+                expected = f"a whole number from 1 to 999999999, or no {key} for no limit"
+                raise ConfigError(where, key, expected, _shown_number(value))
             return int(value)
         case _:
             raise ConfigError(where, "option", _OPTIONS, "another word")
+
+
+def _shown_number(value: str) -> str:
+    """*value* as a message may show it: a short number is no key that stands there by mistake."""
+    if not value:
+        return "nothing"
+    return value if _NUMBERLIKE.fullmatch(value) else "another text"
 
 
 def _parse_instant(value: str, where: str) -> datetime:

@@ -161,10 +161,10 @@ class MarkerSet:
 class MarkerSearch:
     """Markers searched in one state: anywhere, at a sentence's or a line's start.
 
-    ``outside_code``: markers in Markdown code are text.
+    ``outside_code``: markers in Markdown code are text. ``ends``: the ends of a block alone, without prose.
     """
 
-    __slots__ = ("line", "mid", "outside_code", "sentence", "triggers")
+    __slots__ = ("ends", "line", "mid", "outside_code", "sentence", "triggers")
 
     def __init__(
         self,
@@ -178,6 +178,9 @@ class MarkerSearch:
         self.sentence = MarkerSet((*mid, *sentence)) if sentence else self.mid
         # First those of a line: an end marker that stands alone on one may close a wrapper elsewhere.
         self.line = MarkerSet((*line, *mid, *sentence)) if line or sentence else self.mid
+        self.ends = MarkerSet(
+            marker for marker in mid if marker.kind is Kind.END and not is_prose(marker.text)
+        )
         self.outside_code = outside_code
         self.triggers = _triggers(self.line.markers)
 

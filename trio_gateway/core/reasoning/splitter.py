@@ -9,6 +9,7 @@ HEAD       only whitespace so far; awaited: a start marker, a wrapper, prose tha
 ASSUMED    as HEAD, but the prompt has opened a block; awaited: an echo of its start marker, or text
 OUTPUT     the answer; awaited: a start marker or a wrapper at the start of a line, or what closes a wrapper
 GAP        after a marker, back in the answer; whitespace is dropped; awaited: a marker, or text
+           (after the end of a block: the same end once more as well, which is dropped)
 BLOCK      after a start marker; whitespace and the label are dropped; awaited: text
 REASONING  in a block; awaited: an end paired with its start, an inner start, or a tool call
 NESTED     after an end that an inner start may have; awaited: another end, or the end of the hold
@@ -38,7 +39,7 @@ from ..config import ModelConfig
 from .codespans import CodeTracker
 from .grammar import grammar_after, grammar_of
 from .harmony import Channel, read_header
-from .markers import BLANKS, Hit, Kind, MarkerSearch
+from .markers import BLANKS, Hit, Kind, MarkerSearch, MarkerSet
 from .nesting import InnerStarts, NestedEnd
 from .piece_buffer import PieceBuffer
 from .pieces import Output, Piece, Reasoning, Reclassified, ToolCall
@@ -169,6 +170,7 @@ class ReasoningSplitter:
         self._started = starts_in_reasoning  # a start marker was seen, so that no end is an orphan any more
         self._wrapped: frozenset[str] = frozenset()  # what closes the wrappers that are open
         self._block = self._grammar.any_block  # what ends the block
+        self._surplus = _NOTHING.ends  # in the gap behind a block: its ends, one too many
         self._inner = InnerStarts()
         self._label = ""  # text that may follow its start marker, to be dropped
         self._last = ""  # in prose, the last character given that is no whitespace
@@ -344,7 +346,9 @@ class ReasoningSplitter:
         place = _end(_BLANK, text, at)
         if place == len(text):
             return place
-        hit = self._scan.line.at(text, place, len(text), final=final)
+        hit = self._surplus.at(text, place, len(text), final=final)
+        if hit is None:
+            hit = self._scan.line.at(text, place, len(text), final=final)
         if hit is not None:
             return self._on_marker(hit, text, place, place)
         self.divided = self._follows_text
@@ -409,7 +413,7 @@ class ReasoningSplitter:
             self._flow(text[at:stop])
             self._enter(SplitterState.REASONING, self._block)
         else:
-            self._leave()
+            self._leave(self._block.ends)
         return stop
 
     def _on_marker(self, hit: Hit, text: str, at: int, place: int) -> int:
@@ -456,11 +460,14 @@ class ReasoningSplitter:
                 self.orphans += 1
                 self._follows_text = not self._structured and (self._account.spoken or self._account.reasoned)
                 self._account.recast()
-                self._leave()
+                self._leave(_NOTHING.ends if self._structured else self._grammar.any_block.ends)
             case Kind.OPEN:
                 self._wrapped |= {self._grammar.closers[marker.text]}
                 self._leave()
-            case _:  # END, CLOSE, CONTROL; a CUE is met in doubt only
+            case Kind.END:
+                self._wrapped -= {marker.text}
+                self._leave(self._block.ends)
+            case _:  # CLOSE, CONTROL; a CUE is met in doubt only
                 self._wrapped -= {marker.text}
                 self._leave()
         return stop
@@ -483,8 +490,10 @@ class ReasoningSplitter:
         self._account.open_block(opener)
         self._enter(SplitterState.BLOCK, _NOTHING)
 
-    def _leave(self) -> None:
-        """A marker is over, and any block with it."""
+    def _leave(self, surplus: MarkerSet = _NOTHING.ends) -> None:
+        """A marker is over, and any block with it. *surplus*: the ends that may follow, one too many: a model
+        that repeats the start of a block within it ends the block as often."""
+        self._surplus = surplus
         self._account.close_block()
         self._account.part()
         self._code = CodeTracker()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from msgspec import UNSET
 from quart import Request, Response, g
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -57,7 +58,7 @@ def _text_of(body: bytearray) -> str:
         raise RequestError(error_for("invalid_json", f"The request body: {error}")) from None
     if not isinstance(value, dict):
         raise refusal("", "an object", value)
-    text = value.get("text")
+    text = value.get("text", UNSET)
     if not isinstance(text, str):
         raise refusal("text", "a string", text)
     if len(text) > MAX_TEXT:

@@ -42,8 +42,11 @@ _TOO_MANY: Final = error_for(
     f"More than {_AT_ONCE} texts of yours are being rendered: try again.",
     retry_after=1.0,
 )
+# Longer than the page waits for a place: the text is as slow the next time, unless the machine was busy.
 _TOO_SLOW: Final = error_for(
-    "overloaded", f"The text could not be rendered within {_DEADLINE:g} s: show it as it stands."
+    "overloaded",
+    f"The text could not be rendered within {_DEADLINE:g} s: show it as it stands.",
+    retry_after=10.0,
 )
 
 
