@@ -18,6 +18,7 @@ from tests.support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, u
 from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.core.upstream_api.model_list import MAX_LIST
+from trio_gateway.engine.bodies import Payload
 from trio_gateway.engine.upstream import Upstream
 from trio_gateway.engine.upstream_answer import UpstreamFailure
 
@@ -42,7 +43,7 @@ async def client(url: str, key: str | None = None, **config: float) -> AsyncIter
 
 
 async def fetch(upstream: Upstream) -> bytes:
-    async with upstream.open_completion(b"{}", authorization=None) as answer:
+    async with upstream.open_completion(Payload([b"{}"]), authorization=None) as answer:
         body = b""
         while chunk := await answer.receive():
             body += chunk
@@ -84,7 +85,7 @@ async def test_other_tasks_run_between_two_pieces_of_what_was_inflated() -> None
     async with (
         open_upstream(plays(ZIPPED % b"gzip" + packed)) as server,
         client(server.url) as upstream,
-        upstream.open_completion(b"{}", authorization=None) as answer,
+        upstream.open_completion(Payload([b"{}"]), authorization=None) as answer,
     ):
         await answer.receive()
         for _ in range(15):
@@ -226,7 +227,7 @@ async def test_retired_it_keeps_no_connection_but_those_in_use() -> None:
             await idle.retire()
             await until(lambda: server.open_connections == 0)
         async with client(server.url) as busy:
-            async with busy.open_completion(b"{}", authorization=None) as answer:
+            async with busy.open_completion(Payload([b"{}"]), authorization=None) as answer:
                 await busy.retire()
                 assert await answer.receive() == DONE
             await until(lambda: server.open_connections == 0)

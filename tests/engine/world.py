@@ -17,7 +17,7 @@ from trio_gateway.core.events import Batch, Done, Event, Failure
 from trio_gateway.core.json.strict import dumps
 from trio_gateway.core.upstream_api.faults import Fault, fault_of_error
 from trio_gateway.engine.backend import Backend
-from trio_gateway.engine.bodies import Bodies
+from trio_gateway.engine.bodies import Bodies, Payload
 from trio_gateway.engine.call import Call
 from trio_gateway.engine.clients import Clients
 from trio_gateway.engine.memory import RequestMemory
@@ -60,7 +60,7 @@ class FakeUpstream:
     @asynccontextmanager
     async def open_completion(
         self,
-        body: bytes,
+        body: Payload,
         *,
         authorization: str | None,
         streamed: bool = True,
@@ -68,7 +68,7 @@ class FakeUpstream:
     ) -> AsyncIterator[UpstreamAnswer]:
         script = self._scripts[min(self.opened, len(self._scripts) - 1)]
         self.opened += 1
-        self.bodies.append(json.loads(body))
+        self.bodies.append(json.loads(b"".join(body.pieces)))
         try:
             yield cast("UpstreamAnswer", _FakeAnswer(script, streamed=self._streamed))
         finally:

@@ -25,6 +25,7 @@ from tests.faults.table import FAULTS, ODDITIES, STOP, Fault, Oddity
 from tests.support import DONE, HEAD, ask, chat, sse_chunk, until
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.core.summary.prompt import summarize_prompt
+from trio_gateway.engine.bodies import Payload
 from trio_gateway.engine.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ async def test_a_handshake_that_is_broken_off_leaves_nothing_open() -> None:
     async with open_faulty(Door.TLS_IS_SILENT) as silent:
         upstream = Upstream(UpstreamConfig(url=silent.url), None)
         with trio.move_on_after(0.1) as scope:
-            async with upstream.open_completion(b"{}", authorization=None):
+            async with upstream.open_completion(Payload([b"{}"]), authorization=None):
                 pass
         assert scope.cancelled_caught
         await until(lambda: silent.open_connections == 0, 0.05)

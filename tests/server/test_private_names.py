@@ -51,7 +51,7 @@ def overridden() -> set[tuple[str, str]]:
             for base in kind.__mro__[1:]:
                 if base.__module__.split(".")[0] in LIBRARIES:
                     both = vars(kind).keys() & vars(base).keys()
-                    found |= {(base.__name__, name) for name in both if not name.startswith("__")}
+                    found |= {(base.__name__, name) for name in both if not name.startswith(("__", "_abc"))}
     return found
 
 

@@ -23,8 +23,8 @@ class PhaseQueue:
     __slots__ = ("_closed", "_current", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: dict[Phase, Batch] = {phase: [] for phase in _ORDER}
-        self._closed: set[Phase] = set()
+        self._waiting: dict[Phase, Batch] = {}
+        self._closed: tuple[Phase, ...] = ()
         self._current = 0
 
     def put(self, phase: Phase, events: Batch) -> None:
@@ -35,11 +35,12 @@ class PhaseQueue:
         """
         if phase in self._closed:
             raise ValueError(f"phase {phase} is closed")
-        self._waiting[phase] += events
+        self._waiting[phase] = [*self._waiting.get(phase, ()), *events]
 
     def close(self, phase: Phase) -> None:
         """Nothing more comes in *phase*. Closing it again changes nothing."""
-        self._closed.add(phase)
+        if phase not in self._closed:
+            self._closed += (phase,)
 
     def is_open(self, phase: Phase) -> bool:
         """Whether more may come in *phase*."""
@@ -50,8 +51,7 @@ class PhaseQueue:
         ready: Batch = []
         while self._current < len(_ORDER):
             phase = _ORDER[self._current]
-            if events := self._waiting[phase]:
-                self._waiting[phase] = []
+            if events := self._waiting.pop(phase, None):
                 ready = ready + events if ready else events
             if phase not in self._closed:
                 break
@@ -60,7 +60,7 @@ class PhaseQueue:
 
     def has_waiting(self, phase: Phase) -> bool:
         """Whether events of *phase* wait for their turn, or to be taken."""
-        return bool(self._waiting[phase])
+        return bool(self._waiting.get(phase))
 
     @property
     def is_over(self) -> bool:

@@ -73,7 +73,7 @@ class Attempt:
         self._ended = False
         self._how_empty = "ended its answer before it began"
 
-    async def run(self, reader: AnswerReader, question: Question, body: bytes | Payload) -> Fault | None:
+    async def run(self, reader: AnswerReader, question: Question, body: Payload) -> Fault | None:
         """Post *body*, which is that of *question*, and let *reader* read the answer.
 
         None when the client has the whole answer; otherwise what went wrong.
@@ -89,7 +89,7 @@ class Attempt:
                 raise
         return None if self._is_complete() else self._judge(fault)
 
-    async def _ask(self, question: Question, body: bytes | Payload) -> Fault | None:
+    async def _ask(self, question: Question, body: Payload) -> Fault | None:
         """Converse; as often as something that the gateway has added is refused, once more without it.
 
         Until then nothing has come of an answer, and the refusal says nothing about the upstream.
@@ -125,7 +125,7 @@ class Attempt:
             self._delivery.emit(self._reader.end())
         return fault
 
-    async def _converse(self, question: Question, body: bytes | Payload) -> None:
+    async def _converse(self, question: Question, body: Payload) -> None:
         upstream, authorization = self._lease.upstream, self._call.authorization
         streamed = question.streamed
         if not streamed:

@@ -74,10 +74,10 @@ class Bodies:
         request = await self._in_thread(partial(_parsed, parse, body))
         return replace(request, large=len(body))
 
-    async def encode(self, request: ChatRequest, fields: Callable[[], Fields]) -> bytes | Payload:
+    async def encode(self, request: ChatRequest, fields: Callable[[], Fields]) -> Payload:
         """What is sent to an upstream for *request*: the object that *fields* makes of it."""
         if not request.large:
-            return dumps(fields()).encode()
+            return Payload([dumps(fields()).encode()])
         encode = _encoded if request.large <= _IN_ONE_CALL else _encoded_in_pieces
         return Payload(await self._in_thread(partial(encode, fields)))
 
@@ -89,7 +89,7 @@ class Bodies:
 
 
 class Payload:
-    """Payload of a large request: keeps its pieces until the upstream has them."""
+    """Payload of a request: keeps its pieces until the upstream has them."""
 
     __slots__ = ("pieces", "size")
 

@@ -39,7 +39,7 @@ class Question:
         """The answer is asked for as a stream."""
         return self._asking.stream or not self._call.buffered
 
-    async def body(self) -> bytes | Payload:
+    async def body(self) -> Payload:
         """The body to post."""
         return await self._call.services.bodies.encode(self._call.request, self._fields)
 

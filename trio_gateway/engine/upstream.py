@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -24,21 +24,22 @@ from ..core.upstream_api.error_page import asks_for_tls, page_kind
 from ..core.upstream_api.faults import Fault, fault_of_error, fault_of_page, fault_of_transport
 from ..core.upstream_api.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
-from .bodies import Payload
 from .transport import Http1Client, Origin, make_ssl_context
 from .transport.proxied import ProxiedClient
 from .upstream_answer import FAULTS_NAMED, UpstreamAnswer, UpstreamFailure, accepted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
+    from types import TracebackType
 
     from ..core.config import UpstreamConfig
     from ..core.upstream_api.chunks import InbandError
     from ..core.upstream_api.http_framing import Fields
+    from .bodies import Payload
     from .transport import Response
     from .transport.proxied import ProxiedResponse
 
-__all__ = ["Upstream"]
+__all__ = ["OpenCompletion", "Upstream"]
 
 # An error page is read no further than this: enough for any error object, nothing to fill memory with.
 _MAX_ERROR_BODY: Final = 64 * 1024
@@ -96,22 +97,21 @@ class Upstream:
         """Keep no connection open from now on, but those of requests that run."""
         self._client.retire()
 
-    @asynccontextmanager
-    async def open_completion(
+    def open_completion(
         self,
-        body: bytes | Payload,
+        body: Payload,
         *,
         authorization: str | None,
         streamed: bool = True,
         traceparent: str | None = None,
-    ) -> AsyncIterator[UpstreamAnswer]:
-        """Post *body* and hand over the answer once its headers are accepted; a payload is dropped then.
+    ) -> OpenCompletion:
+        """Post *body* and hand over the answer once its headers are accepted; its bytes are dropped then.
 
         *authorization* is the client's own header value; it is sent only where the configuration says
         ``pass_through_key``. *streamed*: *body* asks for a stream. *traceparent*: of the span that this call
         has, where requests are traced.
 
-        Raises:
+        Entering it raises:
             UpstreamFailure: no connection, an error status, or a body of a kind that cannot be read.
         """
         accept = b"text/event-stream" if streamed else b"application/json"
@@ -122,17 +122,25 @@ class Upstream:
             fields.append((b"Authorization", authorization.encode("latin-1")))
         if traceparent is not None:
             fields.append((b"traceparent", traceparent.encode()))
-        pieces = tuple(body.pieces) if isinstance(body, Payload) else (body,)
+        return OpenCompletion(self, body, fields, (*self._secrets, *secrets_of(authorization)))
+
+    async def post_completion(
+        self, fields: Fields, body: Payload
+    ) -> tuple[Response | ProxiedResponse, UpstreamAnswer]:
+        """Post *body*: the response, which the caller closes, and its body.
+
+        Raises:
+            UpstreamFailure: as :meth:`open_completion`; it may quote a key.
+        """
+        response = await self._send(b"POST", b"/chat/completions", fields, tuple(body.pieces))
+        body.drop()
         try:
-            async with self._response(b"POST", b"/chat/completions", fields, pieces) as response:
-                del pieces
-                if isinstance(body, Payload):
-                    body.drop()
-                if not 200 <= response.status < 300:
-                    raise await self._refusal(response, "POST …/chat/completions")
-                yield accepted(response)
-        except UpstreamFailure as failure:  # it may quote a key, as a status or in the stream
-            raise failure.redacted((*self._secrets, *secrets_of(authorization))) from failure
+            if not 200 <= response.status < 300:
+                raise await self._refusal(response, "POST …/chat/completions")
+            return response, accepted(response)
+        except BaseException:
+            await response.aclose()
+            raise
 
     def fault_in_stream(self, error: InbandError) -> Fault:
         """What an error event inside an answer means."""
@@ -145,27 +153,24 @@ class Upstream:
             UpstreamFailure: it did not answer, or refused, or the list is too large.
         """
         fields = [*self._fields, (b"Accept", b"application/json")]
-        async with self._response(b"GET", b"/models", fields) as response:
+        response = await self._send(b"GET", b"/models", fields)
+        try:
             if not 200 <= response.status < 300:
                 raise await self._refusal(response, "GET …/models")
             body = await UpstreamAnswer(response).read(MAX_LIST + 1)
+        finally:
+            await response.aclose()
         if len(body) > MAX_LIST or not await _has_few_values(body):
             raise UpstreamFailure.of(
                 "answer_too_large", "The upstream sent a list of models that is too large."
             )
         return parse_model_ids(body)
 
-    @asynccontextmanager
-    async def _response(
+    async def _send(
         self, method: bytes, path: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
-    ) -> AsyncIterator[Response | ProxiedResponse]:
+    ) -> Response | ProxiedResponse:
         with _unanswered(), FAULTS_NAMED:
-            response = await self._client.send(method, self._path + path + self._query, fields, pieces)
-        del pieces  # the upstream has them
-        try:
-            yield response
-        finally:
-            await response.aclose()
+            return await self._client.send(method, self._path + path + self._query, fields, pieces)
 
     async def _refusal(self, response: Response | ProxiedResponse, request: str) -> UpstreamFailure:
         """What an error status means as an answer to *request*, its method and path.
@@ -194,6 +199,36 @@ class Upstream:
         return fault_of_error(
             described, own_key=self._own_key, retry_after=retry_after, secrets=self._secrets
         )
+
+
+class OpenCompletion:
+    """Context of one request: sends it when entered, closes its response when left.
+
+    Failures that pass through it lose what they quote of *secrets*, as a status or in the stream.
+    """
+
+    __slots__ = ("_body", "_fields", "_response", "_secrets", "_upstream")
+
+    def __init__(self, upstream: Upstream, body: Payload, fields: Fields, secrets: tuple[str, ...]) -> None:
+        self._upstream = upstream
+        self._body = body
+        self._fields = fields
+        self._secrets = secrets
+        self._response: Response | ProxiedResponse  # set by entering
+
+    async def __aenter__(self) -> UpstreamAnswer:
+        try:
+            self._response, answer = await self._upstream.post_completion(self._fields, self._body)
+        except UpstreamFailure as failure:
+            raise failure.redacted(self._secrets) from failure
+        return answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._response.aclose()  # noqa: ASYNC102  (of a connection of ours it does not wait)
+        if isinstance(error, UpstreamFailure):
+            raise error.redacted(self._secrets) from error
 
 
 def _key_field(header: str, key: str) -> tuple[bytes, bytes]:

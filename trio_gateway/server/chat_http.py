@@ -26,7 +26,7 @@ from .error_responses import code_of, error_response
 from .identity import identify
 from .media_type import require_json
 from .sse_body import SSEBody, SSESink
-from .transport.asgi import BODY, CLEANUP, NURSERY
+from .transport.asgi import BODY, CLEANUP, CONTEXT, NURSERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,8 @@ async def answer_chat(
         record.refuse(code_of(error))
         raise
     cleanup.append(call.close)
-    events = start_stream(call, cast("dict[str, Any]", request.scope)[NURSERY])
+    scope = cast("dict[str, Any]", request.scope)
+    events: EventStream = scope[CONTEXT].run(start_stream, call, scope[NURSERY])
     if streamed and g.format.early_status:
         response = _stream_response(events, call)
     else:
@@ -94,7 +95,6 @@ async def answer_chat(
         response.headers["X-Gateway-Attempts"] = str(record.attempts)
     if not streamed:
         response.headers["Server-Timing"] = _server_timing(record)
-    response.timeout = None  # quart would cut every answer at 60 s; the gateway has deadlines of its own
     return response
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quart.wrappers.response import ResponseBody
-
 from ..core.client_api import Encoder, sse_slices
 from .batch_sink import BatchSink
+from .transport.asgi import StreamedBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from ..core.events import Batch
     from ..engine.stream import EventStream
@@ -45,28 +43,14 @@ class SSESink(BatchSink[bytes]):
             await self._writer.send_head()
 
 
-class SSEBody(ResponseBody):
-    """Delivers a stream when sending begins.
-
-    The stream writes to the connection itself, through *sink*, so that iteration yields nothing.
-    """
+class SSEBody(StreamedBody):
+    """Body that is one stream, which writes to the connection itself, through *sink*."""
 
     def __init__(self, events: EventStream, sink: SSESink, *, ping_first: bool) -> None:
         self._events = events
         self._sink = sink
         self._ping_first = ping_first
 
-    async def __aenter__(self) -> SSEBody:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        """The stream's tasks end with the request's nursery."""
-
-    def __aiter__(self) -> SSEBody:
-        return self
-
-    async def __anext__(self) -> bytes:
+    async def deliver(self) -> None:
+        """Write the events as they come, and pings between them."""
         await self._events.deliver(self._sink, ping_first=self._ping_first)
-        raise StopAsyncIteration

@@ -32,7 +32,7 @@ class ReasoningLimit:
         self._characters = model.max_reasoning_chars
         self._guards = model.repetition_guard
         self._size = 0
-        self._tail = RecentText(_MEMORY)
+        self._tail: RecentText | None = None  # once there is a text
         self._looked_at = 0
         self._circles = False
         self.deadline = math.inf
@@ -44,6 +44,8 @@ class ReasoningLimit:
             self.deadline = now + self._seconds
         self._size += len(text)
         if self._guards and not self._circles:
+            if self._tail is None:
+                self._tail = RecentText(_MEMORY)
             self._tail.add(text[-_MEMORY:])
             if self._size - self._looked_at >= _LOOK_EVERY:
                 self._looked_at = self._size

@@ -40,7 +40,7 @@ class Summaries:
             return
         model = self._model if how.prompt == "model" else None
         self._prompt = PromptSummarizer(request.messages, self._outbox, model=model)
-        self._nursery.start_soon(self._make, self._prompt, "prompt_summary")
+        self._nursery.start_soon(self._make_prompt_summary, self._prompt)
 
     def feed(self, text: str) -> None:
         """Take reasoning as it comes; with the first of it begins the task that summarises it.
@@ -76,6 +76,10 @@ class Summaries:
             self._reasoning.end()
         else:
             self._outbox.close(Phase.REASONING_SUMMARY)
+
+    async def _make_prompt_summary(self, summarizer: PromptSummarizer) -> None:
+        await self._make(summarizer, "prompt_summary")
+        self._prompt = None
 
     async def _make(self, summarizer: PromptSummarizer | ReasoningSummarizer, step: str) -> None:
         with step_span(self._span, step):

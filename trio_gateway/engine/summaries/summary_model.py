@@ -21,6 +21,7 @@ from ...core.summary.model_request import MAX_TEXT, summary_body, summary_line
 from ...core.upstream_api.answer_reader import AnswerReader
 from ...core.upstream_api.chunks import InbandError, ProtocolError, cut_chunk, read_event
 from ...core.upstream_api.faults import fault_of_transport
+from ..bodies import Payload
 from ..lease import Lease
 from ..tracing import NO_SPAN, CallSpan, call_span
 from ..upstream_answer import UpstreamFailure
@@ -156,7 +157,7 @@ class SummaryModel:
         instruction = config.prompt_instruction if kind == "prompt" else config.reasoning_instruction
         body = summary_body(kind, text, model=config.model, instruction=instruction)
         async with self._backend.upstream.open_completion(
-            body, authorization=None, traceparent=traceparent
+            Payload([body]), authorization=None, traceparent=traceparent
         ) as answer:
             try:
                 return await self._read(lease, answer)

@@ -15,13 +15,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from contextlib import ExitStack
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import trio
 from hypercorn.typing import LifespanStartupFailedEvent
 from quart.utils import encode_headers
-from quart.wrappers.response import DataBody, Response
+from quart.wrappers.response import DataBody, Response, ResponseBody
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGILifespan
 
 from .incoming import IncomingBody
@@ -29,16 +31,27 @@ from .request_stream import STREAM, RequestStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from hypercorn.typing import (
         ASGIReceiveCallable,
         ASGISendCallable,
         ASGISendEvent,
+        HTTPResponseStartEvent,
     )
     from quart.typing import ResponseTypes
     from quart.wrappers import Request
 
-__all__ = ["BODY", "CLEANUP", "NURSERY", "HTTPConnection", "Lifespan", "ResponseWriter"]
+__all__ = [
+    "BODY",
+    "CLEANUP",
+    "CONTEXT",
+    "NURSERY",
+    "HTTPConnection",
+    "Lifespan",
+    "ResponseWriter",
+    "StreamedBody",
+]
 
 CLEANUP: Final = "gateway.cleanup"
 """Key of the ASGI scope: the callables that :class:`HTTPConnection` calls when the request is over."""
@@ -49,6 +62,11 @@ BODY: Final = "gateway.body"
 
 NURSERY: Final = "gateway.nursery"
 """Key of the ASGI scope, to the request's nursery: what runs there ends with the answer or its client."""
+
+
+CONTEXT: Final = "gateway.context"
+"""Key of the ASGI scope, to the context without Quart's variables. A task that is started in another one
+keeps the request and all that belongs to it for as long as it runs."""
 
 
 class ResponseWriter(Protocol):
@@ -65,6 +83,29 @@ class ResponseWriter(Protocol):
 
     async def send_head(self) -> None:
         """Send the head of the answer where nothing of its body is there yet."""
+
+
+class StreamedBody(ResponseBody):
+    """Body that writes itself to the client, under deadlines of its own."""
+
+    @abstractmethod
+    async def deliver(self) -> None:
+        """Write all of it."""
+
+    async def __aenter__(self) -> StreamedBody:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """What writes it ends with the request's nursery."""
+
+    def __aiter__(self) -> StreamedBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await self.deliver()
+        raise StopAsyncIteration
 
 
 class HTTPConnection(TrioASGIHTTPConnection):
@@ -94,6 +135,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
         try:
             async with trio.open_nursery() as nursery:
                 self.scope[NURSERY] = nursery  # type: ignore[typeddict-unknown-key]
+                self.scope[CONTEXT] = copy_context()  # type: ignore[typeddict-unknown-key]
                 if isinstance(server, _Exchange):
                     nursery.start_soon(server.watch, nursery.cancel_scope)
                 else:
@@ -109,18 +151,41 @@ class HTTPConnection(TrioASGIHTTPConnection):
         request.body = self._body  # type: ignore[assignment]  # it does what Quart asks of a body
         return request
 
+    async def handle_request(  # type: ignore[override]  # as the base does
+        self, nursery: trio.Nursery, request: Request, send: ASGISendCallable
+    ) -> None:
+        response = await self.app.handle_request(request)
+        del request  # with its headers it would be kept for a whole stream
+        body = response.response if isinstance(response, Response) else None
+        if isinstance(body, StreamedBody):
+            await send(_start_of(response))
+            del response
+            await body.deliver()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif isinstance(body, DataBody):
+            async with body as parts:
+                data = b"".join([part async for part in parts])
+            await send(_start_of(response))
+            await send({"type": "http.response.body", "body": data, "more_body": False})
+        else:
+            with trio.move_on_after(self.app.config["RESPONSE_TIMEOUT"]):
+                await self._send_response(send, response)
+        nursery.cancel_scope.cancel()
+
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
         # Newer Quart raises here when the client has left already; there is nobody to be told.
-        if getattr(self, "_disconnected", False):
-            return
-        if not (isinstance(response, Response) and isinstance(response.response, DataBody)):
+        if not getattr(self, "_disconnected", False):
             await super()._send_response(send, response)
-            return
-        async with response.response as parts:
-            body = b"".join([part async for part in parts])
-        fields = encode_headers(response.headers)
-        await send({"type": "http.response.start", "status": response.status_code, "headers": fields})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _start_of(response: ResponseTypes) -> HTTPResponseStartEvent:
+    fields = encode_headers(response.headers)
+    return {
+        "type": "http.response.start",
+        "status": response.status_code,
+        "headers": fields,
+        "trailers": False,
+    }
 
 
 class _Parts:

@@ -111,18 +111,19 @@ class ClientConnection(TCPServer):
         write_timeout: float,
     ) -> None:
         super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]  # either, in truth
+        del self.idle_task  # which here is a deadline
         self._write_timeout = write_timeout
         self._closing = False
         self._ahead = bytearray()
         self._reading = trio.CancelScope()
-        self._writing = trio.CancelScope()
-        self._worker = trio.CancelScope()
+        self._writing: trio.CancelScope | None = None
+        self._worker: trio.CancelScope | None = None
         self._plain: int | None = None
         self._socket: trio.socket.SocketType | None = None
         self._served = False
         self._idle: IdleConnections = idle_connections(context)
         self._idle_until = inf
-        self._patience = trio.CancelScope()
+        self._patience: trio.CancelScope | None = None
 
     async def run(self) -> None:
         """Serve the client until one side ends it. Raises nothing but cancellation."""
@@ -185,7 +186,8 @@ class ClientConnection(TCPServer):
                     await self._take(data)
         finally:
             self._closing = True
-            self._writing.cancel()  # the client is gone, or the grace is over: nobody is waited for
+            if self._writing is not None:
+                self._writing.cancel()  # the client is gone, or the grace is over: nobody is waited for
 
     async def _receive(self) -> bytes:
         """The next bytes for the protocol; none when the client is gone."""
@@ -227,7 +229,9 @@ class ClientConnection(TCPServer):
         while True:
             try:
                 with trio.CancelScope(deadline=self._patient_until()) as self._patience:
-                    return bytes(await self.stream.receive_some(size))
+                    if self._socket is None:
+                        return bytes(await self.stream.receive_some(size))
+                    return await _received(self._socket, size)
             except _GONE:  # reset by the client, or closed by us
                 return b""
             # A process that was busy, or stood still, finds both: the time is up, and a request is there.
@@ -239,21 +243,28 @@ class ClientConnection(TCPServer):
         silence = self.config.read_timeout
         return min(self._idle_until, trio.current_time() + silence) if silence else self._idle_until
 
+    def _change_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.deadline = self._patient_until()
+
     def _has_unread(self) -> bool:
         """Whether the kernel has bytes, or the end, of the client for the reader; no under TLS."""
         return self._socket is not None and self._socket.is_readable()
+
+    def _grace_ends(self) -> float:
+        return inf if self._worker is None else self._worker.deadline
 
     def _become_idle(self) -> None:
         """A request may come, within the time for it."""
         seconds = self.config.keep_alive_timeout
         self._idle_until = trio.current_time() + (seconds if self._served else min(seconds, _FIRST_HEAD))
-        self._patience.deadline = self._patient_until()
+        self._change_patience()
         self._idle.add(self)
 
     def drain(self) -> None:
         """End the connection, which is idle, unless a request is on its way."""
         self._idle_until = min(self._idle_until, trio.current_time() + _ON_ITS_WAY)
-        self._patience.deadline = self._patient_until()
+        self._change_patience()
 
     async def protocol_send(self, event: Event) -> None:
         """Do what the protocol asks: write bytes, end the connection, start or stop the idle timer."""
@@ -271,7 +282,7 @@ class ClientConnection(TCPServer):
                 self._served = True
                 self._idle.discard(self)
                 self._idle_until = inf
-                self._patience.deadline = self._patient_until()
+                self._change_patience()
 
     def send_nowait(self, data: bytes) -> int:
         """Give *data* to the kernel as far as it takes it at once; the number of bytes that left.
@@ -303,7 +314,7 @@ class ClientConnection(TCPServer):
                     self._writing = scope
                     for start in range(0, len(data), _PIECE):
                         # Beyond the grace that a signal leaves, nobody is waited for.
-                        scope.deadline = min(trio.current_time() + self._write_timeout, self._worker.deadline)
+                        scope.deadline = min(trio.current_time() + self._write_timeout, self._grace_ends())
                         await self.stream.send_all(data[start : start + _PIECE])
                 return
             except _GONE:
@@ -324,6 +335,16 @@ class ClientConnection(TCPServer):
                 await self.stream.send_eof()
         except (AttributeError, *_GONE):  # TLS, or gone already
             self._reading.cancel()
+
+
+async def _received(sock: trio.socket.SocketType, size: int) -> bytes:
+    """The next bytes. Trio tries to read before it waits, in vain most often, and keeps 1 KiB for it."""
+    while True:
+        await trio.lowlevel.wait_readable(sock.fileno())
+        try:
+            return os.read(sock.fileno(), size)
+        except BlockingIOError:
+            continue
 
 
 def _tune(sock: trio.socket.SocketType, write_timeout: float) -> None:

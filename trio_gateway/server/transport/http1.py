@@ -207,19 +207,22 @@ class _Turn:
 
     def __init__(self, socket: ClientSocket) -> None:
         self._socket = socket
-        self._event = trio.Event()
+        self._event: trio.Event | None = None  # while a request waits
 
     async def clear(self) -> None:
         self._event = trio.Event()
 
     async def wait(self) -> None:
-        await self._socket.meanwhile(self._event.wait)
+        if self._event is not None:
+            await self._socket.meanwhile(self._event.wait)
 
     async def set(self) -> None:
-        self._event.set()
+        if self._event is not None:
+            self._event.set()
+            self._event = None
 
     def is_set(self) -> bool:
-        return self._event.is_set()
+        return self._event is None
 
 
 class _StrictConnection(h11.Connection):

@@ -94,6 +94,12 @@ PRIVATE_NAMES: Final = (
     ),
     PrivateName("quart", _HTTP, "_send_response", "quart_trio.asgi:TrioASGIHTTPConnection.handle_request"),
     PrivateName(
+        "quart-trio",
+        "quart_trio.asgi:TrioASGIHTTPConnection",
+        "handle_request",
+        "quart_trio.asgi:TrioASGIHTTPConnection.__call__",
+    ),
+    PrivateName(
         "quart",
         _SOCKET,
         "_create_websocket_from_scope",
