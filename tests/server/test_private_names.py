@@ -57,7 +57,8 @@ def overridden() -> set[tuple[str, str]]:
 
 def test_every_overridden_name_is_in_the_table() -> None:
     known = {(name.owner.rpartition(":")[2], name.name) for name in PRIVATE_NAMES}
-    missing = overridden() - known - {("WSStream", "handle")}  # H11Protocol.handle has the same caller
+    # H11Protocol.handle has the same caller; what Quart-Trio overrides is not called by Quart.
+    missing = overridden() - known - {("WSStream", "handle"), ("ASGIHTTPConnection", "handle_request")}
     assert missing == set()
 
 
