@@ -66,7 +66,7 @@ class Heartbeat(trio.abc.Instrument):
     longest_task: str = ""
     """The name of the task whose step that was."""
     steps: Counter[str] = field(default_factory=Counter)
-    """How many steps the tasks of each name did, as in ``trio_gateway.engine.summaries.Summaries.run``."""
+    """How many steps the tasks of each name did, as in ``trio_gateway.engine.failover.Failover.run``."""
     _own: trio.lowlevel.Task = field(default_factory=trio.lowlevel.current_task)
     _names: dict[trio.lowlevel.Task, str] = field(default_factory=dict)
     _since: float = 0.0

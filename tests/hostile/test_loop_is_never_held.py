@@ -48,14 +48,14 @@ def _prompt_is_summarised(answer: Answer) -> None:
 async def test_a_prompt(name: str) -> None:
     text = PROMPTS[name].encode("utf-8", "replace").decode()
     play = answer_through_gateway(chat(text), then=_prompt_is_summarised)
-    await check(Row(name, play, task="Summaries.run", slices=8, at_most=3000))
+    await check(Row(name, play, task="Summaries._summarise_prompt", slices=8, at_most=3000))
 
 
 async def test_a_prompt_of_many_parts() -> None:
     content = [{"type": "text", "text": "a "}] * 20_000
     body = {"messages": [{"role": "user", "content": content}]}
     play = answer_through_gateway(body, then=_prompt_is_summarised)
-    await check(Row("many parts", play, task="Summaries.run", at_most=3000))
+    await check(Row("many parts", play, task="Summaries._summarise_prompt", at_most=3000))
 
 
 # ----------------------------------------------------------------------------------------- histories
@@ -106,7 +106,15 @@ async def test_reasoning_in_one_piece(name: str) -> None:
     thought = unit * (1000 * KI // len(json.dumps(unit)))
     play = answer_through_gateway(None, {"reasoning_content": thought}, {"content": "Four."}, then=_is_whole)
     # Reading takes up to two slices a piece; what frames, signs and qualifiers need of it, part of another one.
-    await check(Row(name, play, task="Summaries.run", slices=2, at_most=40 + 5 * RECENT // (2 * PIECE)))
+    await check(
+        Row(
+            name,
+            play,
+            task="Summaries._summarise_reasoning",
+            slices=2,
+            at_most=40 + 5 * RECENT // (2 * PIECE),
+        )
+    )
 
 
 def _is_whole(answer: Answer) -> None:

@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 import trio
 import trio.testing
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.server.one_connection import connected, read_all
 from trio_gateway.server.transport.connection import ClientConnection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
+    from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
-
-
-@asynccontextmanager
-async def connected(
-    app: ASGIFramework,
-    *,
-    worker: Callable[[trio.CancelScope], object] = bool,
-    context: WorkerContext | None = None,
-    getpeername: Callable[[], str] = str,
-    write_timeout: float = 20.0,
-    **settings: object,
-) -> AsyncIterator[tuple[trio.StapledStream[Any, Any], trio.Event]]:
-    """A client's stream, each of its bytes taken when the server reads it; and the connection's end.
-
-    *worker* is shown the scope of all connections.
-    """
-    client, stream = trio.testing.lockstep_stream_pair()
-    stream.socket = SimpleNamespace(  # type: ignore[attr-defined]
-        family=socket.AF_UNIX, getpeername=getpeername, getsockname=str
-    )
-    config = Config.from_mapping({"errorlog": None, "include_server_header": False, **settings})
-    connection = ClientConnection(
-        ASGIWrapper(app),
-        config,
-        context or WorkerContext(None),
-        {},
-        stream,  # type: ignore[arg-type]
-        write_timeout=write_timeout,
-    )
-    ended = trio.Event()
-
-    async def run() -> None:
-        await connection.run()
-        ended.set()
-
-    async with trio.open_nursery() as nursery:
-        worker(nursery.cancel_scope)
-        nursery.start_soon(run)
-        yield client, ended
-        nursery.cancel_scope.cancel()
 
 
 class Answer:
@@ -92,13 +46,6 @@ class Answer:
 async def deaf(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     """An application that never asks what became of its client."""
     await trio.sleep_forever()
-
-
-async def read_all(client: trio.StapledStream[Any, Any]) -> bytes:
-    got = b""
-    while data := await client.receive_some():
-        got += data
-    return got
 
 
 async def test_a_client_that_takes_nothing_is_cut_off(autojump_clock: trio.testing.MockClock) -> None:

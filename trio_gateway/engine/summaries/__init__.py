@@ -40,7 +40,7 @@ class Summaries:
             return
         model = self._model if how.prompt == "model" else None
         self._prompt = PromptSummarizer(request.messages, self._outbox, model=model)
-        self._nursery.start_soon(self._make_prompt_summary, self._prompt)
+        self._nursery.start_soon(self._summarise_prompt, self._prompt)
 
     def feed(self, text: str) -> None:
         """Take reasoning as it comes; with the first of it begins the task that summarises it.
@@ -49,7 +49,7 @@ class Summaries:
         """
         if self._reasoning is None:
             self._reasoning = self._reasoning_summarizer()
-            self._nursery.start_soon(self._make, self._reasoning, "reasoning_summary")
+            self._nursery.start_soon(self._summarise_reasoning, self._reasoning)
         self._reasoning.feed(text)
 
     def _reasoning_summarizer(self) -> ReasoningSummarizer:
@@ -77,15 +77,19 @@ class Summaries:
         else:
             self._outbox.close(Phase.REASONING_SUMMARY)
 
-    async def _make_prompt_summary(self, summarizer: PromptSummarizer) -> None:
-        await self._make(summarizer, "prompt_summary")
+    async def _summarise_prompt(self, summarizer: PromptSummarizer) -> None:
+        with step_span(self._span, "prompt_summary"):
+            await self._run(summarizer)
         self._prompt = None
 
-    async def _make(self, summarizer: PromptSummarizer | ReasoningSummarizer, step: str) -> None:
-        with step_span(self._span, step):
-            if self._model is None:
-                await summarizer.run(self._nursery)
-                return
-            async with trio.open_nursery() as questions:
-                await summarizer.run(questions)
-                cancel_soon(questions)
+    async def _summarise_reasoning(self, summarizer: ReasoningSummarizer) -> None:
+        with step_span(self._span, "reasoning_summary"):
+            await self._run(summarizer)
+
+    async def _run(self, summarizer: PromptSummarizer | ReasoningSummarizer) -> None:
+        if self._model is None:
+            await summarizer.run(self._nursery)
+            return
+        async with trio.open_nursery() as questions:
+            await summarizer.run(questions)
+            cancel_soon(questions)
