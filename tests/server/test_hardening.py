@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import signal
 import socket
@@ -234,3 +235,17 @@ async def test_over_tls_http1_alone_is_offered(tmp_path: Path) -> None:
                 answer = b"".join([data async for data in stream])
         assert stream.selected_alpn_protocol() == "http/1.1"
         assert answer.endswith(b"\r\n\r\nok")
+
+
+async def test_many_who_come_at_once_are_all_let_in() -> None:
+    """Nothing runs here between their coming and the look at them, so it is the kernel that keeps them."""
+    async with serving(EchoApp()) as (port, _):
+        clients = [socket.socket() for _ in range(400)]
+        try:
+            for client in clients:
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", port))
+            assert len(select.select([], clients, [], 0.5)[1]) == len(clients)
+        finally:
+            for client in clients:
+                client.close()

@@ -16,6 +16,7 @@ from unittest.mock import patch
 import trio
 
 from tests.simulation.sockets import PORT, Socket
+from trio_gateway.engine.transport import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -143,5 +144,10 @@ class Network(trio.abc.SocketFactory, trio.abc.HostnameResolver):
         """
         trio.socket.set_custom_socket_factory(self)
         trio.socket.set_custom_hostname_resolver(self)
-        with patch.object(trio.socket, "from_stdlib_socket", lambda sock: sock):
+        with (
+            patch.object(trio.socket, "from_stdlib_socket", lambda sock: sock),
+            # The gateway reads and writes sockets by their descriptors, of which ours have none.
+            patch.object(syscalls, "receive_next", lambda sock, size: sock.recv(size)),
+            patch.object(syscalls, "send_nowait", lambda sock, data: 0),
+        ):
             yield

@@ -22,7 +22,7 @@ __all__ = ["PortError", "WorkersError", "run_server"]
 
 log = structlog.get_logger("trio_gateway.server")
 
-# Connections the kernel keeps while the loop is busy; Linux cuts it to net.core.somaxconn.
+# Connections the kernel keeps until the server listens, with a backlog of its own.
 _BACKLOG = 1024
 
 

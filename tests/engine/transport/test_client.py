@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -23,6 +23,7 @@ from trio_gateway.engine.transport import (
     TransportFaultError,
     WriteFaultError,
 )
+from trio_gateway.engine.transport.connect import open_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -591,14 +592,14 @@ async def test_closing_a_client_ends_what_runs() -> None:
 
 async def test_closing_a_client_while_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_server(answers(TWO)) as server, open_client(server) as client:
-        connect = trio.open_tcp_stream
+        connected = open_wire
 
-        async def open_slowly(host: str, port: int) -> trio.SocketStream:
-            stream = await connect(host, port)
+        async def open_slowly(*args: Any) -> object:
+            wire = await connected(*args)
             client.close()
-            return stream
+            return wire
 
-        monkeypatch.setattr(trio, "open_tcp_stream", open_slowly)
+        monkeypatch.setattr("trio_gateway.engine.transport.client.open_wire", open_slowly)
         with pytest.raises(trio.ClosedResourceError):
             await fetch(client)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import certifi
@@ -59,9 +61,33 @@ async def open_wire(origin: Origin, context: ssl.SSLContext | None, seconds: flo
         raise ConnectFaultError(connect_fault(error)) from error
 
 
+def _family_of(host: str) -> socket.AddressFamily | None:
+    """The family of an address; None: it is a name."""
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return None
+    return socket.AF_INET6 if version == 6 else socket.AF_INET
+
+
+async def _connect(family: socket.AddressFamily, address: tuple[str, int]) -> trio.socket.SocketType:
+    """Connect to one address. What Trio does to race several costs 0.2 ms."""
+    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 async def _open(origin: Origin, context: ssl.SSLContext | None) -> Wire:
-    stream = await trio.open_tcp_stream(origin.host, origin.port)  # sets TCP_NODELAY
-    tcp = TcpWire(stream.socket)
+    family = _family_of(origin.host)
+    if family is None:
+        tcp = TcpWire((await trio.open_tcp_stream(origin.host, origin.port)).socket)  # sets TCP_NODELAY
+    else:
+        tcp = TcpWire(await _connect(family, (origin.host, origin.port)))
     if context is None:
         return tcp
     try:

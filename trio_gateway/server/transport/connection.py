@@ -24,7 +24,6 @@ A client that shuts down its sending side counts as gone, as in the base.
 
 from __future__ import annotations
 
-import os
 import socket
 from functools import partial
 from math import inf
@@ -38,6 +37,7 @@ from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from ...engine.transport import syscalls
 from .http1 import StrictHTTP1
 from .idle import IdleConnections, idle_connections
 from .rfc6455 import StrictWebSocket
@@ -89,8 +89,7 @@ class ClientConnection(TCPServer):
         _ahead: What was read while the protocol was busy.
         _reading: Scope of the reader; its end is the connection's end.
         _writing: Scope of the last write, which nothing else cancels.
-        _plain: Descriptor of the socket, where no TLS is between it and the bytes.
-        _socket: The socket, likewise.
+        _socket: The socket, where no TLS is between it and the bytes.
         _served: A request was answered.
         _idle: The connections of the worker on which no request is under way.
         _idle_until: Instant at which the connection ends unless a request has come whole until then.
@@ -118,7 +117,6 @@ class ClientConnection(TCPServer):
         self._reading = trio.CancelScope()
         self._writing: trio.CancelScope | None = None
         self._worker: trio.CancelScope | None = None
-        self._plain: int | None = None
         self._socket: trio.socket.SocketType | None = None
         self._served = False
         self._idle: IdleConnections = idle_connections(context)
@@ -138,7 +136,6 @@ class ClientConnection(TCPServer):
             log.warning("connection_failed", error_class=", ".join(sorted(_names(group))))
         finally:
             self._idle.discard(self)
-            self._plain = None  # the kernel may give the number to another connection
             await trio.aclose_forcefully(self.stream)
 
     async def _serve(self) -> None:
@@ -173,7 +170,7 @@ class ClientConnection(TCPServer):
         sock = self.stream.transport_stream.socket if tls else self.stream.socket
         transport: object = self.stream
         if isinstance(transport, trio.SocketStream):
-            self._plain, self._socket = sock.fileno(), sock
+            self._socket = sock
         client = parse_socket_addr(sock.family, sock.getpeername())
         if client is not None:
             _tune(sock, self._write_timeout)
@@ -231,7 +228,7 @@ class ClientConnection(TCPServer):
                 with trio.CancelScope(deadline=self._patient_until()) as self._patience:
                     if self._socket is None:
                         return bytes(await self.stream.receive_some(size))
-                    return await _received(self._socket, size)
+                    return await syscalls.receive_next(self._socket, size)
             except _GONE:  # reset by the client, or closed by us
                 return b""
             # A process that was busy, or stood still, finds both: the time is up, and a request is there.
@@ -287,15 +284,12 @@ class ClientConnection(TCPServer):
     def send_nowait(self, data: bytes) -> int:
         """Give *data* to the kernel as far as it takes it at once; the number of bytes that left.
 
-        Trio's way costs a scope, a lock and a checkpoint, about 20 µs; most writes of a stream need none of
-        them, as the socket has room. None leaves while another write is under way, under TLS, or at the end.
+        Most writes of a stream find room. None leaves while another write is under way, under TLS, or at the
+        end.
         """
-        if self._plain is None or self._closing or self.send_lock.locked():
+        if self._socket is None or self._closing or self.send_lock.locked():
             return 0
-        try:
-            return os.write(self._plain, data)
-        except OSError:  # no room, or the client is gone: the reader, or the slow way, finds out which
-            return 0
+        return syscalls.send_nowait(self._socket, data)
 
     async def send_rest(self, data: bytes) -> None:
         """Write *data* as any other, with the deadline of a write."""
@@ -321,7 +315,6 @@ class ClientConnection(TCPServer):
                 pass
         if scope.cancelled_caught:
             log.info("write_timed_out", timeout=self._write_timeout)
-        self._plain = None
         await trio.aclose_forcefully(self.stream)
 
     async def _finish(self) -> None:
@@ -335,16 +328,6 @@ class ClientConnection(TCPServer):
                 await self.stream.send_eof()
         except (AttributeError, *_GONE):  # TLS, or gone already
             self._reading.cancel()
-
-
-async def _received(sock: trio.socket.SocketType, size: int) -> bytes:
-    """The next bytes. Trio tries to read before it waits, in vain most often, and keeps 1 KiB for it."""
-    while True:
-        await trio.lowlevel.wait_readable(sock.fileno())
-        try:
-            return os.read(sock.fileno(), size)
-        except BlockingIOError:
-            continue
 
 
 def _tune(sock: trio.socket.SocketType, write_timeout: float) -> None:
