@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .clauses import cut_short, shortened
 from .computations import is_computation
+from .folding import AnyCase
 from .signs import MOST_SIGNS, signs
 from .steps import SLICE, Effort
 from .terms import is_cjk, terms
@@ -42,7 +43,7 @@ TRIED = 96
 """Best clauses that are compared with those that were shown."""
 CODE = "Writing code: "
 
-_LEANS_BACK = re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE)
+_LEANS_BACK = AnyCase(re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b"))
 _WORK_DONE = re.compile(r"[A-Z][a-z-]+ing\s")
 
 
