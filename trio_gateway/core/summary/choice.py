@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .clauses import cut_short, shortened
@@ -39,6 +40,8 @@ FEWEST_TERMS = 2
 """Less is "let me see" in other words."""
 COMPARED = 20
 """Best clauses among which pairs are tried."""
+PAIR = 10
+"""The effort of trying a pair."""
 TRIED = 96
 """Best clauses that are compared with those that were shown."""
 CODE = "Writing code: "
@@ -102,12 +105,12 @@ class ClauseChoice:
     def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
         """The best clause, or the best two of different sentences, if they are better together."""
         best = max(self._fitting([[one] for one in fresh]), key=self._value, default=[])
+        effort = Effort()
         for one in fresh:
-            pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
-            best = max(
-                [best, *self._fitting(pairs)] if best else self._fitting(pairs), key=self._value, default=[]
-            )
-            yield
+            pairs = self._fitting([[one, other] for other in fresh if one.sentence < other.sentence])
+            best = max([best, *pairs] if best else pairs, key=self._value, default=[])
+            if effort.spend(PAIR * len(fresh)):
+                yield
         return best
 
     def _made_to_fit(
@@ -143,16 +146,19 @@ class ClauseChoice:
 
     def _fitting(self, lines: list[list[Clause]]) -> list[list[Clause]]:
         """The lines that are neither too long nor mostly signs."""
-        return [line for line in lines if len(joined(line)) <= self._size.width and _is_words(line)]
+        width = self._size.width
+        short = [line for line in lines if sum([len(clause.text) for clause in line]) <= width]
+        return [line for line in short if len(joined(line)) <= width and _is_words(line)]
 
     def _value(self, line: list[Clause]) -> float:
         """What a line of these clauses is worth."""
-        value = self._weights.value(frozenset().union(*(clause.terms for clause in line)))
+        value = self._weights.value(line[0].terms.union(*[clause.terms for clause in line[1:]]))
         for clause in line:
             value *= _liking(clause.text)
         return value
 
 
+@lru_cache(maxsize=1024)
 def _liking(text: str) -> float:
     """A factor for what a clause is: questions and work done are liked, one that leans on another is not.
 

@@ -180,9 +180,7 @@ class Confidential:
         lowered = clause.lower()
         if any(quoted in lowered for quoted in self._quoted):
             return True
-        words = {word for match in _WORD.finditer(clause) for word in _spellings(match[0])}
-        words.update(_numbers(clause))
-        if not (self._rare.isdisjoint(words) and words.isdisjoint(self._noted)):
+        if (self._rare or self._noted) and self._names_rare(clause):
             return True
         return bool(self._sentences) and self._repeats(frozenset(terms(clause)), is_cjk(clause))
 
@@ -205,6 +203,11 @@ class Confidential:
                 if len(having) < MOST_SENTENCES:
                     having.append(len(self._sentences))
             self._sentences.append((words, is_secret))
+
+    def _names_rare(self, clause: str) -> bool:
+        words = {word for match in _WORD.finditer(clause) for word in _spellings(match[0])}
+        words.update(_numbers(clause))
+        return not (self._rare.isdisjoint(words) and words.isdisjoint(self._noted))
 
     def _repeats(self, words: frozenset[str], cjk: bool) -> bool:
         shared = Counter(at for word in words for at in self._having.get(word, ()))
