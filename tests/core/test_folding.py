@@ -66,6 +66,19 @@ def test_finds_what_ignoring_case_finds(name: str, data: st.DataObject) -> None:
         assert (one and one.span()) == (two and two.span())
 
 
+NEEDY = {name: each for name, each in PATTERNS.items() if each.needs}
+
+
+@pytest.mark.parametrize("name", NEEDY)
+@given(data=st.data())
+def test_what_is_needed_is_in_all_that_is_found(name: str, data: st.DataObject) -> None:
+    """Hypothesis makes texts that match, if no quantifier of the pattern is possessive."""
+    mine = NEEDY[name]
+    pattern = re.compile(re.sub(r"(?<=[+*?}])\+", "", mine.pattern.pattern))
+    text = data.draw(st.from_regex(pattern))
+    assert bool(mine.search(text)) == bool(mine.pattern.search(folded(text)))
+
+
 @given(st.text(st.characters(codec="utf-8")))
 def test_places_stay(text: str) -> None:
     assert len(folded(text)) == len(text)

@@ -101,7 +101,9 @@ _INSTRUCTIONS = AnyCase(
         r"|system-?prompt|systemanweisung\w*|meine anweisungen|systemnachricht|(?:le )?prompt système"
         r"|mes instructions|(?:el )?mensaje del sistema"
         r"|mis instrucciones)\b|系统提示|系统消息|システムプロンプト|システムメッセージ"
-    )
+    ),
+    needs="prompt message instruct guideline rules anweisung nachricht told instruccion mensaje"
+    " 系统 システム",
 )
 _ABOUT_USER = AnyCase(
     re.compile(
@@ -125,7 +127,9 @@ _ABOUT_USER = AnyCase(
         r"|podría|tal vez|confundid[oa]|engaña)\b"
         r"|(?:用户|客户|提问者)[^。]{0,12}?(?:可能在|可能是|也许|似乎|好像|撒谎|说谎|骗|不懂|生气|困惑)"
         r"|(?:ユーザー|利用者|質問者)[^。]{0,20}?(?:嘘|かもしれない|怒って|混乱|らしい|だろう)"
-    )
+    ),
+    needs="user customer person asker client nutzer anwender kund utilisat usuari"
+    " 用户 客户 提问者 ユーザー 利用者 質問者",
 )
 IMPROPER = (_SECRECY, _INSTRUCTIONS, _ABOUT_USER)
 """Each is found in a thought that may not be shown: for those who read a long one in slices."""

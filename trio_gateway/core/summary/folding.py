@@ -30,21 +30,26 @@ def folded(text: str) -> str:
 class AnyCase:
     """A regular expression in small letters, which is applied to any text.
 
-    What it finds stands in small letters too; its places are those of the text.
+    What it finds stands in small letters too; its places are those of the text. One of *needs* is in
+    whatever it matches: to look for those first is much quicker, and mostly in vain.
 
     >>> import re
     >>> AnyCase(re.compile(r"\\bwait\\b")).search("Hmm, WAIT.")
     <re.Match object; span=(5, 9), match='wait'>
     """
 
-    __slots__ = ("pattern",)
+    __slots__ = ("needs", "pattern")
 
-    def __init__(self, pattern: re.Pattern[str]) -> None:
+    def __init__(self, pattern: re.Pattern[str], *, needs: str = "") -> None:
         self.pattern = pattern
+        self.needs = tuple(needs.split())
 
     def search(self, text: str, start: int = 0) -> re.Match[str] | None:
         """As of a pattern."""
-        return self.pattern.search(folded(text), start)
+        text = folded(text)
+        if self.needs and not any(map(text.__contains__, self.needs)):
+            return None
+        return self.pattern.search(text, start)
 
     def match(self, text: str, start: int = 0) -> re.Match[str] | None:
         """As of a pattern."""

@@ -67,7 +67,8 @@ QUALIFIER = AnyCase(
 TAKEN_BACK = AnyCase(
     re.compile(
         r"\W{0,3}(?:(?:hmm++|oh|ah|ok|okay|well|wait|and|so|moment|ach|ah|euh|bueno|espera|等等|嗯++|啊|えっと|待って)[\s,，、.…!]{1,3}){0,3}"
-        r"(?:but|however|no|nope|yet|though|actually,? (?:no|that|this|it|wait)|scratch that|on second thou?ght"
+        r"(?:but|however|no|nope|yet|though|actually,? (?:no|that|this|it|wait)|scratch that"
+        r"|on second thou?ght"
         r"|(?:that|this|which)(?:['’]s| is| was| can['’]t be| cannot be)(?: \w{1,8}){0,2}"
         r" (?:wrong|incorrect|not right|not true|right\?|correct\?|false|mistaken|impossible)"
         r"|aber|nein|jedoch|allerdings|doch|das (?:ist|war|stimmt)(?: \w{1,8})? (?:falsch|nicht)"
