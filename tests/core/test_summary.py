@@ -564,6 +564,8 @@ def test_a_slice_is_a_little_work(parts: list[str]) -> None:
     text = "".join(parts)
     text *= RECENT // len(text)
     summary = ReasoningSummary()
+    summary.feed("We count the spoons in the upper drawer. Then")
+    assert summary.line()
     summary.feed(text)
     slices = 0
     for _ in summary.line_steps(late=True):

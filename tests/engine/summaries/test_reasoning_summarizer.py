@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class FakeSummary:
     """Each piece of text that is fed is a line; ``-`` is text not worth one, ``~`` worth a late one only."""
 
+    unprepared = False
+
     def __init__(self) -> None:
         self._new: list[str] = []
 

@@ -76,8 +76,8 @@ _DOUBT = AnyCase(
 _AIM = AnyCase(
     re.compile(
         r"\b(?:find|compute|calculate|determine|figure out|evaluate|work out|solve(?: for)?"
-        r"|what(?:'s| is| are)|how (?:many|much|long|far|old|tall)|berechnen?|bestimmen?|ermitteln?|wie ?viele?|wie (?:lang|lange"
-        r"|weit|groß|hoch|alt|viele?)"
+        r"|what(?:'s| is| are)|how (?:many|much|long|far|old|tall)|berechnen?|bestimmen?|ermitteln?"
+        r"|wie ?viele?|wie (?:lang|lange|weit|groß|hoch|alt|viele?)"
         r"|calculer|déterminer|trouver|combien(?: de)?|calcular|hallar|determinar|encontrar"
         r"|cuánt[oa]s?)\b(?P<what>[^.?!]*)"
     )

@@ -6,6 +6,7 @@ may then be shown.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .salience import ShownClauses, Weights
     from .steps import Steps
 
-__all__ = ["CODE", "SIZES", "Clause", "ClauseChoice", "Detail", "joined"]
+__all__ = ["CODE", "COMPARED", "SIZES", "Clause", "ClauseChoice", "Detail", "joined"]
 
 Detail = Literal["concise", "auto", "detailed"]
 
@@ -71,20 +72,22 @@ class ClauseChoice:
         self._weights = weights
         self._shown = shown
 
-    def best(self, options: Sequence[Clause], *, late: bool = False) -> Steps[list[Clause]]:
-        """The clauses to show, in their order; none when all was shown. The best pair is found by trying, and
-        more are added one by one while that makes the line better."""
+    def best(
+        self, options: Sequence[Clause], *, late: bool = False, compared: int = COMPARED
+    ) -> Steps[list[Clause]]:
+        """The clauses to show, in their order; none when all was shown. The best pair is found by trying,
+        among so many clauses as are *compared*, and more are added one by one while that makes it better."""
         options = [option for option in options if len(option.terms) >= FEWEST_TERMS and not option.fragment]
         short = [option for option in options if len(option.text) <= self._size.width]
-        fresh = yield from self._fresh(short, late)
+        fresh = yield from self._fresh(short, late, compared)
         best = yield from self._best_pair(fresh)
         while 1 < len(best) < self._size.clauses:
             more = [
                 sorted([*best, one], key=_place) for one in fresh if one.sentence not in map(_place, best)
             ]
-            better = max(self._fitting(more), key=self._value, default=best)
+            better = self._better(best, more)
             yield
-            if self._value(better) <= self._value(best):
+            if better is best:
                 break
             best = better
         return best or (yield from self._made_to_fit(options, shortened, late))
@@ -98,17 +101,17 @@ class ClauseChoice:
             if (option.fragment or len(option.terms) <= FEWEST_TERMS) and len(option.text) <= self._size.width
         ]
         fresh = yield from self._fresh(short, late=True)
-        return next(iter(self._fitting([[one] for one in fresh])), []) or (
+        return next(([one] for one in fresh if self._fits([one])), []) or (
             yield from self._made_to_fit(options, cut_short, late=True)
         )
 
     def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
         """The best clause, or the best two of different sentences, if they are better together."""
-        best = max(self._fitting([[one] for one in fresh]), key=self._value, default=[])
+        best = self._better([], [[one] for one in fresh])
         effort = Effort()
         for one in fresh:
-            pairs = self._fitting([[one, other] for other in fresh if one.sentence < other.sentence])
-            best = max([best, *pairs] if best else pairs, key=self._value, default=[])
+            pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
+            best = self._better(best, pairs)
             if effort.spend(PAIR * len(fresh)):
                 yield
         return best
@@ -125,7 +128,7 @@ class ClauseChoice:
                     return [whole]
         return []
 
-    def _fresh(self, options: Sequence[Clause], late: bool) -> Steps[list[Clause]]:
+    def _fresh(self, options: Sequence[Clause], late: bool, most: int = COMPARED) -> Steps[list[Clause]]:
         """The best options that were not shown, best first, among those that are worth a try."""
         effort = Effort()
         values = []
@@ -138,17 +141,26 @@ class ClauseChoice:
         for _, option in ranking[:TRIED]:
             if not self._shown.knows(option.terms, late=late):
                 fresh.append(option)
-                if len(fresh) == COMPARED:
+                if len(fresh) == most:
                     break
             if effort.spend(SLICE // 4):
                 yield
         return fresh
 
-    def _fitting(self, lines: list[list[Clause]]) -> list[list[Clause]]:
-        """The lines that are neither too long nor mostly signs."""
-        width = self._size.width
-        short = [line for line in lines if sum([len(clause.text) for clause in line]) <= width]
-        return [line for line in short if len(joined(line)) <= width and _is_words(line)]
+    def _better(self, best: list[Clause], lines: list[list[Clause]]) -> list[Clause]:
+        """The one of *lines* that fits and is worth most, if that is more than *best*, which may be none."""
+        most = self._value(best) if best else -math.inf
+        for line in lines:
+            if sum([len(clause.text) for clause in line]) > self._size.width:
+                continue
+            value = self._value(line)
+            if value > most and self._fits(line):
+                best, most = line, value
+        return best
+
+    def _fits(self, line: list[Clause]) -> bool:
+        """Whether a line is neither too long nor mostly signs."""
+        return len(joined(line)) <= self._size.width and _is_words(line)
 
     def _value(self, line: list[Clause]) -> float:
         """What a line of these clauses is worth."""
