@@ -136,7 +136,7 @@ class AnswerGuard:
             self._closing = True
         elif _DOUBT.match(raw):
             self._closing = False
-        if not (self._closing or _announces(raw) or self.announces(sentence)):
+        if not (self._closing or (raw != sentence and _announces(raw)) or self.announces(sentence)):
             return False
         self.note_value(sentence)
         self._note_names(sentence)

@@ -133,6 +133,7 @@ _NOT_LAST = AnyCase(
         r"since|my|your|its|this|we|i|be|like|when|where|e\.g|i\.e)$|[=+*/(<,:×·÷-]$"
     )
 )
+_LONGEST_LAST = 16
 # A phrase that may be left out and only takes detail with it; a condition or a negation may not.
 _PHRASE = re.compile(
     r",? (?:regardless|instead|rather|such|by|using|because|so that|and|while|before|after|for|from|with|at"
@@ -174,7 +175,7 @@ def clauses(sentence: str) -> list[str]:
     """
     body = _without_opener(sentence.strip().rstrip(".。;,，:： "))
     found: list[str] = []
-    for part in (body, *_parts(body)):
+    for part in dict.fromkeys((body, *_parts(body))):
         text = _speak(part)
         if text not in found and _readable(text):
             found.append(text)
@@ -304,7 +305,8 @@ def _parts(body: str) -> list[str]:
             if end < len(starts) and contrasts[end] and not _is_deed(_speak(part)):
                 part = body[starts[at] : ends[_behind(conditions, end) - 1]].strip(" ,;:，；—–")
             found.append(part)
-        supposed = supposed or end > at + 1 or bool(HYPOTHESIS.search(part))
+        if at + 1 < count:
+            supposed = supposed or end > at + 1 or bool(HYPOTHESIS.search(part))
     if _SUBORDINATE.match(body) and not CONDITION.match(body) and (main := _MAIN_CLAUSE.search(body)):
         found.append(body[main.end() :])
     return found
@@ -349,7 +351,11 @@ def _readable(text: str) -> bool:
 
 def whole(phrase: str) -> bool:
     """Whether nothing is torn off at the end of *phrase* or inside it."""
-    torn = _NOT_LAST.search(phrase) or _LOOSE.search(phrase) or phrase.count('"') % 2
+    torn = (
+        _NOT_LAST.search(phrase, max(0, len(phrase) - _LONGEST_LAST))
+        or _LOOSE.search(phrase)
+        or phrase.count('"') % 2
+    )
     return not torn and _balanced(phrase)
 
 
