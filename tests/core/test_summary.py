@@ -484,7 +484,7 @@ def test_a_torn_text_without_an_end_is_read_all_the_same() -> None:
 
 def test_text_that_comes_meanwhile_waits_for_the_next_line() -> None:
     summary = ReasoningSummary()
-    summary.feed("We count the spoons in the upper drawer. So")
+    summary.feed("Hm. " * PIECE + "We count the spoons in the upper drawer. So")
     steps = summary.line_steps(late=False)
     next(steps)
     summary.feed(" we pour the tea into the blue cup. So")
@@ -512,14 +512,16 @@ def test_a_torrent_meanwhile_is_no_end() -> None:
 def test_another_attempt_meanwhile_gets_no_line_of_the_one_before() -> None:
     for most in range(1, 40):
         summary = ReasoningSummary()
-        summary.feed("We count the spoons in the upper drawer. So we pour the tea into the blue cup. And")
+        summary.feed(
+            "Hm. " * PIECE + "We count the spoons in the upper drawer. So we pour the tea into the cup. And"
+        )
         steps = summary.line_steps(late=True)
         done = exhausted_after_restart(summary, steps, most)
         summary.feed("We count the spoons in the upper drawer. So")
         if done:
             break
         assert summary.line() == "We count the spoons in the upper drawer"
-    assert most > 3
+    assert most > 1
 
 
 def exhausted_after_restart(summary: ReasoningSummary, steps: Steps[str | None], most: int) -> bool:
@@ -536,7 +538,7 @@ def exhausted_after_restart(summary: ReasoningSummary, steps: Steps[str | None],
 
 def test_a_line_of_a_model_for_an_attempt_that_is_over_is_not_accepted() -> None:
     summary = ReasoningSummary()
-    summary.feed("We count the spoons in the upper drawer. So")
+    summary.feed("Hm. " * PIECE + "We count the spoons in the upper drawer. So")
     steps = summary.accept_steps("Counting the spoons")
     next(steps)
     summary.restart()

@@ -16,7 +16,7 @@ from .clauses import cut_short, shortened
 from .computations import is_computation
 from .folding import AnyCase
 from .signs import MOST_SIGNS, signs
-from .steps import SLICE, Effort
+from .steps import Effort
 from .terms import is_cjk, terms
 
 if TYPE_CHECKING:
@@ -80,13 +80,15 @@ class ClauseChoice:
         options = [option for option in options if len(option.terms) >= FEWEST_TERMS and not option.fragment]
         short = [option for option in options if len(option.text) <= self._size.width]
         fresh = yield from self._fresh(short, late, compared)
-        best = yield from self._best_pair(fresh)
+        effort = Effort()
+        best = yield from self._best_pair(fresh, effort)
         while 1 < len(best) < self._size.clauses:
             more = [
                 sorted([*best, one], key=_place) for one in fresh if one.sentence not in map(_place, best)
             ]
             better = self._better(best, more)
-            yield
+            if effort.spend(PAIR * len(more)):
+                yield
             if better is best:
                 break
             best = better
@@ -105,10 +107,9 @@ class ClauseChoice:
             yield from self._made_to_fit(options, cut_short, late=True)
         )
 
-    def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
+    def _best_pair(self, fresh: Sequence[Clause], effort: Effort) -> Steps[list[Clause]]:
         """The best clause, or the best two of different sentences, if they are better together."""
         best = self._better([], [[one] for one in fresh])
-        effort = Effort()
         for one in fresh:
             pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
             best = self._better(best, pairs)
@@ -143,7 +144,7 @@ class ClauseChoice:
                 fresh.append(option)
                 if len(fresh) == most:
                     break
-            if effort.spend(SLICE // 4):
+            if effort.spend(2 + len(self._shown)):
                 yield
         return fresh
 

@@ -86,6 +86,7 @@ class Digest:
             self._reader.feed(self._begin_anew(piece) if self.pending.torn else piece)
             if whole:
                 yield from self._digest(final=False)
+                yield
         yield from self._digest(final=final)
 
     def _begin_anew(self, piece: str) -> str:
@@ -101,7 +102,6 @@ class Digest:
         while self._complete:
             sentence = self._complete.popleft()
             yield from self._sentence(sentence, effort)
-        yield
 
     def _sentence(self, sentence: Sentence, effort: Effort) -> Steps[None]:
         text = plain(sentence.text)

@@ -40,6 +40,12 @@ LONG_LOOK = 400
 LAST_LOOK = 720
 """The latest characters that are worked up for the first line, which is waited for, and for the last one, if
 they were not yet: the answer is about to leave."""
+BULK = 2048
+"""Characters that wait between two lines from which on only the latest are prepared: they came at once."""
+BULK_LOOK = 400
+"""The latest characters that are worked up where more wait than may."""
+FEW = 12
+"""Sentences whose terms are weighed in a moment."""
 LAST_COMPARED = 14
 """Best clauses among which the pairs of the last line are tried."""
 
@@ -68,9 +74,8 @@ class ReasoningSummary:
 
     def _start(self) -> None:
         self._digest = Digest(self._confidential)
-        self._new = 0
-        self._complete = False
-        self._whole = False
+        self._new, self._prepared = 0, 0
+        self._complete = self._whole = False
         self._open_end = ""
 
     def learn_steps(self, messages: Sequence[Mapping[str, Any]]) -> Steps[None]:
@@ -93,9 +98,9 @@ class ReasoningSummary:
     def unprepared(self) -> bool:
         """Whether a thought is complete and was not worked up.
 
-        Where more waits than the last line would look at, or than a line reads, nothing is prepared.
+        No more is prepared for a line than it would read.
         """
-        return self._whole and len(self._digest.pending) <= LAST_LOOK and self._new <= RECENT
+        return self._whole and self._prepared < RECENT
 
     def line(self, *, late: bool = False) -> str | None:
         """What is new since the last line, in one line; None if nothing is worth saying.
@@ -118,21 +123,23 @@ class ReasoningSummary:
     def prepare_steps(self) -> Steps[None]:
         """Work up what came, so that little is left to do when the next line is asked for."""
         self._whole = False
+        self._skip(BULK if self._begun else LAST_LOOK)
+        self._prepared += len(self._digest.pending)
         yield from self._digest.work_up()
 
     def line_steps(self, *, late: bool) -> Steps[str | None]:
         """:meth:`line` in slices."""
         digest = self._digest
         if not self._begun:
-            digest.pending.keep(LAST_LOOK)
-        self._new, self._complete, self._whole = 0, False, False
+            self._skip(LAST_LOOK)
+        self._note_reading()
         yield from digest.work_up()
         return (yield from self._say(digest, late=late))
 
     def last_steps(self) -> Steps[str | None]:
         """:meth:`last` in slices."""
         digest = self._digest
-        digest.pending.keep(LAST_LOOK)
+        self._skip(LAST_LOOK)
         yield from digest.work_up(final=True)
         if digest.sentences:
             digest.guard.note_value(digest.sentences[-1].text)
@@ -143,7 +150,7 @@ class ReasoningSummary:
     def accept_steps(self, line: str) -> Steps[bool]:
         """:meth:`accept` in slices."""
         digest, new, complete = self._digest, self._new, self._complete
-        self._new, self._complete, self._whole = 0, False, False
+        self._note_reading()
         yield from digest.work_up()
         if digest is not self._digest:  # another attempt has begun meanwhile
             return False
@@ -161,6 +168,15 @@ class ReasoningSummary:
         """Another attempt reasons anew: forget what was pending, remember what was shown."""
         self._start()
 
+    def _skip(self, most: int) -> None:
+        """Drop all but the latest of what waits, if it is more than *most*."""
+        if len(self._digest.pending) > most:
+            self._digest.pending.keep(BULK_LOOK)
+
+    def _note_reading(self) -> None:
+        self._new, self._prepared = 0, 0
+        self._complete = self._whole = False
+
     def _note_end(self, text: str) -> None:
         """A thought is complete when something visible has followed its end, in this piece or a later one."""
         if (end := END.search(text)) and text[end.end() :].strip():
@@ -175,7 +191,8 @@ class ReasoningSummary:
 
     def _say(self, digest: Digest, *, late: bool, compared: int = COMPARED) -> Steps[str | None]:
         self._weights.learn(sentence.terms for sentence in digest.sentences)
-        yield
+        if len(digest.sentences) > FEW:
+            yield
         options = yield from _options(digest)
         chosen = yield from self._choice.best(options, compared=compared)
         if late and not chosen:

@@ -74,6 +74,10 @@ class ShownClauses:
         self._recent: deque[frozenset[str]] = deque(maxlen=REMEMBERED)
         self._exact: dict[int, None] = {}
 
+    def __len__(self) -> int:
+        """Clauses that a new one is compared with."""
+        return len(self._recent)
+
     def add(self, clause: frozenset[str]) -> None:
         if len(clause) > 1:
             self._recent.append(clause)
