@@ -42,7 +42,7 @@ LAST_LOOK = 720
 they were not yet: the answer is about to leave."""
 BULK = 2048
 """Characters that wait between two lines from which on only the latest are prepared: they came at once."""
-BULK_LOOK = 400
+BULK_LOOK = 300
 """The latest characters that are worked up where more wait than may."""
 FEW = 12
 """Sentences whose terms are weighed in a moment."""
