@@ -80,15 +80,12 @@ class ClauseChoice:
         options = [option for option in options if len(option.terms) >= FEWEST_TERMS and not option.fragment]
         short = [option for option in options if len(option.text) <= self._size.width]
         fresh = yield from self._fresh(short, late, compared)
-        effort = Effort()
-        best = yield from self._best_pair(fresh, effort)
+        best = yield from self._best_pair(fresh)
         while 1 < len(best) < self._size.clauses:
             more = [
                 sorted([*best, one], key=_place) for one in fresh if one.sentence not in map(_place, best)
             ]
             better = self._better(best, more)
-            if effort.spend(PAIR * len(more)):
-                yield
             if better is best:
                 break
             best = better
@@ -107,9 +104,10 @@ class ClauseChoice:
             yield from self._made_to_fit(options, cut_short, late=True)
         )
 
-    def _best_pair(self, fresh: Sequence[Clause], effort: Effort) -> Steps[list[Clause]]:
+    def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
         """The best clause, or the best two of different sentences, if they are better together."""
         best = self._better([], [[one] for one in fresh])
+        effort = Effort()
         for one in fresh:
             pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
             best = self._better(best, pairs)
