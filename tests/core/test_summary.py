@@ -502,7 +502,9 @@ def test_what_is_prepared_is_not_worked_up_again_and_changes_no_line(monkeypatch
 
 def test_before_the_first_line_and_in_a_torrent_only_the_latest_is_prepared() -> None:
     summary = ReasoningSummary()
-    summary.feed("We open the box with the golden key. " + "Hm. " * LAST_LOOK + "We count the spoons here. So")
+    summary.feed(
+        "We open the box with the golden key. " + "Hm. " * LAST_LOOK + "We count the spoons here. So"
+    )
     at_once(summary.prepare_steps())
     assert summary.line() == "We count the spoons here"
     summary.feed("We open the box with the golden key. " + "Hm. " * BULK + "We pour the tea into the cup. So")
