@@ -43,6 +43,8 @@ COMPARED = 20
 """Best clauses among which pairs are tried."""
 PAIR = 10
 """The effort of trying a pair."""
+ROUNDED = 1 + 1e-9
+"""By what a value may be wrong."""
 TRIED = 96
 """Best clauses that are compared with those that were shown."""
 CODE = "Writing code: "
@@ -105,13 +107,24 @@ class ClauseChoice:
         )
 
     def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
-        """The best clause, or the best two of different sentences, if they are better together."""
-        best = self._better([], [[one] for one in fresh])
+        """The best clause, or the best two of different sentences, if they are better together.
+
+        Together they gain no more than either alone and cost no less, so that most pairs need not be tried.
+        """
+        best = next(([one] for one in fresh if self._fits([one])), [])
+        most = self._value(best) if best else -math.inf
+        alone = [(one, ROUNDED * self._value([one]), _liking(one.text)) for one in fresh]
         effort = Effort()
-        for one in fresh:
-            pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
-            best = self._better(best, pairs)
-            if effort.spend(PAIR * len(fresh)):
+        for one, value, liking in alone:
+            pairs = [
+                [one, other]
+                for other, others, liked in alone
+                if one.sentence < other.sentence and value * liked + others * liking > most
+            ]
+            better = self._better(best, pairs)
+            if better is not best:
+                best, most = better, self._value(better)
+            if effort.spend(len(fresh) + PAIR * len(pairs)):
                 yield
         return best
 
