@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _patterns() -> dict[str, AnyCase]:
-    found = {}
+    found: dict[str, AnyCase] = {}
     for module in pkgutil.iter_modules(summary.__path__):
         held = vars(importlib.import_module(f"{summary.__name__}.{module.name}"))
         found |= {f"{module.name}.{name}": each for name, each in held.items() if isinstance(each, AnyCase)}

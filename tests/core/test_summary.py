@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.summary import SIZES, ReasoningSummary, digest
+from trio_gateway.core.summary import SIZES, ReasoningSummary, digest, plain_text
 from trio_gateway.core.summary.activity import activities
 from trio_gateway.core.summary.digest import PIECE, RECENT
 from trio_gateway.core.summary.lines import BULK, LAST_LOOK, LONG_LOOK
@@ -479,9 +479,8 @@ def test_what_is_prepared_is_not_worked_up_again_and_changes_no_line(monkeypatch
 
     def plain(text: str) -> str:
         worked_up.append(text)
-        return real(text)
+        return plain_text.plain(text)
 
-    real = digest.plain
     monkeypatch.setattr(digest, "plain", plain)
     lazy, prepared = ReasoningSummary(), ReasoningSummary()
     for summary in (lazy, prepared):

@@ -14,7 +14,7 @@ import trio
 from tests.engine.summaries.lines import Emitted
 from trio_gateway.core.events import Ping, ReasoningLine
 from trio_gateway.core.phases import Phase
-from trio_gateway.core.summary import digest
+from trio_gateway.core.summary import digest, plain_text
 from trio_gateway.core.summary.lines import BULK_LOOK
 from trio_gateway.core.summary.terms import terms
 from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
@@ -268,9 +268,8 @@ def worked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def plain(text: str) -> str:
         sentences.append(text)
-        return real(text)
+        return plain_text.plain(text)
 
-    real = digest.plain
     monkeypatch.setattr(digest, "plain", plain)
     return sentences
 
