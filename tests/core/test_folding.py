@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import re
+from pathlib import Path
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.test_summary_passages import PASSAGES
 from trio_gateway.core import summary
 from trio_gateway.core.summary.folding import AnyCase, folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+FILE = Path(__file__).parents[1] / "data" / "summary_passages.jsonl"
+PASSAGES: list[str] = [
+    json.loads(line)["reasoning"] for line in FILE.read_text(encoding="utf-8").splitlines()
+]
 
 
 def _patterns() -> dict[str, AnyCase]:
@@ -57,7 +64,7 @@ def test_capitals_are_seen() -> None:
 def test_finds_what_ignoring_case_finds(name: str, data: st.DataObject) -> None:
     mine = PATTERNS[name]
     other = re.compile(mine.pattern.pattern, re.IGNORECASE)
-    text = data.draw(st.sampled_from(PASSAGES))["reasoning"]
+    text = data.draw(st.sampled_from(PASSAGES))
     start = data.draw(st.integers(0, len(text)))
     text = text[start : start + 300]
     text = data.draw(st.sampled_from([text, text.upper(), text.title()]))
