@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_gateway.core.summary import SIZES, ReasoningSummary, digest
+from trio_gateway.core.summary import SIZES, ReasoningSummary, digest, plain_text
 from trio_gateway.core.summary.activity import activities
 from trio_gateway.core.summary.digest import PIECE, RECENT
-from trio_gateway.core.summary.lines import LAST_LOOK, LONG_LOOK
+from trio_gateway.core.summary.lines import BULK, LAST_LOOK, LONG_LOOK
 from trio_gateway.core.summary.salience import (
     REMEMBERED,
     REMEMBERED_EXACTLY,
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from trio_gateway.core.summary import Detail
     from trio_gateway.core.summary.steps import Steps
 
+THOUGHTS = [
+    "The two trains leave at different times, so we need the distance that the slow one covers alone.",
+    "The slow one covers thirty kilometres before the fast train starts.",
+    "Then the gap closes by forty kilometres each hour.",
+    "Let me check this with positions instead of relative speed.",
+    "Both positions agree on the meeting point down the line.",
+    "We should also consider whether the stops in between change anything.",
+]
 DETAILS: list[Detail] = ["concise", "auto", "detailed"]
 
 
@@ -466,6 +474,60 @@ def test_feeding_only_keeps_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < sum(map(len, worked_up)) <= LAST_LOOK
 
 
+def test_what_is_prepared_is_not_worked_up_again_and_changes_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_up: list[str] = []
+
+    def plain(text: str) -> str:
+        worked_up.append(text)
+        return plain_text.plain(text)
+
+    monkeypatch.setattr(digest, "plain", plain)
+    lazy, prepared = ReasoningSummary(), ReasoningSummary()
+    for summary in (lazy, prepared):
+        summary.feed(THOUGHTS[0] + " Then")
+        assert summary.line() is not None
+    for thought in THOUGHTS[1:]:
+        lazy.feed(f" {thought}")
+        prepared.feed(f" {thought}")
+        if prepared.unprepared:
+            at_once(prepared.prepare_steps())
+            assert not prepared.unprepared
+    worked_up.clear()
+    last = prepared.last()
+    assert len(worked_up) == 1
+    assert last == lazy.last()
+    assert last is not None
+
+
+def test_before_the_first_line_and_in_a_torrent_only_the_latest_is_prepared() -> None:
+    summary = ReasoningSummary()
+    summary.feed(
+        "We open the box with the golden key. " + "Hm. " * LAST_LOOK + "We count the spoons here. So"
+    )
+    at_once(summary.prepare_steps())
+    assert summary.line() == "We count the spoons here"
+    summary.feed("We open the box with the golden key. " + "Hm. " * BULK + "We pour the tea into the cup. So")
+    at_once(summary.prepare_steps())
+    assert summary.line() == "We pour the tea into the cup"
+
+
+def test_no_more_is_prepared_for_a_line_than_it_would_read() -> None:
+    summary = ReasoningSummary()
+    summary.feed("We count the spoons here. So")
+    assert summary.line()
+    rounds = 0
+    while True:
+        summary.feed(f"We pour cup {rounds} of tea into the pot. " * 10)
+        if not summary.unprepared:
+            break
+        at_once(summary.prepare_steps())
+        rounds += 1
+    assert RECENT // 2 < rounds * 350 < 2 * RECENT
+    summary.line()
+    summary.feed("We pour another cup of tea into the pot. So")
+    assert summary.unprepared
+
+
 def test_only_the_latest_text_is_worked_up_from_the_end_of_a_thought_on() -> None:
     summary = ReasoningSummary()
     summary.feed("We open the box with the golden key. So")
@@ -484,7 +546,7 @@ def test_a_torn_text_without_an_end_is_read_all_the_same() -> None:
 
 def test_text_that_comes_meanwhile_waits_for_the_next_line() -> None:
     summary = ReasoningSummary()
-    summary.feed("We count the spoons in the upper drawer. So")
+    summary.feed("Hm. " * PIECE + "We count the spoons in the upper drawer. So")
     steps = summary.line_steps(late=False)
     next(steps)
     summary.feed(" we pour the tea into the blue cup. So")
@@ -512,14 +574,16 @@ def test_a_torrent_meanwhile_is_no_end() -> None:
 def test_another_attempt_meanwhile_gets_no_line_of_the_one_before() -> None:
     for most in range(1, 40):
         summary = ReasoningSummary()
-        summary.feed("We count the spoons in the upper drawer. So we pour the tea into the blue cup. And")
+        summary.feed(
+            "Hm. " * PIECE + "We count the spoons in the upper drawer. So we pour the tea into the cup. And"
+        )
         steps = summary.line_steps(late=True)
         done = exhausted_after_restart(summary, steps, most)
         summary.feed("We count the spoons in the upper drawer. So")
         if done:
             break
         assert summary.line() == "We count the spoons in the upper drawer"
-    assert most > 5
+    assert most > 1
 
 
 def exhausted_after_restart(summary: ReasoningSummary, steps: Steps[str | None], most: int) -> bool:
@@ -536,7 +600,7 @@ def exhausted_after_restart(summary: ReasoningSummary, steps: Steps[str | None],
 
 def test_a_line_of_a_model_for_an_attempt_that_is_over_is_not_accepted() -> None:
     summary = ReasoningSummary()
-    summary.feed("We count the spoons in the upper drawer. So")
+    summary.feed("Hm. " * PIECE + "We count the spoons in the upper drawer. So")
     steps = summary.accept_steps("Counting the spoons")
     next(steps)
     summary.restart()
@@ -564,6 +628,8 @@ def test_a_slice_is_a_little_work(parts: list[str]) -> None:
     text = "".join(parts)
     text *= RECENT // len(text)
     summary = ReasoningSummary()
+    summary.feed("We count the spoons in the upper drawer. Then")
+    assert summary.line()
     summary.feed(text)
     slices = 0
     for _ in summary.line_steps(late=True):

@@ -125,16 +125,17 @@ def _is_whole(answer: Answer) -> None:
 
 @pytest.mark.parametrize("name", UNITS)
 async def test_lines_of_reasoning(name: str, autojump_clock: MockClock) -> None:
-    """A first line, one an interval later, a late one, and the last: each is made of bounded text, in slices."""
+    """A first line, further ones that are due when text comes, and the last: each is made of bounded text, in
+    slices."""
     thought = of_size(UNITS[name], 64 * KI)
 
     async def play() -> None:
         emitted = Emitted(Phase.REASONING_SUMMARY)
-        summarizer = ReasoningSummarizer(emitted.outbox, interval=1.0, detail="detailed")
+        summarizer = ReasoningSummarizer(emitted.outbox, interval=0.5, detail="detailed")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(summarizer.run, nursery)
-            for _ in range(6):
-                summarizer.feed(thought)
+            for text in ["We open the box with the golden key. So\n\n", *[thought] * 6]:
+                summarizer.feed(text)
                 await wait_all_tasks_blocked()
                 await trio.sleep(0.8)
             summarizer.end()

@@ -48,7 +48,7 @@ def test_the_patterns_are_found() -> None:
     assert patterns[r"\d[\d,]*+(?:\.\d++)?+"] == {"findall"}
     assert patterns[r"std::|#include <\w++>|\bcout\b|template ?<"] == USES
     assert patterns["[45]\\d\\d(?:\\d\\d)?"] == {"fullmatch"}
-    assert "<(?=/|[tT]|\\Z)" in patterns
+    assert "<(?![^/tT])" in patterns
     assert "(\\[END\\])" in patterns
     assert "^tagged-[a-z]+(?:-[0-9]+)?$" in patterns
 

@@ -14,8 +14,11 @@ import trio
 from tests.engine.summaries.lines import Emitted
 from trio_gateway.core.events import Ping, ReasoningLine
 from trio_gateway.core.phases import Phase
+from trio_gateway.core.summary import digest, plain_text
+from trio_gateway.core.summary.lines import BULK_LOOK
 from trio_gateway.core.summary.terms import terms
 from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
+from trio_gateway.engine.summaries.summary_model import SummaryQuestion
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 class FakeSummary:
     """Each piece of text that is fed is a line; ``-`` is text not worth one, ``~`` worth a late one only."""
+
+    unprepared = False
 
     def __init__(self) -> None:
         self._new: list[str] = []
@@ -237,3 +242,89 @@ async def test_a_bug_in_the_summary_only_ends_the_summary(
     heard.summarizer.end()
     await trio.testing.wait_all_tasks_blocked()
     assert (heard.lines, heard.closed_at) == ([], 2.0)
+
+
+THOUGHTS = [
+    "The two trains leave at different times, so we need the distance that the slow one covers alone. ",
+    "The slow one covers thirty kilometres before the fast train starts. ",
+    "Then the gap closes by forty kilometres each hour. ",
+    "Let me check this with positions instead of relative speed. ",
+    "Both positions agree on the meeting point down the line. ",
+    "We should also consider whether the stops in between change anything. ",
+]
+
+
+class Hanging:
+    """A summarising model that never answers."""
+
+    def ask(self, _nursery: trio.Nursery, _kind: str, _text: str, _width: int) -> SummaryQuestion:
+        return SummaryQuestion()
+
+
+@pytest.fixture
+def worked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sentences that were worked up."""
+    sentences: list[str] = []
+
+    def plain(text: str) -> str:
+        sentences.append(text)
+        return plain_text.plain(text)
+
+    monkeypatch.setattr(digest, "plain", plain)
+    return sentences
+
+
+@pytest.mark.parametrize("model", [None, Hanging()], ids=["extractive", "a model that hangs"])
+async def test_the_answer_waits_for_little(
+    model: Any, worked_up: list[str], nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Thoughts are worked up as they come, between two lines and while a model is asked: all but the last."""
+    heard = Heard(nursery, model=model).start()
+    for thought in THOUGHTS:
+        heard.summarizer.feed(thought)
+        await trio.sleep(0.01)
+    assert len(worked_up) == len(THOUGHTS) - 1
+    heard.summarizer.end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert [sentence + " " for sentence in worked_up] == THOUGHTS
+    assert len(heard.lines) == (2 if model is None else 1)
+
+
+async def test_reasoning_that_comes_at_once_is_read_at_its_end_only(
+    worked_up: list[str], nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    heard = Heard(nursery).start()
+    heard.summarizer.feed("".join(THOUGHTS) * 500)
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(heard.lines) == 1
+    heard.summarizer.feed("".join(THOUGHTS) * 500)
+    await trio.testing.wait_all_tasks_blocked()
+    heard.summarizer.end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert sum(map(len, worked_up)) <= 3 * BULK_LOOK
+
+
+SECRET = "The password is plutonium42. "
+SYSTEM = {
+    "short": SECRET,
+    "of 64 KiB": SECRET + "Answer in the tone of a friendly clerk. " * 1600,
+}
+REASONING = "The password plutonium42 was named here. We count the spoons in the upper drawer. So"
+
+
+@pytest.mark.parametrize("prompt", SYSTEM)
+@pytest.mark.parametrize("thinks", [False, True], ids=["at once", "after a while"])
+async def test_no_line_before_the_system_prompt_is_known(
+    prompt: str, thinks: bool, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """It is read when reasoning begins. The answer does not wait until a long one is read; nor does a line
+    leave without."""
+    heard = Heard(nursery, messages=[{"role": "system", "content": SYSTEM[prompt]}]).start()
+    heard.summarizer.feed(REASONING)
+    if thinks:
+        await trio.testing.wait_all_tasks_blocked()
+    heard.summarizer.end()
+    await trio.testing.wait_all_tasks_blocked()
+    known = thinks or prompt == "short"
+    assert [line for _, line in heard.lines] == ["We count the spoons in the upper drawer"] * known
+    assert heard.closed_at == 0.0

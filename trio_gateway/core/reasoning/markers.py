@@ -200,10 +200,16 @@ class MarkerSearch:
 
 
 def _triggers(markers: Iterable[Marker]) -> re.Pattern[str]:
-    """Finds the places where one of *markers* can begin, by two characters: one alone is too common."""
+    """Finds the places where one of *markers* can begin, by two characters: one alone is too common.
+
+    The second is forbidden to be any other: the quickest way to say that it is one of some, or missing.
+    """
     seconds: dict[str, set[str]] = {}
     for marker in markers:
         first, second = (_spelled(char, folded=marker.folded) for char in (marker.text[0], marker.text[1:2]))
-        seconds.setdefault(first, set()).add(second)
-    parts = [f"{first}(?={'|'.join(sorted(rest))}|\\Z)" for first, rest in sorted(seconds.items())]
+        seconds.setdefault(first, set()).add(second.strip("[]") if len(second) > 2 else second)
+    parts = [
+        first if "" in rest else f"{first}(?![^{''.join(sorted(rest))}])"
+        for first, rest in sorted(seconds.items())
+    ]
     return re.compile("|".join(parts) or "(?!)")

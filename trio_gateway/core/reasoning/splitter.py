@@ -182,11 +182,12 @@ class ReasoningSplitter:
         """Take the next delta of text; gives what it made certain."""
         if self._held:
             text, self._held = self._held + text, ""
-        if text and self._trigger(text) is None and not text[-1].isspace():
+        found = self._trigger(text)
+        if found is None and text and not text[-1].isspace():
             pieces = self._account.begin()
             self._flow(text)
             return pieces
-        return self._run(text, final=False)
+        return self._run(text, final=False, first=found.start() if found else len(text))
 
     def structured(self) -> list[Piece]:
         """A field of its own brought reasoning: text is output from here on, what was held back too.
@@ -299,9 +300,9 @@ class ReasoningSplitter:
         self._last = text.rstrip()[-1:] or self._last
         self._account.think(text)
 
-    def _run(self, text: str, *, final: bool) -> list[Piece]:
+    def _run(self, text: str, *, final: bool, first: int = 0) -> list[Piece]:
         """Go through *text*, state after state. Each gives what it can and says how far it came; what it must
-        hold back it leaves in ``_held``, and is through."""
+        hold back it leaves in ``_held``, and is through. *first*: where this state's first trigger is."""
         pieces = self._account.begin()
         at = 0
         while at < len(text):
@@ -317,7 +318,8 @@ class ReasoningSplitter:
                 case SplitterState.NESTED:
                     at = self._at_nested_end(text, at, final=final)
                 case _:  # OUTPUT, REASONING, PRESUMED, PROSE, CALL
-                    at = self._in_text(text, at, final=final)
+                    at = self._in_text(text, at, first, final=final)
+            first = 0
         return pieces
 
     def _at_head(self, text: str, at: int, *, final: bool) -> int:
@@ -371,10 +373,10 @@ class ReasoningSplitter:
         self._enter(SplitterState.REASONING, self._block)
         return place
 
-    def _in_text(self, text: str, at: int, *, final: bool) -> int:
+    def _in_text(self, text: str, at: int, first: int, *, final: bool) -> int:
         scan, end = self._scan, len(text)
         before, read = self._last, at
-        for trigger in scan.triggers.finditer(text, at):
+        for trigger in scan.triggers.finditer(text, max(at, first)):
             place = trigger.start()
             before, read = text[read:place].rstrip()[-1:] or before, place
             hit = scan.place(text, place, before).at(text, place, end, final=final)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
+from .folding import AnyCase
 from .terms import terms
 
 __all__ = ["AnswerGuard"]
@@ -28,58 +29,60 @@ _COPULA = (
     r"|ist|sind|beträgt|betragen|ergibt|lautet|wäre|est|sont|vaut|fait|donne|égale?|serait|es|son|sería|equivale)\b"
     r"|['’]s\b|[=:≈])"
 )
-_ANNOUNCED = re.compile(
-    r"\\boxed|\bfinal (?:answer|result|output|response|value|conclusion)\b"
-    rf"|\b(?:answer|conclusion)\b[^.]{{0,60}}?{_COPULA}"
-    r"|\b(?:is|as|be) (?:the|my|our) (?:\w+ )?(?:answer|conclusion)\b"
-    r"|\b(?:(?:overall|entire|whole|the) (?:result|solution)|total)\b[^.]{0,40}?"
-    rf"{_COPULA}\s*+(?:\w++ ){{0,2}}{_NUMBER}"
-    r"|\bputting (?:it|this|that|them|everything) (?:all )?together[:,]? (?:(?:we|i) (?:get|have):? )?"
-    rf"{_NUMBER}"
-    rf"|\b(?:rounded|rounds|rounding)\b[^.]{{0,60}}{_NUMBER}"
-    r"|\d \w++ be (?:the )?(?:correct|right|answer)"
-    r"|\b(?:antwort|lösung lautet|réponse|respuesta|solución correcta)\b[^.]{0,60}?"
-    rf"{_COPULA}"
-    r"|\b(?:ist|est|es) (?:die|meine|la|ma|mi) (?:\w+ )?(?:antwort|lösung|réponse|respuesta|solución)\b"
-    r"|\b(?:(?:end)?ergebnis|resultat|lösung|résultat|resultado|solución|insgesamt|somit|daher|folglich|damit|demnach"
-    r"|also (?:ist|sind|hat|haben|beträgt|gibt|braucht|bleiben|kostet|es|wir|er|sie|das|die|der)"
-    r"|donc|ainsi|en tout|au total|par conséquent|por (?:lo )?tanto|así que|entonces|en total|luego)\b"
-    rf"[^.\d]{{0,60}}{_NUMBER}"
-    r"|(?:最终|最終|最後|最后|正确)(?:的|の)?(?:答案|结果|結果|结论|答え)"
-    r"|答案(?:是|为|為|就|应|：|:|等于)|答え(?:は|：|:|が|となる)|答えです|正解(?:は|です|：)|答[：:]"
-    r"|(?:所以|因此|总共|總共|一共|故|结果|結果|总计|合计|したがって|よって|ゆえに|従って|合計|結局|つまり)(?!只|我们|先)[^。\d]{0,30}\d",
-    re.IGNORECASE,
-)
-# One of these is in whatever the pattern above matches. To look for them is much quicker, and mostly in vain.
-_ANNOUNCERS_TABLE = """
+_ANNOUNCERS = """
 answer conclusion result solution total final boxed rounded rounds rounding putting correct right
 antwort lösung ergebnis resultat insgesamt also somit daher folglich damit demnach
 réponse résultat donc ainsi tout conséquent respuesta resultado solución tanto así entonces luego
 最终 最終 最後 最后 正确 答案 答え 正解 答： 答: 所以 因此 总共 總共 一共 故 结果 結果 总计 合计
 したがって よって ゆえに 従って 合計 結局 つまり
 """
-_ANNOUNCERS = tuple(_ANNOUNCERS_TABLE.split())
+_ANNOUNCED = AnyCase(
+    re.compile(
+        r"\\boxed|\bfinal (?:answer|result|output|response|value|conclusion)\b"
+        rf"|\b(?:answer|conclusion)\b[^.]{{0,60}}?{_COPULA}"
+        r"|\b(?:is|as|be) (?:the|my|our) (?:\w+ )?(?:answer|conclusion)\b"
+        r"|\b(?:(?:overall|entire|whole|the) (?:result|solution)|total)\b[^.]{0,40}?"
+        rf"{_COPULA}\s*+(?:\w++ ){{0,2}}{_NUMBER}"
+        r"|\bputting (?:it|this|that|them|everything) (?:all )?together[:,]? (?:(?:we|i) (?:get|have):? )?"
+        rf"{_NUMBER}"
+        rf"|\b(?:rounded|rounds|rounding)\b[^.]{{0,60}}{_NUMBER}"
+        r"|\d \w++ be (?:the )?(?:correct|right|answer)"
+        r"|\b(?:antwort|lösung lautet|réponse|respuesta|solución correcta)\b[^.]{0,60}?"
+        rf"{_COPULA}"
+        r"|\b(?:ist|est|es) (?:die|meine|la|ma|mi) (?:\w+ )?(?:antwort|lösung|réponse|respuesta|solución)\b"
+        r"|\b(?:(?:end)?ergebnis|resultat|lösung|résultat|resultado|solución|insgesamt|somit|daher|folglich|damit|demnach"
+        r"|also (?:ist|sind|hat|haben|beträgt|gibt|braucht|bleiben|kostet|es|wir|er|sie|das|die|der)"
+        r"|donc|ainsi|en tout|au total|par conséquent|por (?:lo )?tanto|así que|entonces|en total|luego)\b"
+        rf"[^.\d]{{0,60}}{_NUMBER}"
+        r"|(?:最终|最終|最後|最后|正确)(?:的|の)?(?:答案|结果|結果|结论|答え)"
+        r"|答案(?:是|为|為|就|应|：|:|等于)|答え(?:は|：|:|が|となる)|答えです|正解(?:は|です|：)|答[：:]"
+        r"|(?:所以|因此|总共|總共|一共|故|结果|結果|总计|合计|したがって|よって|ゆえに|従って|合計|結局|つまり)(?!只|我们|先)[^。\d]{0,30}\d"
+    ),
+    needs=_ANNOUNCERS,
+)
 _HEADING = re.compile(
     r"\W*+(?:(?:(?:the|my) )?(?:final )?(?:answer|response|output|conclusion|result)"
     r"|(?:endgültige |finale )?(?:antwort|lösung|endergebnis)|réponse(?: finale)?|respuesta(?: final)?"
     r"|(?:最终|最終|最後の)?(?:答案|答え|回答))\W*+",
     re.IGNORECASE,
 )
-_DOUBT = re.compile(
-    r"\W*+(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|moment|vielleicht|attends"
-    r"|peut-être|espera"
-    r"|quizás?|等等|不过|待って)",
-    re.IGNORECASE,
+_DOUBT = AnyCase(
+    re.compile(
+        r"\W*+(?:but )?(?:wait|hmm|hold on|actually|alternatively|let me|maybe|moment|vielleicht|attends"
+        r"|peut-être|espera"
+        r"|quizás?|等等|不过|待って)"
+    )
 )
-_AIM = re.compile(
-    r"\b(?:find|compute|calculate|determine|figure out|evaluate|work out|solve(?: for)?|what(?:'s| is| are)|"
-    r"how (?:many|much|long|far|old|tall)|berechnen?|bestimmen?|ermitteln?|wie ?viele?|wie (?:lang|lange"
-    r"|weit|groß|hoch|alt|viele?)"
-    r"|calculer|déterminer|trouver|combien(?: de)?|calcular|hallar|determinar|encontrar"
-    r"|cuánt[oa]s?)\b(?P<what>[^.?!]*)",
-    re.IGNORECASE,
+_AIM = AnyCase(
+    re.compile(
+        r"\b(?:find|compute|calculate|determine|figure out|evaluate|work out|solve(?: for)?"
+        r"|what(?:'s| is| are)|how (?:many|much|long|far|old|tall)|berechnen?|bestimmen?|ermitteln?"
+        r"|wie ?viele?|wie (?:lang|lange|weit|groß|hoch|alt|viele?)"
+        r"|calculer|déterminer|trouver|combien(?: de)?|calcular|hallar|determinar|encontrar"
+        r"|cuánt[oa]s?)\b(?P<what>[^.?!]*)"
+    )
 )
-_STATES = re.compile(rf"{_COPULA}|\b(?:as|has|have)\b", re.IGNORECASE)
+_STATES = AnyCase(re.compile(rf"{_COPULA}|\b(?:as|has|have)\b"))
 _VALUE_AT_END = re.compile(
     rf"\s*+(?:\w++ ){{0,2}}[√π]?{_NUMBER}[\d,]*+(?:\.\d++)?+(?:/\d++)?+\w*+(?P<unit>[^=]{{0,25}}+)\Z"
 )
@@ -88,11 +91,12 @@ _CLAUSE_END = re.compile(r"[,;](?!\d)|\b(?:because|so|then|if|since)\b", re.IGNO
 _SUBJECT = re.compile(r"^(?!\s*which\b).*[^\W\d]{2}", re.IGNORECASE)
 _FIRST_COPULA = re.compile(_COPULA, re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d]\w|\d[A-Za-z]")
-_ONE_OF_MANY = re.compile(r"\b(?:each|every|per|one|jede[rs]?|pro|chaque|par|cada|por)\b", re.IGNORECASE)
-_SUSPECT = re.compile(
-    rf"\b(?:answer|result|conclusion|total|solution)\b|\d\d|{_COPULA}\s*+(?:\w++ ){{0,2}}{_NUMBER}"
-    r"|antwort|lösung|ergebnis|réponse|résultat|respuesta|resultado|答案|结果|結果|结论|答え|正解",
-    re.IGNORECASE,
+_ONE_OF_MANY = AnyCase(re.compile(r"\b(?:each|every|per|one|jede[rs]?|pro|chaque|par|cada|por)\b"))
+_SUSPECT = AnyCase(
+    re.compile(
+        rf"\b(?:answer|result|conclusion|total|solution)\b|\d\d|{_COPULA}\s*+(?:\w++ ){{0,2}}{_NUMBER}"
+        r"|antwort|lösung|ergebnis|réponse|résultat|respuesta|resultado|答案|结果|結果|结论|答え|正解"
+    )
 )
 _DIGIT = re.compile(r"\d")
 _VALUE = re.compile(r"\d[\d,]*+(?:\.\d++)?+")
@@ -132,7 +136,7 @@ class AnswerGuard:
             self._closing = True
         elif _DOUBT.match(raw):
             self._closing = False
-        if not (self._closing or _announces(raw) or self.announces(sentence)):
+        if not (self._closing or (raw != sentence and _announces(raw)) or self.announces(sentence)):
             return False
         self.note_value(sentence)
         self._note_names(sentence)
@@ -191,8 +195,7 @@ class AnswerGuard:
 
 
 def _announces(text: str) -> bool:
-    lowered = text.lower()
-    return any(word in lowered for word in _ANNOUNCERS) and bool(_ANNOUNCED.search(text))
+    return bool(_ANNOUNCED.search(text))
 
 
 def _stated(sentence: str) -> tuple[str, str]:

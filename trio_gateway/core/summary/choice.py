@@ -6,14 +6,17 @@ may then be shown.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .clauses import cut_short, shortened
 from .computations import is_computation
+from .folding import AnyCase
 from .signs import MOST_SIGNS, signs
-from .steps import SLICE, Effort
+from .steps import Effort
 from .terms import is_cjk, terms
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from .salience import ShownClauses, Weights
     from .steps import Steps
 
-__all__ = ["CODE", "SIZES", "Clause", "ClauseChoice", "Detail", "joined"]
+__all__ = ["CODE", "COMPARED", "SIZES", "Clause", "ClauseChoice", "Detail", "joined"]
 
 Detail = Literal["concise", "auto", "detailed"]
 
@@ -38,11 +41,15 @@ FEWEST_TERMS = 2
 """Less is "let me see" in other words."""
 COMPARED = 20
 """Best clauses among which pairs are tried."""
+PAIR = 10
+"""The effort of trying a pair."""
+ROUNDED = 1 + 1e-9
+"""By what a value may be wrong."""
 TRIED = 96
 """Best clauses that are compared with those that were shown."""
 CODE = "Writing code: "
 
-_LEANS_BACK = re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b", re.IGNORECASE)
+_LEANS_BACK = AnyCase(re.compile(r"(?:that|this|these|those|it|they|he|she)(?:['’]s|['’]re)?\b"))
 _WORK_DONE = re.compile(r"[A-Z][a-z-]+ing\s")
 
 
@@ -67,20 +74,21 @@ class ClauseChoice:
         self._weights = weights
         self._shown = shown
 
-    def best(self, options: Sequence[Clause], *, late: bool = False) -> Steps[list[Clause]]:
-        """The clauses to show, in their order; none when all was shown. The best pair is found by trying, and
-        more are added one by one while that makes the line better."""
+    def best(
+        self, options: Sequence[Clause], *, late: bool = False, compared: int = COMPARED
+    ) -> Steps[list[Clause]]:
+        """The clauses to show, in their order; none when all was shown. The best pair is found by trying,
+        among so many clauses as are *compared*, and more are added one by one while that makes it better."""
         options = [option for option in options if len(option.terms) >= FEWEST_TERMS and not option.fragment]
         short = [option for option in options if len(option.text) <= self._size.width]
-        fresh = yield from self._fresh(short, late)
+        fresh = yield from self._fresh(short, late, compared)
         best = yield from self._best_pair(fresh)
         while 1 < len(best) < self._size.clauses:
             more = [
                 sorted([*best, one], key=_place) for one in fresh if one.sentence not in map(_place, best)
             ]
-            better = max(self._fitting(more), key=self._value, default=best)
-            yield
-            if self._value(better) <= self._value(best):
+            better = self._better(best, more)
+            if better is best:
                 break
             best = better
         return best or (yield from self._made_to_fit(options, shortened, late))
@@ -94,19 +102,30 @@ class ClauseChoice:
             if (option.fragment or len(option.terms) <= FEWEST_TERMS) and len(option.text) <= self._size.width
         ]
         fresh = yield from self._fresh(short, late=True)
-        return next(iter(self._fitting([[one] for one in fresh])), []) or (
+        return next(([one] for one in fresh if self._fits([one])), []) or (
             yield from self._made_to_fit(options, cut_short, late=True)
         )
 
     def _best_pair(self, fresh: Sequence[Clause]) -> Steps[list[Clause]]:
-        """The best clause, or the best two of different sentences, if they are better together."""
-        best = max(self._fitting([[one] for one in fresh]), key=self._value, default=[])
-        for one in fresh:
-            pairs = [[one, other] for other in fresh if one.sentence < other.sentence]
-            best = max(
-                [best, *self._fitting(pairs)] if best else self._fitting(pairs), key=self._value, default=[]
-            )
-            yield
+        """The best clause, or the best two of different sentences, if they are better together.
+
+        Together they gain no more than either alone and cost no less, so that most pairs need not be tried.
+        """
+        best = next(([one] for one in fresh if self._fits([one])), [])
+        most = self._value(best) if best else -math.inf
+        alone = [(one, ROUNDED * self._value([one]), _liking(one.text)) for one in fresh]
+        effort = Effort()
+        for one, value, liking in alone:
+            pairs = [
+                [one, other]
+                for other, others, liked in alone
+                if one.sentence < other.sentence and value * liked + others * liking > most
+            ]
+            better = self._better(best, pairs)
+            if better is not best:
+                best, most = better, self._value(better)
+            if effort.spend(len(fresh) + PAIR * len(pairs)):
+                yield
         return best
 
     def _made_to_fit(
@@ -121,7 +140,7 @@ class ClauseChoice:
                     return [whole]
         return []
 
-    def _fresh(self, options: Sequence[Clause], late: bool) -> Steps[list[Clause]]:
+    def _fresh(self, options: Sequence[Clause], late: bool, most: int = COMPARED) -> Steps[list[Clause]]:
         """The best options that were not shown, best first, among those that are worth a try."""
         effort = Effort()
         values = []
@@ -134,24 +153,36 @@ class ClauseChoice:
         for _, option in ranking[:TRIED]:
             if not self._shown.knows(option.terms, late=late):
                 fresh.append(option)
-                if len(fresh) == COMPARED:
+                if len(fresh) == most:
                     break
-            if effort.spend(SLICE // 4):
+            if effort.spend(2 + len(self._shown)):
                 yield
         return fresh
 
-    def _fitting(self, lines: list[list[Clause]]) -> list[list[Clause]]:
-        """The lines that are neither too long nor mostly signs."""
-        return [line for line in lines if len(joined(line)) <= self._size.width and _is_words(line)]
+    def _better(self, best: list[Clause], lines: list[list[Clause]]) -> list[Clause]:
+        """The one of *lines* that fits and is worth most, if that is more than *best*, which may be none."""
+        most = self._value(best) if best else -math.inf
+        for line in lines:
+            if sum([len(clause.text) for clause in line]) > self._size.width:
+                continue
+            value = self._value(line)
+            if value > most and self._fits(line):
+                best, most = line, value
+        return best
+
+    def _fits(self, line: list[Clause]) -> bool:
+        """Whether a line is neither too long nor mostly signs."""
+        return len(joined(line)) <= self._size.width and _is_words(line)
 
     def _value(self, line: list[Clause]) -> float:
         """What a line of these clauses is worth."""
-        value = self._weights.value(frozenset().union(*(clause.terms for clause in line)))
+        value = self._weights.value(line[0].terms.union(*[clause.terms for clause in line[1:]]))
         for clause in line:
             value *= _liking(clause.text)
         return value
 
 
+@lru_cache(maxsize=1024)
 def _liking(text: str) -> float:
     """A factor for what a clause is: questions and work done are liked, one that leans on another is not.
 

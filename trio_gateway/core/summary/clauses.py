@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
+from .folding import AnyCase
 from .plain_text import cut
 from .qualifiers import CONDITION, CONTRAST, HYPOTHESIS, QUALIFIER
 from .signs import is_words
@@ -62,9 +63,7 @@ _FILLER = _words(
     r"嗯++|好的?|好吧|等等|等一下|让我想想|唔",
     r"ええと|えっと|うーん|では|さて|次に|ちょっと待って",
 )
-_OPENER = re.compile(
-    rf"{_FILLER}(?![\w'’])[\s,.:;!?…，。、！？—–-]*+|(?:然后|接下来|那么|不过)，?", re.IGNORECASE
-)
+_OPENER = AnyCase(re.compile(rf"{_FILLER}(?![\w'’])[\s,.:;!?…，。、！？—–-]*+|(?:然后|接下来|那么|不过)，?"))
 _MODAL = _words(
     r"['’]ll|['’]d better|['’]d like to|['’]m going to|['’]m supposed to| am going to| are going to| will",
     r" need to| have to| want to| should| must| can| could| might want to| might need to| would need to",
@@ -73,16 +72,18 @@ _BESIDE = _words(
     r"also|first|now|just|simply|quickly|then|probably|try to|try and|start by|begin by|go ahead and",
     r"be able to|need to|figure out how to|make sure to|proceed to|go back and|think about how to",
 )
-_INTENTION = re.compile(
-    rf"(?:let me|let's|let us|to(?!.*\b(?:i|we|you|it|they)\b)|(?:i|we){_MODAL})\s(?:{_BESIDE} )*"
-    r"(?P<verb>[a-z]+(?:-[a-z]+)?)\b",
-    re.IGNORECASE,
+_INTENTION = AnyCase(
+    re.compile(
+        rf"(?:let me|let's|let us|to(?!.*\b(?:i|we|you|it|they)\b)|(?:i|we){_MODAL})\s(?:{_BESIDE} )*"
+        r"(?P<verb>[a-z]+(?:-[a-z]+)?)\b"
+    )
 )
 # Bare verbs that are hardly ever nouns.
-_COMMAND = re.compile(
-    r"(?P<verb>calculate|compute|convert|divide|evaluate|expand|find|multiply|recall|recalculate|return|simplify|"
-    r"solve|substitute|subtract|use|verify)\s(?!(?:is|are|was)\b)",
-    re.IGNORECASE,
+_COMMAND = AnyCase(
+    re.compile(
+        r"(?P<verb>calculate|compute|convert|divide|evaluate|expand|find|multiply|recall|recalculate|return|simplify|"
+        r"solve|substitute|subtract|use|verify)\s(?!(?:is|are|was)\b)"
+    )
 )
 _PLAIN_WORD = re.compile(r"[a-z]{2,}(?=[\s,:;?'’-]|$)|a (?=[a-z]{4,})|i(?=['’ ])")
 
@@ -102,8 +103,8 @@ _BETWEEN = _words(
 )
 _PART = re.compile(_BETWEEN)
 _LEANING = re.compile(rf"\w{{2,}}ing\b|(?:and|but|or|so|yet|then) (?!{_SUBJECT}\b)", re.IGNORECASE)
-_SUBORDINATE = re.compile(
-    r"(?:if|when|since|because|although|though|while|given|as|once|after|before|for|instead)\b", re.IGNORECASE
+_SUBORDINATE = AnyCase(
+    re.compile(r"(?:if|when|since|because|although|though|while|given|as|once|after|before|for|instead)\b")
 )
 _MAIN_CLAUSE = re.compile(
     rf",\s(?={_SUBJECT}\b|[^\s,]{{1,30}} (?:is|are|has|have|can|would|will|=|means|gives)\b)"
@@ -116,7 +117,7 @@ _WITHOUT_HEAD = _words(
     r"whereas|while|although|though|as|in (?:such )?a way|into|from|meaning|making|giving|such|is|are",
     r"was|were|has|have|be|not|etc|too|respectively|right\?",
 )
-_NOT_FIRST = re.compile(rf"{_WITHOUT_HEAD}\b", re.IGNORECASE)
+_NOT_FIRST = AnyCase(re.compile(rf"{_WITHOUT_HEAD}\b"))
 _QUESTION = re.compile(r"(?:is|are|was|were|has|have)\b.*\?$", re.IGNORECASE)
 _DEED_FIRST = re.compile(r"[A-Z][a-z-]{2,}ing\s")
 # A deed is no subject: "Retrying is safe" states something.
@@ -126,34 +127,37 @@ _STATES_OF_DEED = re.compile(
     r"|avoids|requires|takes|gives|solves|fixes|helps|leads|seems|looks|isn['’]t|won['’]t|doesn['’]t)\b"
 )
 _LETTERS = re.compile(r"[^\W\d_]{2}")
-_NOT_LAST = re.compile(
-    r"(?:^|\s)(?:a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because|"
-    r"since|my|your|its|this|we|I|be|like|when|where|e\.g|i\.e)$|[=+*/(<,:×·÷-]$",
-    re.IGNORECASE,
+_NOT_LAST = AnyCase(
+    re.compile(
+        r"(?:^|\s)(?:a|an|the|of|to|in|on|at|by|for|with|from|and|or|but|so|if|that|which|is|are|was|as|than|because|"
+        r"since|my|your|its|this|we|i|be|like|when|where|e\.g|i\.e)$|[=+*/(<,:×·÷-]$"
+    )
 )
+_LONGEST_LAST = 16
 # A phrase that may be left out and only takes detail with it; a condition or a negation may not.
 _PHRASE = re.compile(
     r",? (?:regardless|instead|rather|such|by|using|because|so that|and|while|before|after|for|from|with|at"
     r"|in|of|on|when(?= \w+ing))(?=\s)"
 )
 # Read with the first word of the phrase: what would be missing something without it.
-_INCOMPLETE = re.compile(
-    r"\b(?:unless|when|if)\b.|\b(?:that|because)(?: \S++){2,4}$"
-    r"|\b(?:based|depends?|relies|consists?|due|equal) \S++$"
-    r"|\b(?:part|kind|sort|value|height|width|length|number|sum|product|remainder|power|coefficient|combination"
-    r"|multiple|set|out) of$",
-    re.IGNORECASE,
+_INCOMPLETE = AnyCase(
+    re.compile(
+        r"\b(?:unless|when|if)\b.|\b(?:that|because)(?: \S++){2,4}$"
+        r"|\b(?:based|depends?|relies|consists?|due|equal) \S++$"
+        r"|\b(?:part|kind|sort|value|height|width|length|number|sum|product|remainder|power|coefficient|combination"
+        r"|multiple|set|out) of$"
+    )
 )
 # Where what follows may go with the formula in it.
 _BEFORE_FORMULA = re.compile(rf"{_PHRASE.pattern}|[,:]\s(?=\S*[\d(=+∑√])")
-_ENGLISH = re.compile(r"\b(?:the|of|and|is|are|this|that|we|it|to|with|for|from|by|can|an)\b", re.IGNORECASE)
+_ENGLISH = AnyCase(re.compile(r"\b(?:the|of|and|is|are|this|that|we|it|to|with|for|from|by|can|an)\b"))
 _AUXILIARY = _words(
     r"is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|should|may|might|must|let|\w+n't",
     r"\w+['’](?:s|m|re|ll|ve)",
 )
 # An auxiliary, a pronoun with what it does, a regular past.
-_PREDICATE = re.compile(
-    rf"\b(?:{_AUXILIARY}\b|(?:I|we|you|they|it|he|she)\s[a-z]{{2}}|[a-z]{{3,}}ed\b)", re.IGNORECASE
+_PREDICATE = AnyCase(
+    re.compile(rf"\b(?:{_AUXILIARY}\b|(?:i|we|you|they|it|he|she)\s[a-z]{{2}}|[a-z]{{3,}}ed\b)")
 )
 _WORD = re.compile(r"[a-z]{3,}")
 _EQUATION = re.compile(r"\S\s*+(?:=|≈|≤|≥|<|>|→|⇒|->|≡|≠)\s*+\S")
@@ -171,7 +175,7 @@ def clauses(sentence: str) -> list[str]:
     """
     body = _without_opener(sentence.strip().rstrip(".。;,，:： "))
     found: list[str] = []
-    for part in (body, *_parts(body)):
+    for part in dict.fromkeys((body, *_parts(body))):
         text = _speak(part)
         if text not in found and _readable(text):
             found.append(text)
@@ -301,7 +305,8 @@ def _parts(body: str) -> list[str]:
             if end < len(starts) and contrasts[end] and not _is_deed(_speak(part)):
                 part = body[starts[at] : ends[_behind(conditions, end) - 1]].strip(" ,;:，；—–")
             found.append(part)
-        supposed = supposed or end > at + 1 or bool(HYPOTHESIS.search(part))
+        if at + 1 < count:
+            supposed = supposed or end > at + 1 or bool(HYPOTHESIS.search(part))
     if _SUBORDINATE.match(body) and not CONDITION.match(body) and (main := _MAIN_CLAUSE.search(body)):
         found.append(body[main.end() :])
     return found
@@ -346,7 +351,11 @@ def _readable(text: str) -> bool:
 
 def whole(phrase: str) -> bool:
     """Whether nothing is torn off at the end of *phrase* or inside it."""
-    torn = _NOT_LAST.search(phrase) or _LOOSE.search(phrase) or phrase.count('"') % 2
+    torn = (
+        _NOT_LAST.search(phrase, max(0, len(phrase) - _LONGEST_LAST))
+        or _LOOSE.search(phrase)
+        or phrase.count('"') % 2
+    )
     return not torn and _balanced(phrase)
 
 

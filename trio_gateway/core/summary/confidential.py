@@ -15,6 +15,7 @@ import re
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
+from .folding import AnyCase
 from .languages import language_of
 from .steps import Effort
 from .terms import STOP_WORDS, is_cjk, terms
@@ -74,60 +75,68 @@ february march april may june july august september october november december no
 important must when if the you your i'm i'll i've
 """
 _COMMON_NAMES = frozenset(_COMMON_NAMES_TABLE.split())
-_SECRECY = re.compile(
-    r"\b(?:secrets?|confidential\w*|undisclosed|passwords?|passphrase|credentials?|classified"
-    r"|(?:not|never|n['’]t|without|avoid|cannot|refuse to|forbidden to|not allowed to|supposed to)"
-    r" (?:\w+ ){0,3}(?:reveal|disclos|mention|shar|tell|leak|say|repeat|expos|discuss|divulg|show|admit"
-    r"|acknowledg|giv(?:e|ing) away)\w{0,4}"
-    r"|keep (?:\w+ ){1,4}(?:secret|private|hidden|to myself)|between us|internal (?:only|use)"
-    r"|vertraulich\w*|geheim\w*|passwor[dt]\w*|(?:nicht|niemals|nie|kein\w*) (?:\w+ ){0,4}(?:verraten"
-    r"|preisgeben|erwähnen|nennen|weitergeben|offenlegen|sagen|mitteilen)"
-    r"|confidentiel\w*|secr[eè]te?s?|mot de passe|(?:ne|n['’]) ?(?:\w+ ){0,3}(?:pas"
-    r"|jamais) (?:\w+ ){0,3}(?:révél|divulgu|mentionn|communiqu|dire|partag)\w*"
-    r"|confidencial\w*|secretos?|secretas?|contraseña|(?:no|nunca) (?:\w+ ){0,4}(?:revel|divulg|mencion"
-    r"|decir|compart)\w*)"
-    r"|(?:不能|不要|不得|不可|不应|不可以|禁止|切勿|绝不|别)[^，。]{0,6}(?:透露|泄露|提及|告诉|公开|披露|说出)|保密|机密|秘密|密码|口令"
-    r"|内密|極秘|パスワード|(?:明か|漏ら|教え|伝え|話)(?:して|しては|さない|してはいけ|ては|ない)",
-    re.IGNORECASE,
+_SECRECY = AnyCase(
+    re.compile(
+        r"\b(?:secrets?|confidential\w*|undisclosed|passwords?|passphrase|credentials?|classified"
+        r"|(?:not|never|n['’]t|without|avoid|cannot|refuse to|forbidden to|not allowed to|supposed to)"
+        r" (?:\w+ ){0,3}(?:reveal|disclos|mention|shar|tell|leak|say|repeat|expos|discuss|divulg|show|admit"
+        r"|acknowledg|giv(?:e|ing) away)\w{0,4}"
+        r"|keep (?:\w+ ){1,4}(?:secret|private|hidden|to myself)|between us|internal (?:only|use)"
+        r"|vertraulich\w*|geheim\w*|passwor[dt]\w*|(?:nicht|niemals|nie|kein\w*) (?:\w+ ){0,4}(?:verraten"
+        r"|preisgeben|erwähnen|nennen|weitergeben|offenlegen|sagen|mitteilen)"
+        r"|confidentiel\w*|secr[eè]te?s?|mot de passe|(?:ne|n['’]) ?(?:\w+ ){0,3}(?:pas"
+        r"|jamais) (?:\w+ ){0,3}(?:révél|divulgu|mentionn|communiqu|dire|partag)\w*"
+        r"|confidencial\w*|secretos?|secretas?|contraseña|(?:no|nunca) (?:\w+ ){0,4}(?:revel|divulg|mencion"
+        r"|decir|compart)\w*)"
+        r"|(?:不能|不要|不得|不可|不应|不可以|禁止|切勿|绝不|别)[^，。]{0,6}(?:透露|泄露|提及|告诉|公开|披露|说出)|保密|机密|秘密|密码|口令"
+        r"|内密|極秘|パスワード|(?:明か|漏ら|教え|伝え|話)(?:して|しては|さない|してはいけ|ては|ない)"
+    )
 )
-_INSTRUCTIONS = re.compile(
-    r"\b(?:system (?:prompt|message|instructions?)|developer (?:message|instructions?|prompt)"
-    r"|my (?:instructions|guidelines|rules)"
-    r"|(?:the )?(?:guidelines|instructions) (?:say|state|tell|forbid|require)|i (?:was|am"
-    r"|have been) (?:told|instructed) (?:not )?to"
-    r"|system-?prompt|systemanweisung\w*|meine anweisungen|systemnachricht|(?:le )?prompt système"
-    r"|mes instructions|(?:el )?mensaje del sistema"
-    r"|mis instrucciones)\b|系统提示|系统消息|システムプロンプト|システムメッセージ",
-    re.IGNORECASE,
+_INSTRUCTIONS = AnyCase(
+    re.compile(
+        r"\b(?:system (?:prompt|message|instructions?)|developer (?:message|instructions?|prompt)"
+        r"|my (?:instructions|guidelines|rules)"
+        r"|(?:the )?(?:guidelines|instructions) (?:say|state|tell|forbid|require)|i (?:was|am"
+        r"|have been) (?:told|instructed) (?:not )?to"
+        r"|system-?prompt|systemanweisung\w*|meine anweisungen|systemnachricht|(?:le )?prompt système"
+        r"|mes instructions|(?:el )?mensaje del sistema"
+        r"|mis instrucciones)\b|系统提示|系统消息|システムプロンプト|システムメッセージ"
+    ),
+    needs="prompt message instruct guideline rules anweisung nachricht told instruccion mensaje"
+    " 系统 システム",
 )
-_ABOUT_USER = re.compile(
-    r"\b(?:the |this )?(?:user|customer|person|asker|client)\b(?! (?:wants|asks|asked|is asking|needs"
-    r"|would like|says|said|wrote|writes))"
-    r"(?: (?:\w+ ){0,3})?(?:['’]s|is|are|was|may|might|could|must|seems?|appears?|sounds?|probably|likely"
-    r"|perhaps|doesn['’]t|does not|lacks?|lies|lied|tries|pretends?)"
-    r" (?:\w+ ){0,3}?(?:be )?(?:lying|liar|lied|dishonest|manipulat\w+|trick\w*|malicious|suspicious"
-    r"|stupid|ignorant|naive|confused|lazy|angry|upset|frustrated"
-    r"|drunk|depressed|unstable|desperate|impatient|rude|cheating|test(?:ing)? me|trolling|a (?:child|kid"
-    r"|teenager|minor|beginner|novice|student|troll|scammer)"
-    r"|wrong|mistaken|inexperienced|incompetent|understand|know (?:much|what)|not (?:very )?\w+"
-    r"|uneducated|exaggerating|hiding|trying to (?:trick|get|make|fool|extract|bypass|jailbreak))"
-    r"|\b(?:the |this )?user\b (?:probably|likely|perhaps|presumably|apparently|obviously|clearly|(?:may"
-    r"|might|could) (?:be|have|not|just)|seems?|appears?|sounds?|lies|lied|lacks|pretends)\b"
-    r"|\b(?:der|die) (?:nutzer|user|anwender|kund|benutzer)\w*\b[^.]{0,60}?\b(?:lügt|vielleicht|wohl"
-    r"|vermutlich|wahrscheinlich|scheint|könnte|möglicherweise|versteht nicht|verwirrt|ahnungslos|täuscht"
-    r"|offenbar)\b"
-    r"|\bl['’]utilisat\w+\b[^.]{0,60}?\b(?:ment|semble|peut-être|probablement|pourrait|confus\w*|trompe)\b"
-    r"|\b(?:el|la) (?:usuari[oa]|cliente)\b[^.]{0,60}?\b(?:miente|mintiendo|parece|quizás?|probablemente"
-    r"|podría|tal vez|confundid[oa]|engaña)\b"
-    r"|(?:用户|客户|提问者)[^。]{0,12}?(?:可能在|可能是|也许|似乎|好像|撒谎|说谎|骗|不懂|生气|困惑)"
-    r"|(?:ユーザー|利用者|質問者)[^。]{0,20}?(?:嘘|かもしれない|怒って|混乱|らしい|だろう)",
-    re.IGNORECASE,
+_ABOUT_USER = AnyCase(
+    re.compile(
+        r"\b(?:the |this )?(?:user|customer|person|asker|client)\b(?! (?:wants|asks|asked|is asking|needs"
+        r"|would like|says|said|wrote|writes))"
+        r"(?: (?:\w+ ){0,3})?(?:['’]s|is|are|was|may|might|could|must|seems?|appears?|sounds?|probably|likely"
+        r"|perhaps|doesn['’]t|does not|lacks?|lies|lied|tries|pretends?)"
+        r" (?:\w+ ){0,3}?(?:be )?(?:lying|liar|lied|dishonest|manipulat\w+|trick\w*|malicious|suspicious"
+        r"|stupid|ignorant|naive|confused|lazy|angry|upset|frustrated"
+        r"|drunk|depressed|unstable|desperate|impatient|rude|cheating|test(?:ing)? me|trolling|a (?:child|kid"
+        r"|teenager|minor|beginner|novice|student|troll|scammer)"
+        r"|wrong|mistaken|inexperienced|incompetent|understand|know (?:much|what)|not (?:very )?\w+"
+        r"|uneducated|exaggerating|hiding|trying to (?:trick|get|make|fool|extract|bypass|jailbreak))"
+        r"|\b(?:the |this )?user\b (?:probably|likely|perhaps|presumably|apparently|obviously|clearly|(?:may"
+        r"|might|could) (?:be|have|not|just)|seems?|appears?|sounds?|lies|lied|lacks|pretends)\b"
+        r"|\b(?:der|die) (?:nutzer|user|anwender|kund|benutzer)\w*\b[^.]{0,60}?\b(?:lügt|vielleicht|wohl"
+        r"|vermutlich|wahrscheinlich|scheint|könnte|möglicherweise|versteht nicht|verwirrt|ahnungslos|täuscht"
+        r"|offenbar)\b"
+        r"|\bl['’]utilisat\w+\b[^.]{0,60}?\b(?:ment|semble|peut-être|probablement|pourrait|confus\w*|trompe)\b"
+        r"|\b(?:el|la) (?:usuari[oa]|cliente)\b[^.]{0,60}?\b(?:miente|mintiendo|parece|quizás?|probablemente"
+        r"|podría|tal vez|confundid[oa]|engaña)\b"
+        r"|(?:用户|客户|提问者)[^。]{0,12}?(?:可能在|可能是|也许|似乎|好像|撒谎|说谎|骗|不懂|生气|困惑)"
+        r"|(?:ユーザー|利用者|質問者)[^。]{0,20}?(?:嘘|かもしれない|怒って|混乱|らしい|だろう)"
+    ),
+    needs="user customer person asker client nutzer anwender kund utilisat usuari"
+    " 用户 客户 提问者 ユーザー 利用者 質問者",
 )
 IMPROPER = (_SECRECY, _INSTRUCTIONS, _ABOUT_USER)
 """Each is found in a thought that may not be shown: for those who read a long one in slices."""
-_BACK = re.compile(
-    r"\b(?:it|this|that|these|them|so|es|das|dies|ihn|le|la|lo|cela|ça|eso|esto)\b|它|这|那|それ|これ",
-    re.IGNORECASE,
+_BACK = AnyCase(
+    re.compile(
+        r"\b(?:it|this|that|these|them|so|es|das|dies|ihn|le|la|lo|cela|ça|eso|esto)\b|它|这|那|それ|これ"
+    )
 )
 
 
@@ -175,9 +184,7 @@ class Confidential:
         lowered = clause.lower()
         if any(quoted in lowered for quoted in self._quoted):
             return True
-        words = {word for match in _WORD.finditer(clause) for word in _spellings(match[0])}
-        words.update(_numbers(clause))
-        if not (self._rare.isdisjoint(words) and words.isdisjoint(self._noted)):
+        if (self._rare or self._noted) and self._names_rare(clause):
             return True
         return bool(self._sentences) and self._repeats(frozenset(terms(clause)), is_cjk(clause))
 
@@ -200,6 +207,11 @@ class Confidential:
                 if len(having) < MOST_SENTENCES:
                     having.append(len(self._sentences))
             self._sentences.append((words, is_secret))
+
+    def _names_rare(self, clause: str) -> bool:
+        words = {word for match in _WORD.finditer(clause) for word in _spellings(match[0])}
+        words.update(_numbers(clause))
+        return not (self._rare.isdisjoint(words) and words.isdisjoint(self._noted))
 
     def _repeats(self, words: frozenset[str], cjk: bool) -> bool:
         shared = Counter(at for word in words for at in self._having.get(word, ()))

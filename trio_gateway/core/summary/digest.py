@@ -42,6 +42,8 @@ MOST_TERMS = 100
 
 END = re.compile(r"[.!?]\s|[\n。！？]")
 """Where a thought probably ends."""
+_TELLING = 16
+"""Sentences, from the latest back, that are asked for their language."""
 _ENGLISH = ("en", None)
 _NAME = re.compile(r"[^\W\d]{3}")
 
@@ -66,7 +68,8 @@ class Digest:
         self._reader = SentenceReader()
         self._complete: deque[Sentence] = deque(maxlen=KEPT)
         self._count = 0
-        self.language: Language | None = None
+        self._language: Language | None = None
+        self._of_any_language: deque[str] = deque(maxlen=_TELLING)
 
     @property
     def unfinished(self) -> str:
@@ -83,6 +86,7 @@ class Digest:
             self._reader.feed(self._begin_anew(piece) if self.pending.torn else piece)
             if whole:
                 yield from self._digest(final=False)
+                yield
         yield from self._digest(final=final)
 
     def _begin_anew(self, piece: str) -> str:
@@ -98,12 +102,11 @@ class Digest:
         while self._complete:
             sentence = self._complete.popleft()
             yield from self._sentence(sentence, effort)
-        yield
 
     def _sentence(self, sentence: Sentence, effort: Effort) -> Steps[None]:
         text = plain(sentence.text)
         self._count += 1
-        self.language = language_of(text) or self.language
+        self._of_any_language.append(text)
         if effort.spend(40 + 2 * len(text)):
             yield
         hidden = self.guard.hides(sentence.text, text)
@@ -141,7 +144,7 @@ class Digest:
     def _clauses(self, sentence: Sentence, text: str, effort: Effort) -> Steps[list[Clause]]:
         """What can be shown of a sentence: its clauses, and words for those that are mostly signs."""
         if sentence.code:
-            return [self.clause(_of_code(text))] if self.language in _ENGLISH else []
+            return [self.clause(_of_code(text))] if self._is_english() else []
         parts = clauses(text)
         found = [self.clause(part) for part in parts] or [self.clause(fragment(text), fragment=True)]
         heads = []
@@ -150,8 +153,16 @@ class Digest:
                 heads.append(without_formula(part))
                 if effort.spend(2 * len(part)):
                     yield
-        named = computations(text) if self.language in _ENGLISH and not is_words(text) else []
+        named = computations(text) if not is_words(text) and self._is_english() else []
         return found + [self.clause(words) for words in [*heads, *named] if words]
+
+    def _is_english(self) -> bool:
+        """Whether the latest sentence that tells its language is English, or none did. Seldom asked for."""
+        while self._of_any_language:
+            if told := language_of(self._of_any_language.pop()):
+                self._language = told
+                self._of_any_language.clear()
+        return self._language in _ENGLISH
 
     def gives_away(self, line: str) -> bool:
         """Whether a line bears the result, or what is confidential."""

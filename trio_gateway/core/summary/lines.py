@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .activity import activities_in
-from .choice import SIZES, Clause, ClauseChoice, Detail, joined
+from .choice import COMPARED, SIZES, Clause, ClauseChoice, Detail, joined
 from .clauses import finished
 from .computations import is_computation
 from .confidential import Confidential, improper
@@ -38,8 +38,16 @@ FIRST_LOOK = 30
 LONG_LOOK = 400
 """New characters from which on a line may be worth asking for: after the end of a sentence, and without."""
 LAST_LOOK = 720
-"""Characters before the end of the reasoning that are worked up for the last line, if they were not yet: the
-answer is about to leave."""
+"""The latest characters that are worked up for the first line, which is waited for, and for the last one, if
+they were not yet: the answer is about to leave."""
+BULK = 2048
+"""Characters that wait between two lines from which on only the latest are prepared: they came at once."""
+BULK_LOOK = 300
+"""The latest characters that are worked up where more wait than may."""
+FEW = 12
+"""Sentences whose terms are weighed in a moment."""
+LAST_COMPARED = 14
+"""Best clauses among which the pairs of the last line are tried."""
 
 
 class ReasoningSummary:
@@ -61,9 +69,13 @@ class ReasoningSummary:
         self._dealt_with = ShownClauses()
         self._choice = ClauseChoice(detail, self._weights, self._shown)
         self._confidential = Confidential()
+        self._begun = False
+        self._start()
+
+    def _start(self) -> None:
         self._digest = Digest(self._confidential)
-        self._new = 0
-        self._complete = False
+        self._new, self._prepared = 0, 0
+        self._complete = self._whole = False
         self._open_end = ""
 
     def learn_steps(self, messages: Sequence[Mapping[str, Any]]) -> Steps[None]:
@@ -81,6 +93,14 @@ class ReasoningSummary:
     def ready(self) -> bool:
         """Whether a complete thought has probably come since a line was last asked for."""
         return self._new >= (FIRST_LOOK if self._complete else LONG_LOOK)
+
+    @property
+    def unprepared(self) -> bool:
+        """Whether a thought is complete and was not worked up.
+
+        No more is prepared for a line than it would read.
+        """
+        return self._whole and self._prepared < RECENT
 
     def line(self, *, late: bool = False) -> str | None:
         """What is new since the last line, in one line; None if nothing is worth saying.
@@ -100,28 +120,37 @@ class ReasoningSummary:
         """
         return at_once(self.accept_steps(line))
 
+    def prepare_steps(self) -> Steps[None]:
+        """Work up what came, so that little is left to do when the next line is asked for."""
+        self._whole = False
+        self._skip(BULK if self._begun else LAST_LOOK)
+        self._prepared += len(self._digest.pending)
+        yield from self._digest.work_up()
+
     def line_steps(self, *, late: bool) -> Steps[str | None]:
         """:meth:`line` in slices."""
         digest = self._digest
-        self._new, self._complete = 0, False
+        if not self._begun:
+            self._skip(LAST_LOOK)
+        self._note_reading()
         yield from digest.work_up()
         return (yield from self._say(digest, late=late))
 
     def last_steps(self) -> Steps[str | None]:
         """:meth:`last` in slices."""
         digest = self._digest
-        digest.pending.keep(LAST_LOOK)
+        self._skip(LAST_LOOK)
         yield from digest.work_up(final=True)
         if digest.sentences:
             digest.guard.note_value(digest.sentences[-1].text)
-        line = yield from self._say(digest, late=False)
+        line = yield from self._say(digest, late=False, compared=LAST_COMPARED)
         # A computation is named for those who wait; when the answer is here, it alone is not worth a line.
         return None if line and is_computation(line) and ". " not in line else line
 
     def accept_steps(self, line: str) -> Steps[bool]:
         """:meth:`accept` in slices."""
         digest, new, complete = self._digest, self._new, self._complete
-        self._new, self._complete = 0, False
+        self._note_reading()
         yield from digest.work_up()
         if digest is not self._digest:  # another attempt has begun meanwhile
             return False
@@ -129,6 +158,7 @@ class ReasoningSummary:
         if digest.gives_away(line) or self._shown.knows(shown):
             self._new, self._complete = self._new + new, self._complete or complete
             return False
+        self._begun = True
         self._shown.add(shown)
         self._weights.learn(sentence.terms for sentence in digest.sentences)
         self._close(digest)
@@ -136,15 +166,21 @@ class ReasoningSummary:
 
     def restart(self) -> None:
         """Another attempt reasons anew: forget what was pending, remember what was shown."""
-        self._digest = Digest(self._confidential)
-        self._new = 0
-        self._complete = False
-        self._open_end = ""
+        self._start()
+
+    def _skip(self, most: int) -> None:
+        """Drop all but the latest of what waits, if it is more than *most*."""
+        if len(self._digest.pending) > most:
+            self._digest.pending.keep(BULK_LOOK)
+
+    def _note_reading(self) -> None:
+        self._new, self._prepared = 0, 0
+        self._complete = self._whole = False
 
     def _note_end(self, text: str) -> None:
         """A thought is complete when something visible has followed its end, in this piece or a later one."""
-        if end := END.search(text):
-            self._complete = self._complete or bool(text[end.end() :].strip())
+        if (end := END.search(text)) and text[end.end() :].strip():
+            self._complete = self._whole = True
         seen = text.rstrip()
         if "\n" in text[len(seen) :] or seen.endswith(("。", "！", "？")):
             self._open_end = "\n"
@@ -153,11 +189,12 @@ class ReasoningSummary:
         else:
             self._open_end = ""
 
-    def _say(self, digest: Digest, *, late: bool) -> Steps[str | None]:
+    def _say(self, digest: Digest, *, late: bool, compared: int = COMPARED) -> Steps[str | None]:
         self._weights.learn(sentence.terms for sentence in digest.sentences)
-        yield
+        if len(digest.sentences) > FEW:
+            yield
         options = yield from _options(digest)
-        chosen = yield from self._choice.best(options)
+        chosen = yield from self._choice.best(options, compared=compared)
         if late and not chosen:
             chosen = (
                 (yield from self._choice.best(options, late=True))
@@ -166,6 +203,7 @@ class ReasoningSummary:
             )
         if digest is not self._digest:  # another attempt has begun meanwhile
             return None
+        self._begun = self._begun or bool(chosen)
         for clause in chosen:
             self._shown.add(clause.terms)
         line = joined(chosen) if chosen else (yield from self._activity(digest)) if late else None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from .folding import AnyCase
+
 __all__ = ["CONDITION", "CONTRAST", "HYPOTHESIS", "QUALIFIER", "TAKEN_BACK", "may_take_back"]
 
 _CONDITIONS = """
@@ -49,31 +51,32 @@ def _one_of(table: str) -> str:
     return f"(?:{'|'.join(''.join(table.splitlines()).strip('|').split('|'))})"
 
 
-CONDITION = re.compile(
-    rf"(?:(?:and|or|und|et|y) )?{_one_of(_CONDITIONS)}\b|(?:{_CJK_CONDITION})", re.IGNORECASE
-)
+CONDITION = AnyCase(re.compile(rf"(?:(?:and|or|und|et|y) )?{_one_of(_CONDITIONS)}\b|(?:{_CJK_CONDITION})"))
 """Matches where a part of a sentence begins that limits the part before it."""
-CONTRAST = re.compile(rf"(?:and )?{_one_of(_CONTRASTS)}\b|(?:{_CJK_CONTRAST})", re.IGNORECASE)
+CONTRAST = AnyCase(re.compile(rf"(?:and )?{_one_of(_CONTRASTS)}\b|(?:{_CJK_CONTRAST})"))
 """Matches where a part begins that takes something back from the part before it, and can stand alone."""
-HYPOTHESIS = re.compile(rf"\b{_one_of(_HYPOTHESES)}\b|{_CJK_HYPOTHESIS}", re.IGNORECASE)
+HYPOTHESIS = AnyCase(re.compile(rf"\b{_one_of(_HYPOTHESES)}\b|{_CJK_HYPOTHESIS}"))
 """Found in what is supposed, not stated."""
-QUALIFIER = re.compile(
-    rf"\b(?:{_one_of(_CONDITIONS)}|{_one_of(_CONTRASTS)}|never|none|nor|only|cannot|kein\w{{0,2}}|nie|jamais|nunca|ni)\b"
-    rf"|n['’]t\b|{_CJK_CONDITION}|{_CJK_CONTRAST}|不|没|没有|ない|ません",
-    re.IGNORECASE,
+QUALIFIER = AnyCase(
+    re.compile(
+        rf"\b(?:{_one_of(_CONDITIONS)}|{_one_of(_CONTRASTS)}|never|none|nor|only|cannot|kein\w{{0,2}}|nie|jamais|nunca|ni)\b"
+        rf"|n['’]t\b|{_CJK_CONDITION}|{_CJK_CONTRAST}|不|没|没有|ない|ません"
+    )
 )
 """Found in what may not be cut off a statement."""
-TAKEN_BACK = re.compile(
-    r"\W{0,3}(?:(?:hmm++|oh|ah|ok|okay|well|wait|and|so|moment|ach|ah|euh|bueno|espera|等等|嗯++|啊|えっと|待って)[\s,，、.…!]{1,3}){0,3}"
-    r"(?:but|however|no|nope|yet|though|actually,? (?:no|that|this|it|wait)|scratch that|on second thou?ght"
-    r"|(?:that|this|which)(?:['’]s| is| was| can['’]t be| cannot be)(?: \w{1,8}){0,2}"
-    r" (?:wrong|incorrect|not right|not true|right\?|correct\?|false|mistaken|impossible)"
-    r"|aber|nein|jedoch|allerdings|doch|das (?:ist|war|stimmt)(?: \w{1,8})? (?:falsch|nicht)"
-    r"|mais|non|cependant|toutefois|pourtant|en fait,? non|c['’]est faux"
-    r"|pero|sin embargo|en realidad,? no|eso (?:es falso|no es)|no)\b(?=[\s,.!:;…—–-]|$)"
-    r"|\W{0,3}(?:(?:等等|嗯++|啊|哦|等一下)[，,。！!…]{0,2})?"
-    r"(?:但是|但|不过|然而|可是|不对|不，|错了|しかし|でも|いや|ただし|違う|ところが|だが)",
-    re.IGNORECASE,
+TAKEN_BACK = AnyCase(
+    re.compile(
+        r"\W{0,3}(?:(?:hmm++|oh|ah|ok|okay|well|wait|and|so|moment|ach|ah|euh|bueno|espera|等等|嗯++|啊|えっと|待って)[\s,，、.…!]{1,3}){0,3}"
+        r"(?:but|however|no|nope|yet|though|actually,? (?:no|that|this|it|wait)|scratch that"
+        r"|on second thou?ght"
+        r"|(?:that|this|which)(?:['’]s| is| was| can['’]t be| cannot be)(?: \w{1,8}){0,2}"
+        r" (?:wrong|incorrect|not right|not true|right\?|correct\?|false|mistaken|impossible)"
+        r"|aber|nein|jedoch|allerdings|doch|das (?:ist|war|stimmt)(?: \w{1,8})? (?:falsch|nicht)"
+        r"|mais|non|cependant|toutefois|pourtant|en fait,? non|c['’]est faux"
+        r"|pero|sin embargo|en realidad,? no|eso (?:es falso|no es)|no)\b(?=[\s,.!:;…—–-]|$)"
+        r"|\W{0,3}(?:(?:等等|嗯++|啊|哦|等一下)[，,。！!…]{0,2})?"
+        r"(?:但是|但|不过|然而|可是|不对|不，|错了|しかし|でも|いや|ただし|違う|ところが|だが)"
+    )
 )
 """Matches a sentence that takes back what the one before it stated."""
 _FIRST_WORDS = [

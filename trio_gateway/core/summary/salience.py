@@ -37,10 +37,12 @@ class Weights:
         self._rounds = 1
         self._had: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
+        self._known: dict[str, tuple[float, float]] = {}  # of this round: what a term gains, and costs
 
     def learn(self, sentences: Iterable[list[str]]) -> None:
         """Take the terms of all new sentences; again, with more of them, while nothing was shown."""
         self._now = Counter(term for sentence in sentences for term in dict.fromkeys(sentence))
+        self._known.clear()
 
     def close(self) -> None:
         """The round is over: its terms are no longer new."""
@@ -48,15 +50,21 @@ class Weights:
         if len(self._had) > VOCABULARY:
             self._had = Counter(dict(self._had.most_common(VOCABULARY // 2)))
         self._now = Counter()
+        self._known.clear()
         self._rounds += 1
 
     def value(self, line: frozenset[str]) -> float:
         """The weight a line of these terms carries, against what it costs to read them."""
-        rarity = {term: math.log(1 + self._rounds / (1 + self._had[term])) ** 2 for term in line}
+        known = [self._known.get(term) or self._weigh(term) for term in line]
         # fsum: the same in every order, and the order of a set differs from process to process.
-        gain = math.fsum(rarity[term] * float(self._now[term] ** 0.75) for term in line)
-        cost = 1 + math.fsum(rarity.values())
+        gain = math.fsum([term[0] for term in known])
+        cost = 1 + math.fsum([term[1] for term in known])
         return gain / float(cost**0.3)
+
+    def _weigh(self, term: str) -> tuple[float, float]:
+        rarity = math.log(1 + self._rounds / (1 + self._had[term])) ** 2
+        known = self._known[term] = rarity * float(self._now[term] ** 0.75), rarity
+        return known
 
 
 class ShownClauses:
@@ -65,6 +73,10 @@ class ShownClauses:
     def __init__(self) -> None:
         self._recent: deque[frozenset[str]] = deque(maxlen=REMEMBERED)
         self._exact: dict[int, None] = {}
+
+    def __len__(self) -> int:
+        """Clauses that a new one is compared with."""
+        return len(self._recent)
 
     def add(self, clause: frozenset[str]) -> None:
         if len(clause) > 1:

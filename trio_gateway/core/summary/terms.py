@@ -30,6 +30,7 @@ makes gives step steps figuring breaking problem carefully
 STOP_WORDS = frozenset(_TABLE.split())
 _CJK = re.compile(f"[{CJK}]")
 _WORD = re.compile(rf"(?P<run>[{CJK}]+)|(?:(?![{CJK}])[^\W_])+(?:['’][a-z]+)?")
+_ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SUFFIX = re.compile(r"(?:ations?|ings?|ied|ies|edly|ed|es|s|ly)$")
 
 
@@ -39,6 +40,8 @@ def terms(text: str) -> list[str]:
     >>> terms("Computing the binomial coefficients of C(4, 2)")
     ['comput', 'binomial', 'coefficient', 'c', '4', '2']
     """
+    if text.isascii():
+        return [_stem(word[:LONGEST]) for word in _ASCII_WORD.findall(text.lower()) if word not in STOP_WORDS]
     found: list[str] = []
     for match in _WORD.finditer(text.lower()):
         word = match[0]

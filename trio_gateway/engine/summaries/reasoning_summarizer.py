@@ -5,9 +5,10 @@ leaves with the first complete thought, further ones an interval apart, the last
 Where a model repeats itself, or is about to give the result, the line is late, and the summary makes do
 with less: while reasoning comes, lines are seldom more than two intervals apart. Where even that fails, a
 ping stands for the line. The task that reads the upstream never waits for any of it: ``feed`` and ``end``
-are synchronous and only keep what they are given. The summary's own task works it up when a line is due,
-in slices of less than 2 ms. When the answer comes meanwhile, that line is given up for the last one, which
-is made of little.
+are synchronous and only keep what they are given. The summary's own task works it up, in slices of less than
+2 ms: all that is new when a line is due, and thought by thought between two lines. When the answer comes,
+what is under way is given up for the last line, which is made of what was worked up already and a little
+more.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ _SECOND_LOOK = 0.25
 # Intervals after which a line is late: until then something better could come, and half an interval is
 # left for what comes later.
 _LATE = 1.5
+# Slices of the system prompt that are still read when the answer is here: those of about 12 KiB.
+_LEARNT_AT_THE_END = 100
 # Lines after which a concise summary emits half as often.
 _LINES_A_PACE = 10
 
@@ -81,13 +84,16 @@ class ReasoningSummarizer:
         self._sign_due = trio.current_time() + interval
         self._late_at = math.inf
         self._ready = trio.Event()
+        self._stirred = trio.Event()
         self._ended = trio.Event()
 
     def feed(self, text: str) -> None:
         """Take reasoning as it comes."""
         if self._silent:
             return
-        self._has_text = True
+        if not self._has_text:
+            self._has_text = True
+            self._stirred.set()
         self._summary.feed(text)
         if self._model is not None:
             self._recent.add(text[-MAX_REQUEST:])
@@ -95,6 +101,8 @@ class ReasoningSummarizer:
             self._late_at = trio.current_time() + _LATE * self._pause()
         if self._summary.ready or self._is_late() or trio.current_time() >= self._sign_due:
             self._ready.set()
+        if self._summary.unprepared:
+            self._stirred.set()
 
     def restart(self) -> None:
         """Another attempt begins: its reasoning starts anew, and no line is emitted again."""
@@ -106,17 +114,19 @@ class ReasoningSummarizer:
         """The reasoning is over: :meth:`run` emits a last line, if there is one, and closes the phase."""
         self._ended.set()
         self._ready.set()
+        self._stirred.set()
         self._question.abandon()
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Emit lines until :meth:`end`, then close the phase. A model that writes them is asked in
         *nursery*."""
         try:
-            await self._emit_lines(nursery)
-            await self._learn()
-            line = await in_slices(self._summary.last_steps())
-            if line is not None:
-                self._outbox.put(Phase.REASONING_SUMMARY, [ReasoningLine(line)])
+            await self._stirred.wait()
+            if await self._learn():
+                await self._emit_lines(nursery)
+                line = await in_slices(self._summary.last_steps())
+                if line is not None:
+                    self._outbox.put(Phase.REASONING_SUMMARY, [ReasoningLine(line)])
         except Exception:
             # A bug in the summary. The answer matters more: the client merely misses further lines.
             log.exception("summary_failed")
@@ -124,11 +134,17 @@ class ReasoningSummarizer:
         self._outbox.close(Phase.REASONING_SUMMARY)
         await self._outbox.flush(Phase.REASONING_SUMMARY)
 
-    async def _learn(self) -> None:
-        """Read what no line may repeat, once there is something to work up; what is read is bounded."""
+    async def _learn(self) -> bool:
+        """Read what no line may repeat, if there is reasoning. False: that ended before much of it was
+        read, and nothing can be shown."""
         messages, self._messages = self._messages, []
-        if messages and self._has_text:
-            await in_slices(self._summary.learn_steps(messages))
+        left = _LEARNT_AT_THE_END
+        for _ in self._summary.learn_steps(messages) if messages and self._has_text else ():
+            left -= self._ended.is_set()
+            if left < 0:
+                return False
+            await trio.lowlevel.checkpoint()
+        return True
 
     async def _emit_lines(self, nursery: trio.Nursery) -> None:
         while True:
@@ -145,10 +161,21 @@ class ReasoningSummarizer:
                 await self._emit(ReasoningLine(line))
             elif trio.current_time() >= self._sign_due:
                 await self._emit(Ping())
-            with trio.move_on_after(self._pause() if line is not None else min(self._interval, _SECOND_LOOK)):
-                await self._ended.wait()
+            pause = self._pause() if line is not None else min(self._interval, _SECOND_LOOK)
+            await self._prepare(self._ended, trio.current_time() + pause)
             if self._summary.ready:
                 self._ready.set()
+
+    async def _prepare(self, until: trio.Event, deadline: float = math.inf) -> None:
+        """Wait for an event, which also sets ``_stirred``, or the *deadline*. Meanwhile work up thoughts as
+        they come, so that the last line, for which the answer waits, is made of finished parts."""
+        while not until.is_set() and trio.current_time() < deadline:
+            self._stirred = trio.Event()
+            if self._summary.unprepared:
+                await in_slices(self._summary.prepare_steps(), until=self._ended)
+            else:
+                with trio.move_on_at(deadline):
+                    await self._stirred.wait()
 
     async def _emit(self, event: Event) -> None:
         self._outbox.put(Phase.REASONING_SUMMARY, [event])
@@ -156,16 +183,22 @@ class ReasoningSummarizer:
         await self._outbox.flush(Phase.REASONING_SUMMARY)
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
-        await self._learn()
         if self._model is not None and self._summary.ready:
             recent = self._recent.take(MAX_REQUEST)
             question = self._question = self._model.ask(nursery, "reasoning", recent, self._width)
-            await question.settled()
+            settled = trio.Event()
+            nursery.start_soon(self._note, question, settled)
+            await self._prepare(settled)
             line = question.line
             if line is not None and await in_slices(self._summary.accept_steps(line), until=self._ended):
                 return line
         # Once the answer is here, the last line covers the rest.
         return await in_slices(self._summary.line_steps(late=self._is_late()), until=self._ended)
+
+    async def _note(self, question: SummaryQuestion, settled: trio.Event) -> None:
+        await question.settled()
+        settled.set()
+        self._stirred.set()
 
     def _is_late(self) -> bool:
         return trio.current_time() >= self._late_at
