@@ -61,9 +61,9 @@ class Hardening:
     ...     hardening.install()
     ...     app.nursery.start_soon(end_streams_after, hardening.drain)
 
-    Of hypercorn's settings it changes defaults, never what the user has set: the backlog, the time for the end,
-    no ``Server`` header, no HTTP/2 offered over TLS, the size of a WebSocket's messages and its pings. Workers
-    of other kinds are not touched.
+    Of hypercorn's settings it changes defaults, never what the user has set: the backlog, the time for a
+    graceful end, no ``Server`` header, no HTTP/2 offered over TLS, the size of a WebSocket's messages and its
+    pings. Workers of other kinds are not touched.
     """
 
     def __init__(self, limits: Limits) -> None:
