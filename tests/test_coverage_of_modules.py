@@ -37,6 +37,7 @@ BY_WHAT_IT_DOES = {
     "engine.transport.proxied": "engine/transport/test_httpx_transport.py",
     "engine.transport.response": "engine/transport/test_client.py",
     "engine.transport.round_trip": "engine/transport/test_client.py",
+    "engine.transport.syscalls": "engine/transport/test_client.py",
     "engine.transport.tcp": "engine/transport/test_connect.py",
     "lazy": "test_process.py",
     "mock.script": "test_mock_llm.py",

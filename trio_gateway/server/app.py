@@ -6,11 +6,12 @@ import os
 import re
 import secrets
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from quart import Response, g, request, websocket
+from quart.wrappers import Request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
@@ -28,6 +29,7 @@ from .paths import settled_path
 from .rendering.endpoint import answer_render
 from .rendering.renderer import Renderer
 from .shared_store import shared_store
+from .static_routes import static_routes
 from .tracer_choice import tracer_of
 from .transport.asgi import HTTPConnection, Lifespan
 from .transport.hardening import Hardening, Limits
@@ -38,8 +40,9 @@ if TYPE_CHECKING:
 
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
     from quart.typing import ResponseTypes
-    from quart.wrappers import Request, Websocket
+    from quart.wrappers import Websocket
     from werkzeug.datastructures import Headers
+    from werkzeug.routing import MapAdapter
 
     from ..core.config import ModelConfig, ServerConfig
     from ..core.config.settings import Settings
@@ -122,6 +125,15 @@ class GatewayApp(QuartTrio):
         self._route("/health/ready", "GET", self._ready)
         self._route(METRICS, "GET", self._metrics)
         add_pages(self)
+        self._static_routes = static_routes(self.url_map.iter_rules())
+
+    def create_url_adapter(self, request: Request | Websocket | None) -> MapAdapter | None:  # type: ignore[override]
+        """What finds the route of *request*."""
+        if isinstance(request, Request):
+            found = self._static_routes.get((request.path, request.method))
+            if found is not None:
+                return cast("MapAdapter", found)
+        return super().create_url_adapter(request)
 
     def _chat_route(self, path: str, path_format: WireFormat | None) -> None:
         async def chat() -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ import trio
 
 from ..core.config import ConfigError
 from .app import GatewayApp, create_app
+from .garbage import freezing_survivors, look_again
 from .load_settings import load_settings
 from .logs import configure_logging
 from .transport.private_names import PrivateNameError, check_private_names
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..core.config.settings import Settings
 
-__all__ = ["follow_reloads", "make_app", "reload_at_signal", "settings_or_exit", "spare_the_start"]
+__all__ = ["follow_reloads", "keep_collections_short", "make_app", "reload_at_signal", "settings_or_exit"]
 
 log = structlog.get_logger("trio_gateway.server")
 
@@ -48,18 +48,22 @@ def make_app() -> GatewayApp:
     configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings)
     reload_at_signal(app)
-    spare_the_start(app)
+    keep_collections_short(app)
     return app
 
 
-def spare_the_start(app: GatewayApp) -> None:
-    """Keep what *app* makes at its start out of garbage collections: it would take 40 ms of a full one."""
+def keep_collections_short(app: GatewayApp) -> None:
+    """Have garbage collected in short steps while *app* serves, in a process that serves nothing else."""
 
-    def freeze() -> None:
-        gc.collect()
-        gc.freeze()
+    async def collect(task_status: trio.TaskStatus[None]) -> None:
+        with freezing_survivors() as at_start:
+            task_status.started()
+            await look_again(at_start, lambda: app.gateway.active)
 
-    app.before_serving(freeze)
+    async def begin() -> None:
+        await app.nursery.start(collect)
+
+    app.before_serving(begin)
 
 
 def reload_at_signal(app: GatewayApp, config_path: str | None = None) -> None:

@@ -11,7 +11,7 @@ import trio
 from .app import create_app
 from .banner import is_wanted, show_banner
 from .listening import STOP_SIGNALS, serve_on, stop_at_signal
-from .process import reload_at_signal, spare_the_start
+from .process import keep_collections_short, reload_at_signal
 from .workers.parent import Parent, WorkersError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def _serve(settings: Settings, listener: socket.socket, config_path: str |
     wants_banner = is_wanted(settings)
     if wants_banner:
         show_banner(app, url)
-    spare_the_start(app)
+    keep_collections_short(app)
     # Handlers come first: whoever reads that the gateway listens may stop it at once.
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with trio.open_nursery() as watching:

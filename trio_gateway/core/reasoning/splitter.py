@@ -254,6 +254,7 @@ class ReasoningSplitter:
     def close(self) -> None:
         """Nothing more is asked of it: give the room back."""
         self._account.close_block()
+        self._flow = self._account.speak  # not a method of its own: it would keep itself
 
     def _take_held(self) -> str:
         held, self._held = self._held, ""

@@ -80,6 +80,7 @@ class ChoiceReader:
         self.reason: str | None = None
 
     def close(self) -> None:
+        self.splitter.close()
         for room in (self._memory, self._kept):
             if room is not None:
                 room.release()

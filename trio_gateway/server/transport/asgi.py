@@ -18,7 +18,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import ExitStack
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import trio
 from hypercorn.typing import LifespanStartupFailedEvent
@@ -30,7 +30,6 @@ from .incoming import IncomingBody
 from .request_stream import STREAM, RequestStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from hypercorn.typing import (
@@ -142,9 +141,12 @@ class HTTPConnection(TrioASGIHTTPConnection):
                     server.on_leaving(nursery.cancel_scope.cancel)
                 await self.handle_request(nursery, self._create_request_from_scope(send), send)
         finally:
+            kept = cast("dict[str, Any]", self.scope)
             with ExitStack() as stack:
-                for cleanup in cast("dict[str, list[Callable[[], object]]]", self.scope).pop(CLEANUP, []):
+                for cleanup in kept.pop(CLEANUP, []):
                     stack.callback(cleanup)
+            for key in (BODY, CONTEXT, NURSERY):  # they hold the scope, or what holds it
+                kept.pop(key, None)
 
     def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
         request = super()._create_request_from_scope(send)

@@ -136,6 +136,7 @@ class ClientConnection(TCPServer):
             log.warning("connection_failed", error_class=", ".join(sorted(_names(group))))
         finally:
             self._idle.discard(self)
+            vars(self).pop("protocol", None)  # it holds this object, and either would keep the other
             await trio.aclose_forcefully(self.stream)
 
     async def _serve(self) -> None:

@@ -141,6 +141,8 @@ class RequestStream:
             await protocol.config.log.exception("Error in ASGI Framework")
         if not self.closed:
             await self._end()
+        self._scope["state"].clear()  # it holds this object, which would keep itself
+        self._leaving.clear()
 
     async def _end(self) -> None:
         """The application is done; where it has not answered, do it in its place."""

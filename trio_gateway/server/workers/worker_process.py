@@ -19,7 +19,7 @@ from ..app import create_app
 from ..banner import awaited_banner
 from ..listening import STOP_SIGNALS, serve_on, stop_at_signal
 from ..logs import configure_logging
-from ..process import spare_the_start
+from ..process import keep_collections_short
 from .channel import ChannelError, ControlChannel
 from .channel_messages import (
     Acknowledged,
@@ -93,7 +93,7 @@ class Worker:
         app.whole = self._whole
         if app.store is None:  # else all workers share, with other gateways, where the settings say
             app.store = ParentStore(self._channel)
-        spare_the_start(app)
+        keep_collections_short(app)
         async with trio.open_nursery() as serving:
             await serving.start(serve_on(self._listener, app, self._stop))
             self._app = app
