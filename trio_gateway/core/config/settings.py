@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping  # noqa: TC003  # Settings travel between processes: msgspec reads their hints
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 from urllib.parse import urlsplit
 
@@ -155,7 +156,12 @@ def resolve_model(config: GatewayConfig, model_id: str) -> ModelConfig | None:
             return entry
     if not config.server.allow_unlisted:
         return None
-    return replace(family_of(model_id), match="", upstreams=(next(iter(config.upstreams)),))
+    return _served_by(next(iter(config.upstreams)), family_of(model_id))
+
+
+@lru_cache(maxsize=256)
+def _served_by(upstream: str, family: ModelConfig) -> ModelConfig:
+    return replace(family, match="", upstreams=(upstream,))
 
 
 def _lay_over(tables: Tables) -> list[str]:
