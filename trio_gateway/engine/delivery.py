@@ -34,20 +34,28 @@ class Opening:
     """How an answer begins, for clients whose status line depends on it."""
 
     def __init__(self) -> None:
-        self.decided = trio.Event()
-        """The upstream has begun to answer, or no upstream ever will."""
+        self._is_decided = False
+        self._decided: trio.Event | None = None  # while a task waits
         self.failure: Failure | None = None
         """The error of an answer that never began."""
 
+    async def decided(self) -> None:
+        """Wait until the upstream has begun to answer, or no upstream ever will."""
+        if not self._is_decided:
+            self._decided = trio.Event()
+            await self._decided.wait()
+
     def begin(self) -> None:
         """The upstream's first event came."""
-        self.decided.set()
+        self._is_decided = True
+        if self._decided is not None:
+            self._decided.set()
 
     def fail(self, failure: Failure) -> None:
         """The answer has ended with an error."""
-        if not self.decided.is_set():
+        if not self._is_decided:
             self.failure = failure
-        self.decided.set()
+        self.begin()
 
 
 class Delivery:

@@ -43,7 +43,7 @@ class EventStream:
         """Wait until the answer deserves a status line: None when the upstream has begun to answer, or has
         not for a heartbeat (seconds); a failure when the answer ended before it began."""
         with trio.move_on_after(self._heartbeat):
-            await self._opening.decided.wait()
+            await self._opening.decided()
         return self._opening.failure
 
     async def deliver(self, sink: Sink, *, ping_first: bool = False) -> None:

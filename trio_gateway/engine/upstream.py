@@ -221,6 +221,7 @@ class OpenCompletion:
             self._response, answer = await self._upstream.post_completion(self._fields, self._body)
         except UpstreamFailure as failure:
             raise failure.redacted(self._secrets) from failure
+        self._fields = []
         return answer
 
     async def __aexit__(

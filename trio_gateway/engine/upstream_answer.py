@@ -51,18 +51,16 @@ class UpstreamAnswer:
 
     def __init__(self, response: Response | ProxiedResponse) -> None:
         self._response = response
-        self._head = dict(response.fields)
+        head = dict(response.fields)
         with FAULTS_NAMED:
             codings = [value for name, value in response.fields if name == b"content-encoding"]
             self._decoder = ContentDecoder(b", ".join(codings).decode("latin-1"))
         self._pieces: Iterator[bytes] = iter(())
-        self.media_type = self.field(b"content-type").partition(";")[0].strip().lower()
+        self.media_type = head.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
         self.streamed = self.media_type != "application/json"
         """Server-sent events, or one JSON object (some servers ignore ``stream``)."""
-
-    def field(self, name: bytes) -> str:
-        """The value of the head's field *name* (in lower case); empty where it is missing."""
-        return self._head.get(name, b"").decode("latin-1")
+        self.is_empty = response.status == 204 or head.get(b"content-length") == b"0"
+        """There is no body."""
 
     async def receive(self) -> bytes:
         """The next bytes of the body, as they come, at most 64 KiB of decompressed ones; empty at its end.
@@ -97,13 +95,14 @@ def accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
         UpstreamFailure: it does not.
     """
     answer = UpstreamAnswer(response)
-    if response.status == 204 or answer.field(b"content-length") == "0":
+    if answer.is_empty:
         raise UpstreamFailure.of("empty", "The upstream sent no body.")
     # A missing type is let pass: what is no event stream fails as one soon enough.
     if answer.media_type not in {"", "text/event-stream", "application/json"}:
         media_type = clean_text(answer.media_type, _MAX_MEDIA_TYPE)
         message = f"The upstream answered with {media_type}, which is neither events nor JSON."
         raise UpstreamFailure.of("bad_content_type", message)
+    response.drop_fields()
     return answer
 
 

@@ -146,11 +146,14 @@ class GatewayApp(QuartTrio):
         self._route(path, "POST", chat)
         self._socket(path, converse)
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one connection, under the path as the routes spell it."""
         if scope["type"] in {"http", "websocket"}:
             scope["path"] = settled_path(scope["path"])
-        await super().__call__(scope, receive, send)
+        if scope["type"] == "http":  # at once, as each call between is kept for a whole stream
+            await self.asgi_http_class(self, scope)(receive, send)
+        else:
+            await super().asgi_app(scope, receive, send)
 
     def _route(self, path: str, method: str, view: Callable[..., Awaitable[Response]]) -> None:
         self.add_url_rule(path, view_func=view, methods=[method], provide_automatic_options=False)

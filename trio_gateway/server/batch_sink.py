@@ -27,7 +27,7 @@ class BatchSink(ABC, Generic[T]):
         self._waiting: Batch = []
         self._slices: Iterator[T] = iter(())
         self._unsent: T | None = None
-        self._turn = trio.Lock()
+        self._turn: trio.Lock | None = None  # once a client was slow
 
     def write(self, batch: Batch) -> None:
         """Take events, which :meth:`flush` sends."""
@@ -40,12 +40,14 @@ class BatchSink(ABC, Generic[T]):
 
     def flush_nowait(self) -> bool:
         """Send a slice of what was written, as far as the socket has room; whether nothing is left."""
-        return not self._turn.locked() and self._send_at_once()
+        return (self._turn is None or not self._turn.locked()) and self._send_at_once()
 
     async def flush(self) -> None:
         """Send what was written. Most often the socket has room, and nothing waits."""
         if not self.flush_nowait():
             # Every task that comes here waits until everything that was written before has left.
+            if self._turn is None:
+                self._turn = trio.Lock()
             async with self._turn:
                 await self._send_all()
 

@@ -39,6 +39,10 @@ class ProxiedResponse:
         self.status = response.status_code
         self.fields: Fields = [(name.lower(), value) for name, value in response.headers.raw]
 
+    def drop_fields(self) -> None:
+        """Forget the fields of the head."""
+        self.fields = []
+
     async def receive(self) -> bytes:
         """The next bytes of the body; empty at its end."""
         with _named():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec.structs import replace
 
 from ...core.upstream_api.http_framing import FramingError, IncompleteBodyError
 from .failures import BROKEN, PeerProtocolError, ReadFaultError, TransportFault
@@ -59,6 +60,10 @@ class Response:
     def fields(self) -> Fields:
         """The fields of the head, names in lower case."""
         return self.head.fields
+
+    def drop_fields(self) -> None:
+        """Forget the fields of the head, which would be kept for a whole stream."""
+        self.head = replace(self.head, fields=[])
 
     async def receive(self) -> bytes:
         """Return all of the body that one read gives; nothing once it has ended.
