@@ -15,7 +15,7 @@ from tests.engine.summaries.lines import Emitted
 from trio_gateway.core.events import Ping, ReasoningLine
 from trio_gateway.core.phases import Phase
 from trio_gateway.core.summary import digest, plain_text
-from trio_gateway.core.summary.lines import BULK_LOOK
+from trio_gateway.core.summary.lines import BULK_LOOK, ReasoningSummary
 from trio_gateway.core.summary.terms import terms
 from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
 from trio_gateway.engine.summaries.summary_model import SummaryQuestion
@@ -288,6 +288,30 @@ async def test_the_answer_waits_for_little(
     await trio.testing.wait_all_tasks_blocked()
     assert [sentence + " " for sentence in worked_up] == THOUGHTS
     assert len(heard.lines) == (2 if model is None else 1)
+
+
+async def test_thoughts_that_come_with_the_answer_are_not_waited_for(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model is asked, and in one turn come another thought and the answer: there is nothing to wait for."""
+    turns = 0
+    prepare = ReasoningSummary.prepare_steps
+
+    def counted(summary: ReasoningSummary) -> Steps[None]:
+        nonlocal turns
+        turns += 1
+        assert turns < 100, "it goes round without a checkpoint"
+        return prepare(summary)
+
+    monkeypatch.setattr(ReasoningSummary, "prepare_steps", counted)
+    heard = Heard(nursery, model=Hanging()).start()
+    heard.summarizer.feed("".join(THOUGHTS))
+    await trio.testing.wait_all_tasks_blocked()
+    heard.summarizer.feed("".join(THOUGHTS))
+    heard.summarizer.end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert heard.closed_at == 0.0
+    assert turns < 100
 
 
 async def test_reasoning_that_comes_at_once_is_read_at_its_end_only(

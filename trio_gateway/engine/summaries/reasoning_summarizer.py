@@ -167,9 +167,9 @@ class ReasoningSummarizer:
                 self._ready.set()
 
     async def _prepare(self, until: trio.Event, deadline: float = math.inf) -> None:
-        """Wait for an event, which also sets ``_stirred``, or the *deadline*. Meanwhile work up thoughts as
-        they come, so that the last line, for which the answer waits, is made of finished parts."""
-        while not until.is_set() and trio.current_time() < deadline:
+        """Wait for an event, which also sets ``_stirred``, the *deadline* or the end. Meanwhile work up
+        thoughts as they come, so that the last line, for which the answer waits, is made of finished parts."""
+        while not (until.is_set() or self._ended.is_set()) and trio.current_time() < deadline:
             self._stirred = trio.Event()
             if self._summary.unprepared:
                 await in_slices(self._summary.prepare_steps(), until=self._ended)
