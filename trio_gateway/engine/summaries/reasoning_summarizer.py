@@ -168,7 +168,7 @@ class ReasoningSummarizer:
 
     async def _prepare(self, until: trio.Event, deadline: float = math.inf) -> None:
         """Wait for an event, which also sets ``_stirred``, the *deadline* or the end. Meanwhile work up
-        thoughts as they come, so that the last line, which the answer waits for, is made of finished parts."""
+        thoughts as they come, so that the last line, which the answer waits for, is of finished parts."""
         while not (until.is_set() or self._ended.is_set()) and trio.current_time() < deadline:
             self._stirred = trio.Event()
             if self._summary.unprepared:
