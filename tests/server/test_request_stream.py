@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from tests.server.one_connection import connected, read_all
+from trio_gateway.server.transport.connection import ClientConnection
 from trio_gateway.server.transport.request_stream import STREAM, RequestStream
 
 if TYPE_CHECKING:
@@ -232,3 +233,27 @@ async def test_no_body_answers_head(autojump_clock: trio.testing.MockClock) -> N
         got = bytes(await client.receive_some())
     assert got.startswith(b"HTTP/1.1 200 ")
     assert got.endswith(b"\r\n\r\n")
+
+
+async def test_an_application_that_only_sends_leaves_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writes = 0
+
+    def taken_at_once(_connection: ClientConnection, data: bytes) -> int:
+        nonlocal writes
+        writes += 1
+        assert writes < 10_000
+        return len(data)
+
+    async def endless(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    monkeypatch.setattr(ClientConnection, "send_nowait", taken_at_once)
+    async with connected(endless) as (client, _):
+        await client.send_all(GET)
+        while not writes:
+            await trio.lowlevel.checkpoint()
+        assert writes < 10

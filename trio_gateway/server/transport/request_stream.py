@@ -132,6 +132,15 @@ class RequestStream:
         self._answered = self.closed = True
 
     async def _run(self) -> None:
+        try:
+            await self._serve()
+            if not self.closed:
+                await self._end()
+        finally:
+            self._scope["state"].clear()  # it holds this object, which would keep itself
+            self._leaving.clear()
+
+    async def _serve(self) -> None:
         protocol = self._protocol
         try:
             await protocol.app(
@@ -139,13 +148,9 @@ class RequestStream:
             )
         except Exception:  # trio gives cancellation, alone or in a group, another base
             await protocol.config.log.exception("Error in ASGI Framework")
-        if not self.closed:
-            await self._end()
-        self._scope["state"].clear()  # it holds this object, which would keep itself
-        self._leaving.clear()
 
     async def _end(self) -> None:
-        """The application is done; where it has not answered, do it in its place."""
+        """End the connection after an application that has not answered, or not to the end."""
         if self._status is None:
             self._start(500, [(b"content-length", b"0"), _CLOSE])
             await self._write(self._taken_head() + self._encoded(h11.EndOfMessage()))
@@ -187,6 +192,7 @@ class RequestStream:
         out = self._taken_head() + (self._encoded(h11.Data(data=data)) if data else b"")
         if more:
             await self._write(out)
+            await trio.lowlevel.checkpoint()  # while there is room, nothing else gives others their turn
             return
         out += self._encoded(h11.EndOfMessage())
         self._answered = True
