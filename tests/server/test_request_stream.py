@@ -66,7 +66,7 @@ async def test_the_scope_is_that_of_asgi(autojump_clock: trio.testing.MockClock)
     seen: list[Any] = []
 
     async def look(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        seen.append(scope)
+        seen.append({**scope, "state": dict(scope["state"])})
         await answer(scope, receive, send)
 
     async with connected(look) as (client, _):
@@ -76,6 +76,7 @@ async def test_the_scope_is_that_of_asgi(autojump_clock: trio.testing.MockClock)
     assert (scope["type"], scope["method"], scope["http_version"]) == ("http", "GET", "1.1")
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/a b", b"/a%20b", b"c")
     assert (scope["scheme"], scope["headers"]) == ("http", [(b"host", b"localhost")])
+    assert list(scope["state"]) == [STREAM]
     assert isinstance(scope["state"][STREAM], RequestStream)
 
 
