@@ -215,17 +215,28 @@ async def test_the_kernel_watches_as_well(monkeypatch: pytest.MonkeyPatch) -> No
             assert served[1].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 128 * 1024
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
-async def test_over_tls_http1_alone_is_offered(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+async def certified(folder: Path) -> dict[str, str]:
+    """Settings of a server with a certificate of its own making."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
     request = (
         f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout {key} -out {certificate}"
     )
     await trio.run_process(request.split(), capture_stderr=True)
-    context = ssl.create_default_context(cafile=certificate)
+    return {"keyfile": str(key), "certfile": str(certificate)}
+
+
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="needs openssl to make a certificate"
+)
+
+
+@needs_openssl
+async def test_over_tls_http1_alone_is_offered(tmp_path: Path) -> None:
+    files = await certified(tmp_path)
+    context = ssl.create_default_context(cafile=files["certfile"])
     context.check_hostname = False
     context.set_alpn_protocols(["h2", "http/1.1"])
-    async with serving(EchoApp(), keyfile=str(key), certfile=str(certificate)) as (port, _):
+    async with serving(EchoApp(), **files) as (port, _):
         stream = await trio.open_ssl_over_tcp_stream(
             "127.0.0.1", port, ssl_context=context, https_compatible=True
         )
@@ -249,3 +260,13 @@ async def test_many_who_come_at_once_are_all_let_in() -> None:
         finally:
             for client in clients:
                 client.close()
+
+
+@needs_openssl
+async def test_one_that_never_speaks_tls_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    files = await certified(tmp_path)
+    with trio.fail_after(5):
+        async with serving(EchoApp(), **files) as (port, stop), Client(port) as silent:
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            stop.set()
+            assert await silent.rest(1.0) == b""

@@ -185,7 +185,7 @@ def _owner(request: Request) -> str | None:
 
 
 def _peer(request: Request) -> str | None:
-    peer = request.scope["client"]
+    peer = request.scope.get("client")
     return None if peer is None else peer[0]
 
 

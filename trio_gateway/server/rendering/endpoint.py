@@ -36,7 +36,7 @@ async def answer_render(gateway: Gateway, renderer: Renderer, request: Request) 
     """
     g.client.take_text()  # before the body is read, so that those which are refused count as well
     require_json(request)
-    peer = request.scope["client"]
+    peer = request.scope.get("client")
     owner = body_owner(g.client.key.id, None if peer is None else peer[0])
     text = _text_of(await _read(gateway, request, owner))
     return Response(await renderer.render(text, owner), content_type="application/json")

@@ -117,8 +117,12 @@ class HTTPConnection(TrioASGIHTTPConnection):
     """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        state = self.scope.get("state", {})
-        server: RequestStream | _Exchange = state.get(STREAM) or _Exchange(receive, send)
+        stream: RequestStream | None = self.scope.get("state", {}).get(STREAM)
+        # Where another application stands between, it may read, change or hold what passes through it.
+        direct = stream is not None and (receive, send) == (stream.receive, stream.send)
+        server: RequestStream | _Exchange = (
+            stream if stream is not None and direct else _Exchange(receive, send)
+        )
         headers = dict(self.scope["headers"])
         length = headers.get(b"content-length", b"")
         self._body = server.body
@@ -230,8 +234,8 @@ class _Exchange:
         """Feed the body; cancel *request* when the client leaves before it has its answer."""
         while (message := await self._receive())["type"] == "http.request":
             await self.body.wait_for_room()
-            self.body.feed(message["body"])
-            if not message["more_body"]:
+            self.body.feed(message.get("body", b""))
+            if not message.get("more_body", False):
                 self.body.end()
         if not self._answered:
             request.cancel()

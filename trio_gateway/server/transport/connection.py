@@ -166,8 +166,9 @@ class ClientConnection(TCPServer):
         """Make the socket ready: whether TLS is spoken, the client's address, and ours (for TCP)."""
         tls = isinstance(self.stream, trio.SSLStream)
         if tls:
+            self._become_idle()
             with trio.fail_after(self.config.ssl_handshake_timeout):
-                await self.stream.do_handshake()
+                await self._shake_hands()
         sock = self.stream.transport_stream.socket if tls else self.stream.socket
         transport: object = self.stream
         if isinstance(transport, trio.SocketStream):
@@ -176,6 +177,17 @@ class ClientConnection(TCPServer):
         if client is not None:
             _tune(sock, self._write_timeout)
         return tls, client, parse_socket_addr(sock.family, sock.getsockname())
+
+    async def _shake_hands(self) -> None:
+        """Agree on TLS, within the time that a first request has.
+
+        Raises:
+            trio.TooSlowError: it takes longer, or the worker drains.
+        """
+        with trio.CancelScope(deadline=self._patient_until()) as self._patience:
+            await self.stream.do_handshake()
+            return
+        raise trio.TooSlowError
 
     async def _read_data(self) -> None:
         try:

@@ -165,6 +165,7 @@ class RequestStream:
         if self._over is None:
             self._over = trio.Event()
         if not (self._read_whole or self.closed):
+            await self.invite()
             part = await self.body.next()
             self._read_whole = self.body.is_over
             if not self.closed and self._status is None:

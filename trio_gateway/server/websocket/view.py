@@ -106,7 +106,7 @@ async def talk(
 
 
 def _peer(websocket: Websocket) -> str | None:
-    peer = websocket.scope["client"]
+    peer = websocket.scope.get("client")
     return None if peer is None else peer[0]
 
 
