@@ -216,7 +216,12 @@ ERRORS: dict[str, tuple[bytes, str, int, str | None]] = {
         None,
     ),
     "401": (status(b"401 Who"), "InternalServerError", 502, "upstream_auth"),
-    "404": (status(b"404 None"), "NotFoundError", 404, "model_not_found"),
+    "404": (
+        status(b"404 None", b'{"error": {"message": "no such model"}}'),
+        "NotFoundError",
+        404,
+        "model_not_found",
+    ),
     "413": (status(b"413 Much"), "APIError", 413, None),
     "422": (status(b"422 Odd"), "UnprocessableEntityError", 422, None),
     "429": (status(b"429 Slow"), "RateLimitError", 429, "rate_limit_exceeded"),
