@@ -107,6 +107,26 @@ async def test_frozen_circles_are_found_when_no_stream_is_open(
         assert circles() == 0
 
 
+async def test_what_has_its_use_is_looked_at_once(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "_LEFT", 500)
+    passes = 0
+
+    def unfreeze() -> None:
+        nonlocal passes
+        passes += 1
+
+    with freezing_survivors() as at_start:
+        kept = [Circle() for _ in range(1_000)]
+        gc.collect(1)
+        monkeypatch.setattr(gc, "unfreeze", unfreeze)
+        with trio.move_on_after(600):
+            await look_again(at_start, lambda: 0)
+        assert (passes, len(kept)) == (1, 1_000)
+        monkeypatch.undo()
+
+
 THINKS = sse_chunk({"content": "<think>" + "The sum is four. " * 20 + "</think>"})
 
 

@@ -28,7 +28,7 @@ _THRESHOLDS: Final = (2_000, 10, 1_000)
 _INTERVAL: Final = 60.0
 """Seconds between two looks at how many are frozen, which takes 2 ms."""
 _LEFT: Final = 50_000
-"""Objects more than at the start, with no stream open, that are worth a look at all of them: 5 to 10 MB."""
+"""Objects more than there were, with no stream open, that are worth a look at all of them: 5 to 10 MB."""
 _OF_A_STREAM: Final = 1_000
 """Objects that an open stream has at the most, twice what is usual."""
 _MANY: Final = 500_000
@@ -55,16 +55,20 @@ async def look_again(at_start: int, streams: Callable[[], int]) -> None:
 
     *at_start*: objects that were frozen at the start. *streams*: how many are open.
     """
+    least = at_start
     while True:
         await trio.sleep(_INTERVAL)
-        if is_worth_it(gc.get_freeze_count() - at_start, streams()):
+        frozen = gc.get_freeze_count()
+        least = min(least, frozen)
+        if is_worth_it(frozen - least, streams()):
             gc.unfreeze()
             _collect_all()
+            least = gc.get_freeze_count()  # what is left has its use, and is not looked at again for itself
 
 
-def is_worth_it(frozen: int, streams: int) -> bool:
-    """Whether so many objects more than at the start, with so many open streams, hint at garbage."""
-    return frozen > (_LEFT if not streams else _MANY + _OF_A_STREAM * streams)
+def is_worth_it(more: int, streams: int) -> bool:
+    """Whether so many frozen objects more than there were, with so many open streams, hint at garbage."""
+    return more > (_LEFT if not streams else _MANY + _OF_A_STREAM * streams)
 
 
 def _collect_all() -> None:
