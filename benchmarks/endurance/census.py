@@ -97,8 +97,10 @@ def _serve(config: str, report: str) -> int:
     """Run the gateway; at SIGUSR1 it writes its census into the file *report*."""
 
     def count(_number: int, _frame: FrameType | None) -> None:
+        gc.unfreeze()  # what has survived a collection is not listed otherwise
         gc.collect()
         objects = gc.get_objects()
+        gc.freeze()
         tasks = [each.name for each in objects if isinstance(each, trio.lowlevel.Task)]
         written = Path(f"{report}.new")
         written.write_text(json.dumps({"objects": len(objects), "tasks": tasks}), encoding="utf-8")
