@@ -97,8 +97,9 @@ def _serve(config: str, report: str) -> int:
     """Run the gateway; at SIGUSR1 it writes its census into the file *report*."""
 
     def count(_number: int, _frame: FrameType | None) -> None:
-        gc.unfreeze()  # what has survived a collection is not listed otherwise
+        gc.unfreeze()
         gc.collect()
+        gc.unfreeze()  # what has survived a collection is frozen by the gateway, and not listed otherwise
         objects = gc.get_objects()
         gc.freeze()
         tasks = [each.name for each in objects if isinstance(each, trio.lowlevel.Task)]
