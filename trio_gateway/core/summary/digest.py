@@ -159,8 +159,8 @@ class Digest:
     def _is_english(self) -> bool:
         """Whether the latest sentence that tells its language is English, or none did. Seldom asked for."""
         while self._of_any_language:
-            if told := language_of(self._of_any_language.pop()):
-                self._language = told
+            if found := language_of(self._of_any_language.pop()):
+                self._language = found
                 self._of_any_language.clear()
         return self._language in _ENGLISH
 

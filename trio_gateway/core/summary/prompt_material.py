@@ -108,7 +108,10 @@ def _count(count: int, noun: str) -> str:
 
 
 class _Code:
-    """The pieces of code: how many lines of each language, and of which languages not all were seen."""
+    """The pieces of code: how many lines of each language.
+
+    Of some languages not all lines may have been seen.
+    """
 
     def __init__(self) -> None:
         self._lines: Counter[str] = Counter()

@@ -20,7 +20,10 @@ __all__ = ["Summaries"]
 
 
 class Summaries:
-    """Both summaries of *call*, made by tasks in *nursery*. No method waits, as the answer does not."""
+    """Both summaries of *call*, made by tasks in *nursery*.
+
+    No method waits, as the answer does not.
+    """
 
     def __init__(self, call: Call, outbox: Outbox, nursery: trio.Nursery) -> None:
         self._call = call
