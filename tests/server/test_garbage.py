@@ -52,8 +52,9 @@ WORTH: dict[str, tuple[int, int, bool]] = {
     "a little more": (50_000, 0, False),
     "garbage": (50_001, 0, True),
     "streams": (450_000, 1_000, False),
-    "one stream and garbage": (502_000, 1, True),
-    "streams and garbage": (1_500_001, 1_000, True),
+    "a stream and a little more": (101_000, 1, False),
+    "one stream and garbage": (101_001, 1, True),
+    "streams and garbage": (1_100_001, 1_000, True),
 }
 
 

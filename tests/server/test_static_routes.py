@@ -8,16 +8,21 @@ from werkzeug.routing import Map, Rule
 from tests.support import open_gateway, settings
 from trio_gateway.server.static_routes import static_routes
 
-RULES = [
-    Rule("/a", endpoint="a", methods=["POST"]),
-    Rule("/a", endpoint="socket", websocket=True),
-    Rule("/b", endpoint="b", methods=["GET"]),
-    Rule("/c/<name>", endpoint="c", methods=["GET"]),
-]
+
+def rules() -> list[Rule]:
+    return [
+        Rule("/a", endpoint="a", methods=["POST"]),
+        Rule("/a", endpoint="socket", websocket=True),
+        Rule("/b", endpoint="b", methods=["GET"]),
+        Rule("/c/<name>", endpoint="c", methods=["GET"]),
+    ]
+
 
 FOUND: dict[tuple[str, str], str | None] = {
     ("/a", "POST"): "a",
     ("/a", "GET"): None,
+    ("/a", ""): "socket",
+    ("/b", ""): None,
     ("/b", "GET"): "b",
     ("/b", "HEAD"): "b",
     ("/c/x", "GET"): None,
@@ -28,7 +33,7 @@ FOUND: dict[tuple[str, str], str | None] = {
 
 @pytest.mark.parametrize(("place", "endpoint"), FOUND.items(), ids=map(" ".join, FOUND))
 def test_what_is_found(place: tuple[str, str], endpoint: str | None) -> None:
-    found = static_routes(Map(rule.empty() for rule in RULES).iter_rules()).get(place)
+    found = static_routes(Map(rules()).iter_rules()).get(place)
     assert (None if found is None else found.match(return_rule=True)[0].endpoint) == endpoint
     assert found is None or found.match()[1] == {}
 

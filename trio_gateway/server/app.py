@@ -129,9 +129,9 @@ class GatewayApp(QuartTrio):
 
     def create_url_adapter(self, request: Request | Websocket | None) -> MapAdapter | None:  # type: ignore[override]
         """What finds the route of *request*."""
-        if isinstance(request, Request):
-            found = self._static_routes.get((request.path, request.method))
-            if found is not None:
+        if request is not None:
+            method = request.method if isinstance(request, Request) else ""
+            if (found := self._static_routes.get((request.path, method))) is not None:
                 return cast("MapAdapter", found)
         return super().create_url_adapter(request)
 

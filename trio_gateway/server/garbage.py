@@ -31,7 +31,7 @@ _LEFT: Final = 50_000
 """Objects more than there were, with no stream open, that are worth a look at all of them: 5 to 10 MB."""
 _OF_A_STREAM: Final = 1_000
 """Objects that an open stream has at the most, twice what is usual."""
-_MANY: Final = 500_000
+_MANY: Final = 100_000
 """Objects more than open streams explain that are worth it in any case, though it holds the loop."""
 
 

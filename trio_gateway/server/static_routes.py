@@ -30,10 +30,10 @@ class FoundRoute:
 
 
 def static_routes(rules: Iterable[Rule]) -> dict[tuple[str, str], FoundRoute]:
-    """Those of *rules* that have no variables and are no WebSockets, by path and method."""
+    """Those of *rules* that have no variables, by path and method; a WebSocket's method is empty."""
     return {
         (rule.rule, method): FoundRoute(rule)
         for rule in rules
-        if not (rule.arguments or rule.websocket)
-        for method in rule.methods or ()
+        if not rule.arguments
+        for method in ([""] if rule.websocket else rule.methods or ())
     }

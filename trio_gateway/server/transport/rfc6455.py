@@ -144,10 +144,13 @@ class StrictWebSocket(WSStream):
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         """Do what the application asks; with None it has ended."""
-        if message is None:
-            self._app_ended = True
-            self._close_mailbox()
+        if message is not None:
+            await super().app_send(message)
+            return
+        self._app_ended = True
+        self._close_mailbox()
         await super().app_send(message)
+        self.scope["state"].clear()  # it holds this object, which would keep itself
 
     async def send_texts(self, texts: Iterable[str]) -> None:
         """Send messages in one write: all of them or none, as no cancellation ends a write.

@@ -64,7 +64,10 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
         wire = _Wire(state[MAILBOX], state[SEND_TEXTS])
         self.scope[_WIRE] = wire  # type: ignore[typeddict-unknown-key]
         websocket = self._create_websocket_from_scope(send)
-        await ASGIWebsocketConnection.handle_websocket(self, websocket, send)
+        try:
+            await ASGIWebsocketConnection.handle_websocket(self, websocket, send)
+        finally:
+            del self.scope[_WIRE]  # type: ignore[typeddict-item]  # it holds the socket, which holds the scope
 
 
 async def talk(
