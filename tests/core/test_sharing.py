@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,6 +116,22 @@ def test_all_together_exceed_a_limit_by_one_request_a_process(
             process.trade(arbiter, now)
         let_in += sum(process.ask(now) for _ in range(4))
         assert let_in <= 20 + now * 20 / 60 + 2 + 1e-6
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_nor_do_they_exceed_it_by_more_where_exchanges_are_late(seed: int) -> None:
+    """The own bucket has won back some of what was spent until it is reported: half a unit is still gone."""
+    chance = random.Random(seed)
+    arbiter, *processes = pair(rpm=50)
+    now, let_in, traded = 0.0, 0, dict.fromkeys(processes, 0.0)
+    for _ in range(60):
+        now += chance.choice((0.0, 0.05, 0.2, 0.59))
+        for process in processes:
+            if now - traded[process] > 0.5 or chance.random() < 0.5:
+                process.trade(arbiter, now)
+                traded[process] = now
+            let_in += sum(process.ask(now) for _ in range(chance.choice((0, 1, 4, 8))))
+            assert let_in <= 50 + now * 50 / 60 + 2 + 1e-6
 
 
 @given(st.lists(st.sampled_from("ab"), min_size=80, max_size=80))

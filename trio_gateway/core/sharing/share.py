@@ -7,6 +7,7 @@ is there, if units were left as of the last reply: so N processes exceed a limit
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..budgets.refill import ROUNDING, filled, seconds_for
@@ -85,7 +86,7 @@ class Share:
     def report(self, now: float, epoch: str) -> BucketReport:
         """What the next exchange carries: what is overdrawn, what is given back, what is wanted."""
         target = min(self.limit, max(self.waiting, self._spent))  # as many again are likely to come
-        missing = max(0, round(self._missing(now)))
+        missing = max(0, ceil(self._missing(now) - ROUNDING))  # rounded down, it would be let through twice
         surplus = max(0, self._held - target)
         take = min(-self._held, missing) if self._held < 0 else -surplus
         self._held = max(0, self._held) - surplus
