@@ -35,7 +35,7 @@ class PhaseQueue:
         """
         if phase in self._closed:
             raise ValueError(f"phase {phase} is closed")
-        self._waiting[phase] = [*self._waiting.get(phase, ()), *events]
+        self._waiting.setdefault(phase, []).extend(events)
 
     def close(self, phase: Phase) -> None:
         """Nothing more comes in *phase*. Closing it again changes nothing."""

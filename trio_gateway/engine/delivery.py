@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from ..core.events import (
     Batch,
     Done,
@@ -20,6 +18,7 @@ from ..core.events import (
     Usage,
 )
 from ..core.phases import Phase
+from .wakeup import Wakeup
 
 if TYPE_CHECKING:
     from ..core.errors import ApiError
@@ -35,21 +34,19 @@ class Opening:
 
     def __init__(self) -> None:
         self._is_decided = False
-        self._decided: trio.Event | None = None  # while a task waits
+        self._decided = Wakeup()
         self.failure: Failure | None = None
         """The error of an answer that never began."""
 
     async def decided(self) -> None:
         """Wait until the upstream has begun to answer, or no upstream ever will."""
-        if not self._is_decided:
-            self._decided = trio.Event()
+        while not self._is_decided:
             await self._decided.wait()
 
     def begin(self) -> None:
         """The upstream's first event came."""
         self._is_decided = True
-        if self._decided is not None:
-            self._decided.set()
+        self._decided.wake()
 
     def fail(self, failure: Failure) -> None:
         """The answer has ended with an error."""

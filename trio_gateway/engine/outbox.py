@@ -8,6 +8,7 @@ import trio
 
 from ..core.events import Done, Ping
 from ..core.phase_queue import PhaseQueue
+from .wakeup import Wakeup
 
 if TYPE_CHECKING:
     from ..core.events import Batch
@@ -39,7 +40,7 @@ class Outbox:
     def __init__(self) -> None:
         self._queue = PhaseQueue()
         self._sink: Sink | None = None
-        self._moved: trio.Event | None = None  # while a task waits for its phase's turn
+        self._moved = Wakeup()
         self._done = False  # the last event was written
         self.over = trio.Event()
         """Every phase is closed, and all events were written."""
@@ -86,8 +87,6 @@ class Outbox:
         which gives the client its status line.
         """
         while self._queue.has_waiting(phase):
-            if self._moved is None:
-                self._moved = trio.Event()
             await self._moved.wait()
         if self._sink is not None:
             await self._sink.flush()
@@ -101,9 +100,7 @@ class Outbox:
             self.written_at = trio.current_time()
             self._sink.write(batch)
             self._done = isinstance(batch[-1], Done)
-        if self._moved is not None:
-            self._moved.set()
-            self._moved = None
+        self._moved.wake()
         if self._queue.is_over:
             self.over.set()
         return bool(batch)

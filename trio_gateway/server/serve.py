@@ -12,6 +12,7 @@ from .app import create_app
 from .banner import is_wanted, show_banner
 from .listening import STOP_SIGNALS, serve_on, stop_at_signal
 from .process import keep_collections_short, reload_at_signal
+from .transport.hardening import BACKLOG
 from .workers.parent import Parent, WorkersError
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["PortError", "WorkersError", "run_server"]
 
 log = structlog.get_logger("trio_gateway.server")
-
-# Connections the kernel keeps until the server listens, with a backlog of its own.
-_BACKLOG = 1024
 
 
 class PortError(Exception):
@@ -71,7 +69,7 @@ async def _serve(settings: Settings, listener: socket.socket, config_path: str |
 def _listen(server: ServerConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     try:
-        listener = socket.create_server((server.host, server.port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((server.host, server.port), family=family, backlog=BACKLOG)
     except OSError as error:
         where = f"{server.host}:{server.port}"
         reason = str(error.strerror).partition(" (while")[0]  # create_server repeats the address there

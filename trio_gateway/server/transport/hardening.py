@@ -20,7 +20,7 @@ from .connection import ClientConnection
 if TYPE_CHECKING:
     from hypercorn.typing import AppWrapper, LifespanState, WorkerContext
 
-__all__ = ["Hardening", "Limits"]
+__all__ = ["BACKLOG", "Hardening", "Limits"]
 
 _PATCHED: tuple[tuple[object, str], ...] = (
     (worker_module, "TCPServer"),
@@ -31,7 +31,7 @@ _PATCHED: tuple[tuple[object, str], ...] = (
     (Config, "websocket_max_message_size"),
     (Config, "websocket_ping_interval"),
 )
-_BACKLOG = 4096
+BACKLOG = 4096
 """Connections that the kernel keeps until they are accepted; Linux cuts it to net.core.somaxconn. Where there
 is no room, a client tries again after a whole second: seen with hypercorn's 100, at 300 clients a second."""
 
@@ -76,7 +76,7 @@ class Hardening:
         limits = self.limits
         _put(
             self._serve,
-            _BACKLOG,
+            BACKLOG,
             limits.graceful_timeout,
             False,
             ["http/1.1"],

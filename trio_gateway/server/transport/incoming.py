@@ -17,6 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ...core.budgets.body_ledger import BodyBudget, BodyHold
 from ...core.budgets.upload_pace import UploadPace
 from ...core.errors import RequestError, error_for
+from ...engine.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -62,7 +63,7 @@ class IncomingBody:
         self._part: bytes | None = None
         self._ended = False
         self._closed = False
-        self._moved: trio.Event | None = None  # while a task waits
+        self._moved = Wakeup()
 
     def expect(
         self, *, announced: int | None, limit: int | None, invite: Callable[[], Awaitable[None]] | None
@@ -86,42 +87,32 @@ class IncomingBody:
     async def wait_for_room(self) -> None:
         """Wait until a part may be fed."""
         while not self.has_room:
-            await self._move()
+            await self._moved.wait()
 
     def feed(self, part: bytes) -> None:
         """Hand over a part; it is thrown away where nothing is wanted any more."""
         if part and not self._closed:
             self._part = part
-            self._wake()
+            self._moved.wake()
 
     def end(self) -> None:
         """No part comes any more: the body is whole."""
         self._ended = True
-        self._wake()
+        self._moved.wake()
 
     def close(self) -> None:
         """Want nothing more of it."""
         self._closed = True
         self._part = None
-        self._wake()
+        self._moved.wake()
 
     async def next(self) -> bytes | None:
         """The next part; None at the end."""
         while self._part is None and not self.is_over:
-            await self._move()
+            await self._moved.wait()
         part, self._part = self._part, None
-        self._wake()
+        self._moved.wake()
         return part
-
-    async def _move(self) -> None:
-        if self._moved is None:
-            self._moved = trio.Event()
-        await self._moved.wait()
-
-    def _wake(self) -> None:
-        if self._moved is not None:
-            self._moved.set()
-            self._moved = None
 
     async def read(self, hold: BodyHold) -> bytearray:
         """The whole body, counted in *hold*, which is released at once where it is not taken.
@@ -162,7 +153,7 @@ class IncomingBody:
             if self._part is not None or self.is_over:
                 return await self.next()  # which does not wait
             with trio.move_on_at(min(deadline, trio.current_time() + _LOOK)):
-                await self._move()
+                await self._moved.wait()
 
     # What is used of Quart's own body, which this one stands for.
 

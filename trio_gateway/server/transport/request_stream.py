@@ -127,9 +127,8 @@ class RequestStream:
 
     async def refuse(self, status: int) -> None:
         """Answer with *status* and nothing else, and end the connection."""
-        self._start(status, [(b"content-length", b"0"), _CLOSE])
-        await self._write(self._taken_head() + self._encoded(h11.EndOfMessage()))
-        self._answered = self.closed = True
+        await self._answer_nothing(status)
+        self.closed = True
 
     async def _run(self) -> None:
         try:
@@ -152,11 +151,14 @@ class RequestStream:
     async def _end(self) -> None:
         """End the connection after an application that has not answered, or not to the end."""
         if self._status is None:
-            self._start(500, [(b"content-length", b"0"), _CLOSE])
-            await self._write(self._taken_head() + self._encoded(h11.EndOfMessage()))
-            self._answered = True
+            await self._answer_nothing(500)
         if not self.closed:
             await self._recycle()
+
+    async def _answer_nothing(self, status: int) -> None:
+        self._start(status, [(b"content-length", b"0"), _CLOSE])
+        await self._write(self._taken_head() + self._encoded(h11.EndOfMessage()))
+        self._answered = True
 
     # What ASGI asks of a server.
 
