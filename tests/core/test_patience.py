@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +74,44 @@ def test_comments_never_shorten_it_and_never_beyond_the_queue_timeout(signs: lis
         else:
             patience.comment(now)
             assert before <= patience.deadline <= max(before, since + 25.0)
+
+
+TIMERS: dict[str, tuple[float, float, float]] = {
+    # the timer before, its latest end, the timer after: the next event must come by 30.0, a step is 0.1
+    "none yet": (inf, inf, 30.0),
+    "much too early": (20.0, inf, 30.0),
+    "a little too early": (29.95, inf, 30.1),
+    "just right": (30.0, inf, 30.0),
+    "late by less than a step": (30.05, inf, 30.05),
+    "late by nearly a step": (30.099, inf, 30.099),
+    "later": (31.0, inf, 30.0),
+    "over before": (30.05, 12.0, 12.0),
+    "over before, and too early": (29.95, 30.02, 30.02),
+}
+
+
+@pytest.mark.parametrize("case", TIMERS.values(), ids=TIMERS)
+def test_the_timer(case: tuple[float, float, float]) -> None:
+    before, at_most, after = case
+    patience = Patience(UpstreamConfig(url="http://x", idle_timeout=10.0), 0.0)
+    patience.event(20.0)
+    assert patience.timer(before, at_most) == pytest.approx(after)
+
+
+@given(st.lists(st.floats(0.0, 12.0), min_size=1, max_size=50))
+def test_the_timer_is_never_early_and_late_by_a_step_at_the_most(pauses: list[float]) -> None:
+    patience, now, timer = Patience(UpstreamConfig(url="http://x", idle_timeout=10.0), 0.0), 0.0, inf
+    for pause in pauses:
+        now += pause
+        patience.event(now)
+        timer = patience.timer(timer, inf)
+        assert now + 10.0 - 1e-6 <= timer <= now + 10.1 + 1e-6
+
+
+def test_a_stream_of_tokens_moves_it_seldom() -> None:
+    patience, timer, moved = Patience(UpstreamConfig(url="http://x", idle_timeout=10.0), 0.0), inf, 0
+    for number in range(1000):  # 40 a second
+        patience.event(number / 40)
+        before, timer = timer, patience.timer(timer, inf)
+        moved += timer != before
+    assert moved < 300

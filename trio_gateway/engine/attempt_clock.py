@@ -154,10 +154,9 @@ class AttemptClock:
                 at_most = min(at_most, trio.current_time() + _DONE_GRACE)
             if not self._reader.output_seen:
                 at_most = min(at_most, self._limit.deadline)
-        scope, by, step = self._lease.scope, self._patience.deadline, self._patience.step
-        early = by - scope.deadline
-        if not -step <= early <= 0.0 or at_most < scope.deadline:
-            scope.deadline = min(by + step if 0.0 < early < step else by, at_most)
+        scope = self._lease.scope
+        if (by := self._patience.timer(scope.deadline, at_most)) != scope.deadline:
+            scope.deadline = by
 
     def _runaway(self, reason: str) -> Fault:
         # The upstream does its work; it is the model that does not come to an end.

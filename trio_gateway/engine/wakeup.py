@@ -13,7 +13,7 @@ class Wakeup:
         while not ready():
             await wakeup.wait()
 
-    An event is made when a task waits. Made beforehand, a stream would hold several in vain, of 280 bytes each.
+    An event is made when a task waits: made before, each stream would hold several in vain, of 280 bytes.
     """
 
     __slots__ = ("_event",)

@@ -17,14 +17,13 @@ __all__ = ["Patience"]
 
 
 _STEP: Final = 0.01
-"""Part of the idle timeout by which the instant may be noticed late, so that no timer is moved with each
-token, which costs 5 µs."""
+"""Part of a timeout by which its end may be noticed late, so that no timer is moved with each token: 5 µs."""
 
 
 class Patience:
     """The clock of one attempt, which begins at *now*. All instants are monotonic seconds."""
 
-    __slots__ = ("_begun", "_commented", "_config", "_since", "deadline", "step")
+    __slots__ = ("_begun", "_commented", "_config", "_since", "deadline")
 
     def __init__(self, config: UpstreamConfig, now: float) -> None:
         self._config = config
@@ -33,8 +32,6 @@ class Patience:
         self._since = now  # the last event, or the beginning
         self.deadline = now + config.first_event_timeout
         """Instant by which the next event must come."""
-        self.step = _STEP * config.idle_timeout
-        """Seconds by which that may be noticed late."""
 
     def event(self, now: float) -> None:
         """An event came."""
@@ -47,6 +44,18 @@ class Patience:
         self._commented = True
         latest = self._since + self._config.queue_timeout
         self.deadline = max(self.deadline, min(now + self._timeout, latest))
+
+    def timer(self, current: float, at_most: float) -> float:
+        """The instant for a timer that is set to *current*, and has to end by *at_most* in any case.
+
+        It is not before the deadline, and stays while it is late by a step at the most.
+        """
+        step = _STEP * self._timeout
+        late = current - self.deadline
+        if not 0.0 <= late <= step:
+            # Events that follow each other closely set it a step too late, and leave it for as long.
+            current = self.deadline + (step if -step < late < 0.0 else 0.0)
+        return min(current, at_most)
 
     def was_queued(self, now: float) -> bool:
         """Whether the upstream has sent comments and nothing else for the whole queue timeout."""
