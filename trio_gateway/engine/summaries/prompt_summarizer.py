@@ -26,14 +26,11 @@ log = structlog.get_logger("trio_gateway.summary")
 
 
 class PromptSummarizer:
-    """The prompt summary of one answer.
-
-    Without *messages* the phase is empty; short prompts are quoted.
-    """
+    """The prompt summary of one answer, of which *messages* are the request's."""
 
     def __init__(
         self,
-        messages: Sequence[Mapping[str, Any]] | None,
+        messages: Sequence[Mapping[str, Any]],
         outbox: Outbox,
         *,
         model: SummaryModel | None = None,
@@ -59,9 +56,7 @@ class PromptSummarizer:
         await self._outbox.flush(Phase.PROMPT_SUMMARY)
 
     async def _line(self, nursery: trio.Nursery) -> str | None:
-        messages, self._messages = self._messages, None  # a large request is not kept for its whole answer
-        if messages is None:
-            return None
+        messages, self._messages = self._messages, ()  # a large request is not kept for its whole answer
         extractive = await in_slices(prompt_steps(messages))
         if self._model is None or len(text := prompt_text(messages)) <= QUOTED_WHOLE:
             return extractive
