@@ -134,6 +134,27 @@ def test_nor_do_they_exceed_it_by_more_where_exchanges_are_late(seed: int) -> No
             assert let_in <= 50 + now * 50 / 60 + 2 + 1e-6
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_nor_do_they_exceed_it_by_what_they_let_in_during_an_exchange(seed: int) -> None:
+    """Between a report and its reply, the level that is known still holds what the report takes."""
+    chance = random.Random(seed)
+    arbiter, *processes = pair(rpm=50)
+    now, let_in = 0.0, 0
+    replies: dict[Process, ExchangeReply | None] = {}
+    for _ in range(400):
+        now += chance.choice((0.0, 0.0, 0.01, 0.4))
+        process = chance.choice(processes)
+        let_in += sum(process.ask(now) for _ in range(chance.choice((0, 1, 4))))
+        assert let_in <= 50 + now * 50 / 60 + 2 + 1e-6
+        if process not in replies:  # its report is under way
+            report = process.member.report(now)
+            replies[process] = arbiter.exchange(report, now) if chance.random() < 0.9 else None
+        elif (reply := replies.pop(process)) is not None:
+            process.member.receive(reply, now)
+        else:
+            process.member.restore()
+
+
 @given(st.lists(st.sampled_from("ab"), min_size=80, max_size=80))
 def test_what_one_process_does_not_use_the_other_gets_by_the_next_exchange(order: list[str]) -> None:
     arbiter, *processes = pair(rpm=30)

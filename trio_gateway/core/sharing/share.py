@@ -2,7 +2,8 @@
 
 The arbiter holds the bucket that all processes draw from. A process spends its share at once and without
 waiting; the next exchange fetches more, or gives back what was not used. One request may go before its share
-is there, if units were left as of the last reply: so N processes exceed a limit by N requests at the most.
+is there, if units were left as of the last reply, and the next such request when the arbiter has taken it in:
+so N processes exceed a limit by N requests at the most.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ class Share:
         self._at = 0.0
         self._spent = 0  # since the last report
         self._epoch = ""  # of the arbiter that knows what this process used
-        # Of the last report: what was to be taken, was wanted, and stayed here meanwhile.
-        self._taken = self._wanted = self._kept = 0
+        self._advance = 0  # overdrawn as of a report that has no reply yet
+        # Of the last report: what was wanted, and what stayed here meanwhile.
+        self._wanted = self._kept = 0
 
     @property
     def joined(self) -> bool:
@@ -63,7 +65,7 @@ class Share:
 
     def available(self, now: float) -> float:
         """Units that are held, or were left as of the last reply and may have been taken since."""
-        return min(self.limit, self._held + self._left(now))
+        return min(self.limit, self._held - self._advance + self._left(now))
 
     def wait(self, units: int, now: float) -> float:
         """Seconds until so many units can be had; 0: they can be taken now."""
@@ -93,19 +95,21 @@ class Share:
         self._spent = 0
         known = bool(epoch) and self._epoch == epoch
         want = max(0, target - self._held)
-        self._taken, self._wanted, self._kept = take, want, self._held
+        self._advance, self._wanted, self._kept = max(0, take), want, self._held
         return BucketReport(self.name, self.limit, take, want, missing, known)
 
     def receive(self, grant: Grant, epoch: str, now: float) -> None:
         """The exchange has succeeded."""
         if self._epoch != epoch:  # what is kept was granted out of a bucket that is forgotten
             self._held -= self._kept
+        self._advance = 0
         self._held += min(max(0, grant.share), self._wanted)
         self._level, self._at, self._epoch = min(grant.level, self.limit), now, epoch
 
     def restore(self) -> None:
         """The exchange has failed: what was overdrawn is reported again; what was given back is gone."""
-        self._held -= max(0, self._taken)
+        self._held -= self._advance
+        self._advance = 0
 
     @property
     def rests(self) -> bool:
@@ -118,4 +122,6 @@ class Share:
     def _can_take(self, units: int, now: float) -> bool:
         if self._held >= units:
             return True
-        return self._held >= 0 and units <= self._held + self._left(now) + ROUNDING
+        # One request in advance of its share, and not the next while the arbiter does not know of it.
+        settled = self._held >= 0 and not self._advance
+        return settled and units <= self._held + self._left(now) + ROUNDING
