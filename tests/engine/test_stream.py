@@ -24,11 +24,13 @@ from trio_gateway.core.events import (
     OutputExtra,
     Ping,
     PromptSummary,
+    ReasoningDelta,
     ReasoningLine,
 )
 from trio_gateway.core.json.strict import dumps
 from trio_gateway.core.upstream_api.faults import fault_of_transport
 from trio_gateway.engine.lease import Lease
+from trio_gateway.engine.summaries.reasoning_summarizer import ReasoningSummarizer
 from trio_gateway.engine.upstream_answer import UpstreamFailure
 from trio_gateway.mock import load_traces
 
@@ -48,6 +50,36 @@ async def test_a_whole_answer(autojump_clock: MockClock) -> None:
     assert kinds(told) == [PromptSummary, *[ReasoningLine] * 2, OutputDelta, OutputDelta, Finish, Done]
     assert [when for when, _ in told] == [0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0]
     assert (world.record.outcome, world.record.attempts, world.record.pieces) == ("ok", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("wish", "how", "shown"),
+    [
+        ("off", "extractive", []),
+        ("raw", "extractive", [ReasoningDelta]),
+        ("summary", "off", []),
+        ("summary", "extractive", [ReasoningLine, ReasoningLine]),
+    ],
+)
+async def test_reasoning_is_summarised_only_where_a_line_can_be_shown(
+    wish: str, how: str, shown: list[type[Event]], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    made: list[ReasoningSummarizer] = []
+    begin = ReasoningSummarizer.run
+
+    async def run(summarizer: ReasoningSummarizer, nursery: trio.Nursery) -> None:
+        made.append(summarizer)
+        await begin(summarizer, nursery)
+
+    monkeypatch.setattr(ReasoningSummarizer, "run", run)
+    world = World(FakeUpstream([THINK, 9.0, SPEAK + FINISH + DONE]))
+    request = parse_chat_request(dumps(chat(gateway={"reasoning": wish})).encode())
+    events: list[Event] = []
+    async with world.stream(request, reasoning=how) as batches:
+        async for batch in batches:
+            events += batch
+    assert [type(event) for event in events] == [PromptSummary, *shown, OutputDelta, Finish, Done]
+    assert len(made) == (ReasoningLine in shown)
 
 
 async def test_what_came_together_leaves_together(autojump_clock: MockClock) -> None:

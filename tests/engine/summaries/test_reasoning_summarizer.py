@@ -204,17 +204,6 @@ async def test_another_attempt_forgets_what_was_not_told(heard: Heard, autojump_
     assert heard.lines == [(1.0, "a"), (4.0, "b")]
 
 
-async def test_silent_means_silent(
-    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    heard = make(nursery, monkeypatch, detail=None)
-    heard.summarizer.feed("a")
-    await trio.sleep(5)
-    heard.summarizer.end()
-    await trio.testing.wait_all_tasks_blocked()
-    assert (heard.lines, heard.closed_at) == ([], 5.0)
-
-
 async def test_a_concise_summary_slows_down(
     monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

@@ -30,6 +30,8 @@ class Summaries:
         self._outbox = outbox
         self._nursery = nursery
         self._span = call.record.span
+        wanted = call.request.options.reasoning
+        self._silent = call.services.summary.reasoning == "off" or wanted in {"off", "raw"}
         model = call.services.summary_model
         self._model = model and model.under(self._span)
         self._prompt: PromptSummarizer | None = None
@@ -50,6 +52,8 @@ class Summaries:
 
         Many answers have none, and what it takes to summarise reasoning is a fifth of a stream's memory.
         """
+        if self._silent:
+            return
         if self._reasoning is None:
             self._reasoning = self._reasoning_summarizer()
             self._nursery.start_soon(self._summarise_reasoning, self._reasoning)
@@ -57,11 +61,10 @@ class Summaries:
 
     def _reasoning_summarizer(self) -> ReasoningSummarizer:
         how, request = self._call.services.summary, self._call.request
-        silent = how.reasoning == "off" or request.options.reasoning in {"off", "raw"}
         return ReasoningSummarizer(
             self._outbox,
             interval=how.interval,
-            detail=None if silent else request.options.detail,
+            detail=request.options.detail,
             model=self._model if how.reasoning == "model" else None,
             messages=request.messages,
         )

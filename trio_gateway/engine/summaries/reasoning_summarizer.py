@@ -54,8 +54,8 @@ _LINES_A_PACE = 10
 class ReasoningSummarizer:
     """The reasoning summary of one answer, of which *messages* are the request's.
 
-    *interval* is in seconds; without *detail* nothing is emitted.
-    With a *model* each line is asked of it; where it gives none in time, the extractive line is emitted.
+    *interval* is in seconds. With a *model* each line is asked of it; where it gives none in time, the
+    extractive line is emitted.
     """
 
     def __init__(
@@ -63,18 +63,16 @@ class ReasoningSummarizer:
         outbox: Outbox,
         *,
         interval: float,
-        detail: Detail | None = "auto",
+        detail: Detail = "auto",
         model: SummaryModel | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self._silent = detail is None
         # What the operator wrote, which no line repeats; the rest of a large request is not kept.
-        kept = () if self._silent else messages
-        self._messages = [message for message in kept if message.get("role") in OPERATOR_ROLES]
+        self._messages = [message for message in messages if message.get("role") in OPERATOR_ROLES]
         self._has_text = False
         self._outbox = outbox
-        self._summary = ReasoningSummary(detail=detail or "auto")
-        self._width = SIZES[detail or "auto"].width
+        self._summary = ReasoningSummary(detail=detail)
+        self._width = SIZES[detail].width
         self._model = model
         self._recent = RecentText(MAX_REQUEST)
         self._question = SummaryQuestion()
@@ -89,8 +87,6 @@ class ReasoningSummarizer:
 
     def feed(self, text: str) -> None:
         """Take reasoning as it comes."""
-        if self._silent:
-            return
         if not self._has_text:
             self._has_text = True
             self._stirred.set()
