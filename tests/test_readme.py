@@ -97,14 +97,19 @@ async def test_a_key_that_is_made_as_shown_opens_the_gateway(tmp_path: Path) -> 
 async def test_the_demo_shows_the_three_phases() -> None:
     assert "./run demo\n./run test\n" in COMMANDS
     done = await run("./run demo", PORT=free_port(), MOCK_PORT=free_port())
-    told = done.stderr.decode()
-    assert done.returncode == 0, told
-    assert re.search(r"\[Prompt Summary\] .*\n(.*\n)*\[Reasoning Summary\] ", told)
+    log = done.stderr.decode()
+    assert done.returncode == 0, log
     answer = done.stdout.decode()
     assert answer.count("\n") <= 8
     (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("[Prompt Summary]")]
     assert shown.endswith(answer)
-    assert "./run serve" in told.rpartition("Next:")[2]
+    prompt, reasoning, *_ = log.splitlines()
+    assert prompt == shown.splitlines()[0]
+    # Which thoughts come together, and so what a line names, depends on how fast the machine is.
+    assert reasoning.startswith("[Reasoning Summary] ")
+    for summaries in (log, shown.removesuffix(answer)):
+        assert "3 hours and 15 minutes" not in summaries  # the result
+    assert "./run serve" in log.rpartition("Next:")[2]
 
 
 @pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="./run would make an environment: run ./run test")
