@@ -278,6 +278,22 @@ def test_a_changed_limit_owes_what_was_used() -> None:
     assert reply.grants[0].level + reply.grants[0].share <= 4
 
 
+def test_what_is_overdrawn_is_owed_though_the_own_bucket_is_full_again() -> None:
+    """Each own bucket refills as fast as the one that all share: that must not let the same through twice."""
+    arbiter, one, other = pair(rpm=600)
+    now, let_in = 0.0, 0
+    while other.ask(now):
+        let_in += 1
+        other.trade(arbiter, now)
+    for _ in range(50):
+        now += 0.1
+        let_in += one.ask(now) + sum(other.ask(now) for _ in range(8))
+        now += 0.1  # in which an own bucket that lacks one unit is full again
+        other.trade(arbiter, now)
+        one.trade(arbiter, now)
+        assert let_in <= 600 + now * 10 + 2 + 1e-6
+
+
 def test_a_bucket_that_is_full_again_is_forgotten() -> None:
     arbiter, one, _ = pair(rpm=60)
     one.ask(0.0)

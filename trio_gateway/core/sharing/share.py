@@ -53,6 +53,7 @@ class Share:
         self._level = float(limit)  # with the arbiter, as last known
         self._at = 0.0
         self._spent = 0  # since the last report
+        self._alone = False  # some of it while this process decided alone
         self._epoch = ""  # of the arbiter that knows what this process used
         self._advance = 0  # overdrawn as of a report that has no reply yet
         # Of the last report: what was wanted, and what stayed here meanwhile.
@@ -83,6 +84,7 @@ class Share:
         """Spend units, or give them back where negative."""
         self._held -= units
         self._spent += max(0, units)
+        self._alone |= not self.joined
         self._book.touch(self, at_once=self._held < 0)
 
     def report(self, now: float, epoch: str) -> BucketReport:
@@ -90,7 +92,9 @@ class Share:
         target = min(self.limit, max(self.waiting, self._spent))  # as many again are likely to come
         missing = max(0, ceil(self._missing(now) - ROUNDING))  # rounded down, it would be let through twice
         surplus = max(0, self._held - target)
-        take = min(-self._held, missing) if self._held < 0 else -surplus
+        take = -self._held if self._held < 0 else -surplus
+        if self._alone:  # the own bucket counted, and what it has won back since is not owed
+            take = min(take, missing)
         self._held = max(0, self._held) - surplus
         self._spent = 0
         known = bool(epoch) and self._epoch == epoch
@@ -102,7 +106,7 @@ class Share:
         """The exchange has succeeded."""
         if self._epoch != epoch:  # what is kept was granted out of a bucket that is forgotten
             self._held -= self._kept
-        self._advance = 0
+        self._advance, self._alone = 0, False
         self._held += min(max(0, grant.share), self._wanted)
         self._level, self._at, self._epoch = min(grant.level, self.limit), now, epoch
 
