@@ -294,6 +294,25 @@ def test_what_is_overdrawn_is_owed_though_the_own_bucket_is_full_again() -> None
         assert let_in <= 600 + now * 10 + 2 + 1e-6
 
 
+def test_what_others_gave_back_is_asked_for_before_a_request_is_refused() -> None:
+    """A process that has nothing to report is not told of it."""
+    arbiter, one, other = pair(rpm=10)
+    other.member.lose()  # alone it lets in four at once
+    assert [other.ask(0.0) for _ in range(4)] == [True] * 4
+    other.trade(arbiter, 0.0)
+    while one.ask(0.0):
+        one.trade(arbiter, 0.0)
+    other.trade(arbiter, 0.0)  # gives back the four that it was granted for as many again
+    assert one.allowance.lacking_request(Claim(), 0.9) is None  # it has just been told
+    share = one.allowance.lacking_request(Claim(), 1.0)
+    assert share is not None
+    share.waiting = 1
+    one.member.touch(share, at_once=True)
+    one.trade(arbiter, 1.0)
+    share.waiting = 0
+    assert one.ask(1.0)
+
+
 def test_a_bucket_that_is_full_again_is_forgotten() -> None:
     arbiter, one, _ = pair(rpm=60)
     one.ask(0.0)

@@ -8,7 +8,7 @@ so N processes exceed a limit by N requests at the most.
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..budgets.refill import ROUNDING, filled, seconds_for
@@ -52,6 +52,7 @@ class Share:
         self._held = 0  # negative: overdrawn
         self._level = float(limit)  # with the arbiter, as last known
         self._at = 0.0
+        self._told = -inf  # instant of the reply that still holds
         self._spent = 0  # since the last report
         self._alone = False  # some of it while this process decided alone
         self._epoch = ""  # of the arbiter that knows what this process used
@@ -77,8 +78,11 @@ class Share:
 
     def is_short(self, units: int, now: float) -> bool:
         """Whether so many units cannot be taken now, and the next exchange may bring them."""
-        enough = units <= self.available(now) + ROUNDING
-        return self.joined and enough and not self._can_take(units, now)
+        if not self.joined or self._can_take(units, now):
+            return False
+        # Nothing tells a process that has nothing to report what the others have given back since.
+        stale = now - self._told >= _ONE_EXCHANGE and units <= self.limit
+        return stale or units <= self.available(now) + ROUNDING
 
     def take(self, units: int) -> None:
         """Spend units, or give them back where negative."""
@@ -108,7 +112,8 @@ class Share:
             self._held -= self._kept
         self._advance, self._alone = 0, False
         self._held += min(max(0, grant.share), self._wanted)
-        self._level, self._at, self._epoch = min(grant.level, self.limit), now, epoch
+        self._level, self._epoch = min(grant.level, self.limit), epoch
+        self._at = self._told = now
 
     def restore(self) -> None:
         """The exchange has failed: what was overdrawn is reported again; what was given back is gone."""
