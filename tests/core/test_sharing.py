@@ -313,6 +313,40 @@ def test_what_others_gave_back_is_asked_for_before_a_request_is_refused() -> Non
     assert one.ask(1.0)
 
 
+@pytest.mark.parametrize("under_way", [False, True], ids=["between exchanges", "during one"])
+def test_a_lower_limit_holds_at_once_though_more_was_granted(under_way: bool) -> None:
+    arbiter, one, other = pair(rpm=100)
+    claims = [Claim() for _ in range(20)]
+    one.member.lose()  # alone it lets in as many as it likes, and is granted as many again
+    assert not any(one.allowance.arrive(claim, 0.0) for claim in claims)
+    report = one.member.report(0.0)
+    if not under_way:
+        one.member.receive(arbiter.exchange(report, 0.0), 0.0)
+    for process in (one, other):
+        process.allowance.change(ClientKey(id="k", sha256=b"12345678", rpm=30), 0.0)
+    if under_way:
+        one.member.receive(arbiter.exchange(report, 0.0), 0.0)
+    let_in = 20 + sum(one.ask(0.0) for _ in range(20))
+    for _ in range(20):
+        one.trade(arbiter, 0.0)
+        other.trade(arbiter, 0.0)
+        let_in += one.ask(0.0) + other.ask(0.0)
+    assert 30 <= let_in <= 32
+
+
+def test_a_higher_limit_holds_at_once_though_all_was_used() -> None:
+    arbiter, one, _ = pair(tpm=1000)
+    first, second = Claim(), Claim()
+    one.allowance.arrive(first, 0.0)
+    one.allowance.begin(first, 300, 0.0)
+    one.allowance.settle(first, 6000, 0.0)
+    one.trade(arbiter, 0.0)
+    assert one.allowance.check(Claim(), 1, 0.0) is not None
+    one.allowance.change(ClientKey(id="k", sha256=b"12345678", tpm=100_000), 0.0)
+    assert one.allowance.headers(0.0)["x-ratelimit-remaining-tokens"] == "94000"
+    assert one.allowance.check(second, 300, 0.0) is None
+
+
 def test_a_bucket_that_is_full_again_is_forgotten() -> None:
     arbiter, one, _ = pair(rpm=60)
     one.ask(0.0)

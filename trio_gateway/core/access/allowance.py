@@ -81,7 +81,7 @@ class _Bucket:
         taken = self._missing(now)
         self.limit, self._level, self._at = limit, limit - taken, now
         if self._share is not None:
-            self._share.limit = limit
+            self._share.resize(limit, now)
 
     def _own_level(self, now: float) -> float:
         return filled(self._level, self.limit, now - self._at)

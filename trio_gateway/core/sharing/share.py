@@ -50,6 +50,7 @@ class Share:
         self._book = book
         self._missing = missing
         self._held = 0  # negative: overdrawn
+        self._returned = 0  # held when the limit changed, and to be given back
         self._level = float(limit)  # with the arbiter, as last known
         self._at = 0.0
         self._told = -inf  # instant of the reply that still holds
@@ -57,8 +58,9 @@ class Share:
         self._alone = False  # some of it while this process decided alone
         self._epoch = ""  # of the arbiter that knows what this process used
         self._advance = 0  # overdrawn as of a report that has no reply yet
-        # Of the last report: what was wanted, and what stayed here meanwhile.
+        # Of the last report: what was wanted, what stayed here meanwhile, and the limit.
         self._wanted = self._kept = 0
+        self._reported = limit
 
     @property
     def joined(self) -> bool:
@@ -91,16 +93,33 @@ class Share:
         self._alone |= not self.joined
         self._book.touch(self, at_once=self._held < 0)
 
+    def resize(self, limit: int, now: float) -> None:
+        """Go on with another limit, of which the same has been taken.
+
+        What is held may be more than the new limit leaves for all: the arbiter gets it back, and grants
+        what there is.
+        """
+        if limit == self.limit:
+            return
+        held = max(0, self._held)
+        self._held -= held
+        self._returned += held
+        self._level, self._at, self._told = self._left(now) + held + limit - self.limit, now, -inf
+        self.limit = limit
+        if held:
+            self._book.touch(self, at_once=False)
+
     def report(self, now: float, epoch: str) -> BucketReport:
         """What the next exchange carries: what is overdrawn, what is given back, what is wanted."""
         target = min(self.limit, max(self.waiting, self._spent))  # as many again are likely to come
         missing = max(0, ceil(self._missing(now) - ROUNDING))  # rounded down, it would be let through twice
         surplus = max(0, self._held - target)
-        take = -self._held if self._held < 0 else -surplus
+        take = (-self._held if self._held < 0 else -surplus) - self._returned
         if self._alone:  # the own bucket counted, and what it has won back since is not owed
             take = min(take, missing)
         self._held = max(0, self._held) - surplus
-        self._spent = 0
+        self._spent = self._returned = 0
+        self._reported = self.limit
         known = bool(epoch) and self._epoch == epoch
         want = max(0, target - self._held)
         self._advance, self._wanted, self._kept = max(0, take), want, self._held
@@ -112,8 +131,10 @@ class Share:
             self._held -= self._kept
         self._advance, self._alone = 0, False
         self._held += min(max(0, grant.share), self._wanted)
+        limit, self.limit = self.limit, self._reported  # which the grant is of
         self._level, self._epoch = min(grant.level, self.limit), epoch
         self._at = self._told = now
+        self.resize(limit, now)
 
     def restore(self) -> None:
         """The exchange has failed: what was overdrawn is reported again; what was given back is gone."""
@@ -123,7 +144,7 @@ class Share:
     @property
     def rests(self) -> bool:
         """Whether there is nothing to report."""
-        return not (self._held or self.waiting or self._spent)
+        return not (self._held or self._returned or self.waiting or self._spent)
 
     def _left(self, now: float) -> float:
         return filled(self._level, self.limit, max(0.0, now - self._at))
