@@ -347,6 +347,46 @@ def test_a_higher_limit_holds_at_once_though_all_was_used() -> None:
     assert one.allowance.check(second, 300, 0.0) is None
 
 
+def test_as_many_again_are_fetched_beside_those_that_wait() -> None:
+    """Else those that wait use up all that comes, and the next ones wait as well, however much is left."""
+    arbiter, one, _ = pair(rpm=100)
+    assert one.ask(0.0)
+    share = one.allowance.lacking_request(Claim(), 0.0)
+    assert share is not None
+    share.waiting = 2
+    one.trade(arbiter, 0.0)
+    share.waiting = 0
+    hurried = one.hurried
+    assert [one.ask(0.0) for _ in range(2 + 1)] == [True] * 3
+    assert one.hurried == hurried
+    assert one.allowance.lacking_request(Claim(), 0.0) is None
+
+
+def test_what_came_in_half_a_second_is_fetched_however_short_ago_the_last_exchange_was() -> None:
+    arbiter, one, _ = pair(rpm=1000)
+    assert one.ask(0.0)
+    one.trade(arbiter, 0.0)
+    for turn in range(1, 10):
+        assert [one.ask(turn * 0.02) for _ in range(2)] == [True] * 2
+        one.trade(arbiter, turn * 0.02)
+    hurried = one.hurried
+    assert [one.ask(0.2) for _ in range(15)] == [True] * 15
+    assert one.hurried == hurried
+    for now in (0.7, 1.2, 1.7):  # nothing comes any more: all is given back
+        level = one.trade(arbiter, now).grants[0].level
+    assert level == pytest.approx(1000 - 34 + 1.7 * 1000 / 60)
+
+
+def test_but_nothing_is_fetched_in_store_while_little_is_left() -> None:
+    """Another process may have requests that wait for it."""
+    arbiter, one, _ = pair(rpm=10)
+    assert one.ask(0.0)
+    share = one.allowance.lacking_request(Claim(), 0.0)
+    assert share is not None
+    share.waiting = 6
+    assert one.trade(arbiter, 0.0).grants[0].share == 6
+
+
 def test_a_bucket_that_is_full_again_is_forgotten() -> None:
     arbiter, one, _ = pair(rpm=60)
     one.ask(0.0)

@@ -24,6 +24,11 @@ __all__ = ["Share", "ShareBook"]
 # Seconds after which a client may try again whose units another process holds: one exchange gives them back.
 _ONE_EXCHANGE: Final = 1.0
 
+# Seconds for which a store of units should last: as long as between two exchanges that nobody asks for.
+_SPELL: Final = 0.5
+# A store is no more than this part of what is left for all: one in so many.
+_PLENTY: Final = 4
+
 
 class ShareBook(Protocol):
     """All shares of this process."""
@@ -55,6 +60,8 @@ class Share:
         self._at = 0.0
         self._told = -inf  # instant of the reply that still holds
         self._spent = 0  # since the last report
+        self._before = self._lately = 0  # spent in the spell before, and in this one
+        self._since = 0.0
         self._alone = False  # some of it while this process decided alone
         self._epoch = ""  # of the arbiter that knows what this process used
         self._advance = 0  # overdrawn as of a report that has no reply yet
@@ -111,7 +118,8 @@ class Share:
 
     def report(self, now: float, epoch: str) -> BucketReport:
         """What the next exchange carries: what is overdrawn, what is given back, what is wanted."""
-        target = min(self.limit, max(self.waiting, self._spent))  # as many again are likely to come
+        self._count_spent(now)
+        target = min(self.limit, self._likely(now))
         missing = max(0, ceil(self._missing(now) - ROUNDING))  # rounded down, it would be let through twice
         surplus = max(0, self._held - target)
         take = (-self._held if self._held < 0 else -surplus) - self._returned
@@ -145,6 +153,20 @@ class Share:
     def rests(self) -> bool:
         """Whether there is nothing to report."""
         return not (self._held or self._returned or self.waiting or self._spent)
+
+    def _count_spent(self, now: float) -> None:
+        if now - self._since >= _SPELL:
+            self._before, self._lately, self._since = self._lately, 0, now
+        self._lately += self._spent
+
+    def _likely(self, now: float) -> int:
+        """Units for what waits, or for as many again as came since the last report.
+
+        While plenty is left for the others: for both, and as many as came in half a second. Exchanges that
+        are asked for follow each other closely: what came between two does not last, and asks for the next.
+        """
+        plenty = int(self._left(now)) // _PLENTY
+        return max(self.waiting, self._spent, min(self.waiting + max(self._before, self._lately), plenty))
 
     def _left(self, now: float) -> float:
         return filled(self._level, self.limit, max(0.0, now - self._at))
