@@ -244,6 +244,21 @@ def test_without_an_exchange_the_own_bucket_counts_and_is_reported_afterwards() 
     assert not one.ask(0.0)
 
 
+def test_what_was_held_before_a_process_was_alone_is_not_there_twice() -> None:
+    arbiter, one, other = pair(rpm=50)
+    one.member.lose()
+    assert [one.ask(0.0) for _ in range(20)] == [True] * 20
+    one.trade(arbiter, 0.0)  # it is granted twenty more
+    one.member.lose()
+    assert [one.ask(1.0) for _ in range(5)] == [True] * 5
+    one.trade(arbiter, 601.0)  # the arbiter's bucket is full again
+    let_in = sum(one.ask(601.0) for _ in range(20))
+    for _ in range(60):
+        let_in += other.ask(601.0)
+        other.trade(arbiter, 601.0)
+    assert 45 <= let_in <= 52
+
+
 def test_an_arbiter_that_has_forgotten_learns_what_was_used() -> None:
     first, one, other = pair(rpm=10)
     for _ in range(3):

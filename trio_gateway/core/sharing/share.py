@@ -121,7 +121,8 @@ class Share:
         self._count_spent(now)
         target = min(self.limit, self._likely(now))
         missing = max(0, ceil(self._missing(now) - ROUNDING))  # rounded down, it would be let through twice
-        surplus = max(0, self._held - target)
+        # What is held since before this process was alone, the arbiter's bucket may have won back.
+        surplus = max(0, self._held - (0 if self._alone else target))
         take = (-self._held if self._held < 0 else -surplus) - self._returned
         if self._alone:  # the own bucket counted, and what it has won back since is not owed
             take = min(take, missing)
