@@ -40,6 +40,27 @@ class ShareBook(Protocol):
         """*share* has something to report."""
 
 
+class _Pace:
+    """How many units are spent in a spell."""
+
+    __slots__ = ("_before", "_began", "_lately")
+
+    def __init__(self) -> None:
+        self._before = self._lately = 0  # in the spell before, and in this one
+        self._began = 0.0
+
+    def count(self, units: int, now: float) -> None:
+        """Count what was spent since the last call."""
+        if now - self._began >= _SPELL:
+            self._before, self._lately, self._began = self._lately, 0, now
+        self._lately += units
+
+    @property
+    def of_a_spell(self) -> int:
+        """Units of the spell before, or of this one where they are more already."""
+        return max(self._before, self._lately)
+
+
 class Share:
     """One process's part of the bucket called *name*; *limit* units a minute.
 
@@ -58,10 +79,9 @@ class Share:
         self._returned = 0  # held when the limit changed, and to be given back
         self._level = float(limit)  # with the arbiter, as last known
         self._at = 0.0
-        self._told = -inf  # instant of the reply that still holds
+        self._replied_at = -inf  # of the reply that still holds
         self._spent = 0  # since the last report
-        self._before = self._lately = 0  # spent in the spell before, and in this one
-        self._since = 0.0
+        self._pace = _Pace()
         self._alone = False  # some of it while this process decided alone
         self._epoch = ""  # of the arbiter that knows what this process used
         self._advance = 0  # overdrawn as of a report that has no reply yet
@@ -90,7 +110,7 @@ class Share:
         if not self.joined or self._can_take(units, now):
             return False
         # Nothing tells a process that has nothing to report what the others have given back since.
-        stale = now - self._told >= _ONE_EXCHANGE and units <= self.limit
+        stale = now - self._replied_at >= _ONE_EXCHANGE and units <= self.limit
         return stale or units <= self.available(now) + ROUNDING
 
     def take(self, units: int) -> None:
@@ -111,14 +131,14 @@ class Share:
         held = max(0, self._held)
         self._held -= held
         self._returned += held
-        self._level, self._at, self._told = self._left(now) + held + limit - self.limit, now, -inf
+        self._level, self._at, self._replied_at = self._left(now) + held + limit - self.limit, now, -inf
         self.limit = limit
         if held:
             self._book.touch(self, at_once=False)
 
     def report(self, now: float, epoch: str) -> BucketReport:
         """What the next exchange carries: what is overdrawn, what is given back, what is wanted."""
-        self._count_spent(now)
+        self._pace.count(self._spent, now)
         target = min(self.limit, self._likely(now))
         missing = max(0, ceil(self._missing(now) - ROUNDING))  # rounded down, it would be let through twice
         # What is held since before this process was alone, the arbiter's bucket may have won back.
@@ -142,7 +162,7 @@ class Share:
         self._held += min(max(0, grant.share), self._wanted)
         limit, self.limit = self.limit, self._reported  # which the grant is of
         self._level, self._epoch = min(grant.level, self.limit), epoch
-        self._at = self._told = now
+        self._at = self._replied_at = now
         self.resize(limit, now)
 
     def restore(self) -> None:
@@ -155,11 +175,6 @@ class Share:
         """Whether there is nothing to report."""
         return not (self._held or self._returned or self.waiting or self._spent)
 
-    def _count_spent(self, now: float) -> None:
-        if now - self._since >= _SPELL:
-            self._before, self._lately, self._since = self._lately, 0, now
-        self._lately += self._spent
-
     def _likely(self, now: float) -> int:
         """Units for what waits, or for as many again as came since the last report.
 
@@ -167,7 +182,7 @@ class Share:
         are asked for follow each other closely: what came between two does not last, and asks for the next.
         """
         plenty = int(self._left(now)) // _PLENTY
-        return max(self.waiting, self._spent, min(self.waiting + max(self._before, self._lately), plenty))
+        return max(self.waiting, self._spent, min(self.waiting + self._pace.of_a_spell, plenty))
 
     def _left(self, now: float) -> float:
         return filled(self._level, self.limit, max(0.0, now - self._at))
