@@ -18,6 +18,7 @@ from hypercorn.trio.tcp_server import TCPServer
 
 from tests.server.hostile_openings import OPENINGS
 from tests.server.hypercorn_harness import APP, HEAD, Client, EchoApp, bare_hypercorn, serving, status
+from tests.support import until
 from trio_gateway.server.transport.connection import ClientConnection
 from trio_gateway.server.transport.hardening import Hardening, Limits
 
@@ -123,8 +124,7 @@ async def test_leaving_is_seen_behind_a_pipelined_request(leave: str) -> None:
         await trio.sleep(0.05)
         await client.send(GET + b"\r\n")
         client.reset() if leave == "reset" else client.stream.socket.close()
-        with trio.fail_after(0.5):
-            await app.ended.wait()
+        await until(app.ended.is_set, 0.5)
 
 
 async def test_pipelined_requests_are_all_answered() -> None:
