@@ -197,6 +197,17 @@ def plays(*answers: bytes, hold: bool = False) -> Script:
     return script
 
 
+class Since:
+    """Time since then, in which the limits of keys have filled again."""
+
+    def __init__(self) -> None:
+        self._began = trio.current_time()
+
+    def gain(self, limit: int) -> float:
+        """Tokens that a limit a minute has gained since, at most; one more for rounding."""
+        return 1 + limit * (trio.current_time() - self._began) / 60
+
+
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until *condition* holds, which must be within so many seconds of this process.
 
