@@ -47,11 +47,16 @@ def bearer(name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer gw-{name}"}
 
 
-def upstream_toml(*urls: str, model: str = "", upstream: str = "", server: str = "") -> str:
-    """A configuration with an upstream for each URL (named a, b, …) and one model, ``default``, on all of them."""
+def upstream_toml(*urls: str, model: str = "", upstream: str | tuple[str, ...] = "", server: str = "") -> str:
+    """A configuration with an upstream for each URL (named a, b, …) and one model, ``default``, on all of them.
+
+    *upstream*: more of each one's configuration, or of all.
+    """
     names = "abcdef"[: len(urls)]
+    more = (upstream,) * len(urls) if isinstance(upstream, str) else upstream
     tables = [
-        f'[upstreams.{name}]\nurl = "{url}"\n{upstream}\n' for name, url in zip(names, urls, strict=True)
+        f'[upstreams.{name}]\nurl = "{url}"\n{each}\n'
+        for name, url, each in zip(names, urls, more, strict=True)
     ]
     return (
         f"[server]\n{server}\n" + "".join(tables) + f"[models.default]\nupstreams = {list(names)}\n{model}\n"
@@ -219,6 +224,24 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
             return
         await trio.sleep(0.001)
     if not condition():
+        raise trio.TooSlowError
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """As ``trio.fail_after``, but in seconds of this process, as those of :func:`until` are."""
+
+    async def count() -> None:
+        for _ in range(round(seconds * 100)):
+            await trio.sleep(0.01)
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(count)
+            yield
+        nursery.cancel_scope.cancel()
+    if scope.cancelled_caught:
         raise trio.TooSlowError
 
 
