@@ -28,6 +28,7 @@ from tests.support import (
     settings,
     text_answer,
     until,
+    within,
 )
 from tests.websocket.talking import PATH, open_socket
 from trio_gateway.core.config import ServerConfig
@@ -157,7 +158,7 @@ async def test_who_is_refused_before_the_body_has_come_is_told_that_the_connecti
         stream = await trio.open_tcp_stream("127.0.0.1", client.base_url.port or 0)
         async with stream:
             await stream.send_all(head.encode())
-            with trio.fail_after(2):
+            async with within(2):
                 answer = b"".join([part async for part in stream])
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"\r\nconnection: close\r\n" in answer

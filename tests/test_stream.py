@@ -26,6 +26,7 @@ from tests.support import (
     text_answer,
     until,
     upstream_toml,
+    within,
 )
 from trio_gateway.mock import Options, load_traces
 
@@ -176,9 +177,9 @@ async def test_first_byte_before_the_upstream_has_answered() -> None:
     async with (
         open_pair(options=Options(port=0, first_token_delay=30)) as client,
         client.stream("POST", "/v1/chat/completions", json=chat()) as response,
+        within(2),
     ):
-        with trio.fail_after(2):
-            first = await anext(response.aiter_bytes())
+        first = await anext(response.aiter_bytes())
     assert first.startswith(b'event: phase\ndata: {"phase": "prompt_summary"}\n\n')
     assert b"What is 2+2?" in first
 
