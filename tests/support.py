@@ -245,6 +245,15 @@ async def within(seconds: float) -> AsyncIterator[None]:
         raise trio.TooSlowError
 
 
+async def let_read() -> None:
+    """Let the other end, in this process, read what it was sent before a reset, which would overtake it.
+
+    The loop goes round so often: after one long sleep in which the process stood still, either could be first.
+    """
+    for _ in range(30):
+        await trio.sleep(0.001)
+
+
 async def tasks_at_rest(client: httpx.AsyncClient) -> int:
     """How many tasks live once nothing runs. With its first connection, which is made here, a worker begins a
     task that waits for its end."""

@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints
 
-from tests.support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, until, within
+from tests.support import DONE, HEAD, Script, let_read, open_upstream, plays, sse_chunk, until, within
 from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.core.upstream_api.model_list import MAX_LIST
@@ -131,7 +131,7 @@ def resets(sent: bytes) -> Script:
 
     async def script(stream: trio.SocketStream, _number: int) -> None:
         await stream.send_all(sent)
-        await trio.sleep(0.03)  # what a reset overtakes is lost
+        await let_read()
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
     return script
