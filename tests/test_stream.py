@@ -186,7 +186,7 @@ async def test_first_byte_before_the_upstream_has_answered() -> None:
 
 async def test_a_silent_upstream_is_covered_by_heartbeats() -> None:
     async with open_pair(
-        "[server]\nheartbeat = 0.05\n", options=Options(port=0, first_token_delay=0.3)
+        "[server]\nheartbeat = 0.05\n", options=Options(port=0, first_token_delay=1.0)
     ) as client:
         answer = await client.post("/v1/chat/completions", json=chat())
     assert answer.text.count(": ping\n\n") >= 3
