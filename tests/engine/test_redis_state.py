@@ -226,9 +226,11 @@ async def test_a_server_that_refuses_is_named_with_what_it_refused(
 
 
 @asynccontextmanager
-async def at_a_distance(server: RedisServer, seconds: float) -> AsyncGenerator[tuple[str, list[bytes]]]:
+async def at_a_distance(
+    server: RedisServer, seconds: float
+) -> AsyncGenerator[tuple[str, list[bytes | bytearray]]]:
     """The URL under which each reply of *server* takes so long, and those that have come."""
-    replies: list[bytes] = []
+    replies: list[bytes | bytearray] = []
 
     async def serve(near: trio.SocketStream) -> None:
         async with (
