@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import trio
 
-from tests.support import Json, ask, chat, open_gateway, open_upstream, plays, settings, text_answer
+from tests.support import Json, ask, chat, open_gateway, open_upstream, plays, settings, text_answer, within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,9 +108,9 @@ async def test_a_deep_body_costs_nothing() -> None:
     async with (
         open_upstream(plays(text_answer("hi"))) as upstream,
         open_gateway(settings(UPSTREAM_URL=upstream.url)) as client,
+        within(1),
     ):
-        with trio.fail_after(1):
-            response = await client.post("/v1/chat/completions", content=TOO_DEEP, headers=JSON)
+        response = await client.post("/v1/chat/completions", content=TOO_DEEP, headers=JSON)
     assert response.status_code == 400
 
 

@@ -360,16 +360,18 @@ async def test_stall_falls_silent_and_sees_the_client_leave() -> None:
     async with serving() as client:
         stream = await open_raw(client, chat("fault-stall-3", stream=True))
         received = b""
+        with trio.fail_after(5):
+            while received.count(b"data: ") < 4 or not received.endswith(b"\n"):
+                received += await stream.receive_some()
         with trio.move_on_after(0.2):
-            async for data in stream:
-                received += data
+            pytest.fail(f"it spoke on: {await stream.receive_some()!r}")
         assert received.count(b"data: ") == 4
         await until(client, "active")
         left = time.monotonic()
         await stream.aclose()
         seen = await until(client, "aborted")
     assert (seen["requests"], seen["active"], seen["completed"]) == (1, 0, 0)
-    assert 0 <= seen["last_aborted_at"] - left < 0.5
+    assert left <= seen["last_aborted_at"] <= time.monotonic()
 
 
 async def test_mute_sends_nothing_and_sees_the_client_leave() -> None:

@@ -223,9 +223,9 @@ def test_a_silent_line_is_asked_whether_it_lives(
     monkeypatch.setattr(websocket, "STREAM_TIMEOUT", 0.1)
     with playing([0.5, *frames(GOOD)]) as server:  # thinks, and answers pings meanwhile
         assert main(["--url", server.url, "--ws", "--prompt", "x"]) == 0
-    monkeypatch.setattr(websocket, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(websocket, "CONNECT_TIMEOUT", 0.8)  # it has to connect in that time, too
     monkeypatch.setattr(websocket, "PARTING_TIMEOUT", 0.1)
-    with playing([lambda: time.sleep(1.5)]) as server:  # answers nothing at all
+    with playing([lambda: time.sleep(2.0)]) as server:  # answers nothing at all
         assert main(["--url", server.url, "--ws", "--prompt", "x"]) == 1
     assert "the gateway has gone silent" in capsys.readouterr().err
 

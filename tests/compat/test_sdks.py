@@ -18,6 +18,7 @@ from tests.support import (
     Json,
     Script,
     chat,
+    let_read,
     open_gateway,
     open_pair,
     open_upstream,
@@ -64,7 +65,7 @@ def inband(body: bytes) -> bytes:
 def resets(sent: bytes) -> Script:
     async def script(stream: trio.SocketStream, _number: int) -> None:
         await stream.send_all(sent)
-        await trio.sleep(0.05)  # a reset overtakes what is not yet read
+        await let_read()
         linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
         stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import thread_time
 from typing import Literal
 
 import pytest
@@ -251,7 +251,7 @@ def test_the_last_error_class_is_a_failures() -> None:
 
 def test_a_refusal_costs_less_than_a_millisecond() -> None:
     breaker = tripped()
-    start = perf_counter()
+    start = thread_time()  # of this process alone, however busy the machine is
     for _ in range(1000):
         breaker.admit(1.0)
-    assert perf_counter() - start < 1.0
+    assert thread_time() - start < 1.0

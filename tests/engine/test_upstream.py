@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints
 
-from tests.support import DONE, HEAD, Script, open_upstream, plays, sse_chunk, until
+from tests.support import DONE, HEAD, Script, let_read, open_upstream, plays, sse_chunk, until, within
 from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.core.upstream_api.model_list import MAX_LIST
@@ -131,7 +131,7 @@ def resets(sent: bytes) -> Script:
 
     async def script(stream: trio.SocketStream, _number: int) -> None:
         await stream.send_all(sent)
-        await trio.sleep(0.03)  # what a reset overtakes is lost
+        await let_read()
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
     return script
@@ -190,8 +190,8 @@ async def test_a_server_that_does_not_accept_in_time() -> None:
             caller.setblocking(False)
             caller.connect_ex(server.getsockname())
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        async with client(url, connect_timeout=0.2) as upstream:
-            with pytest.raises(UpstreamFailure) as raised, trio.fail_after(0.3):
+        async with client(url, connect_timeout=0.2) as upstream, within(0.3):
+            with pytest.raises(UpstreamFailure) as raised:
                 await fetch(upstream)
     assert raised.value.fault.error.code == "upstream_connect_timeout"
 
@@ -257,9 +257,7 @@ async def test_cancelled_while_it_waits_nothing_stays_open() -> None:
         for _ in range(20):  # more than enough to use up a pool that lost its slots
             with trio.move_on_after(0.02):
                 await fetch(upstream)
-        with trio.fail_after(1):
-            while server.open_connections:  # noqa: ASYNC110  (a socket's other end has no event)
-                await trio.sleep(0.001)
+        await until(lambda: server.open_connections == 0, 1)
 
 
 ERROR = b'{"error": {"message": "no such thing", "code": "nothing"}}'

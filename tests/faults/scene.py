@@ -85,12 +85,15 @@ class Scene:
 @asynccontextmanager
 async def open_scene(
     *plays: Play,
-    upstream: str = "max_attempts = 1",
+    upstream: str | tuple[str, ...] = "max_attempts = 1",
     server: str = "",
     more: str = "",
     certificates: Certificates | None = None,
 ) -> AsyncIterator[Scene]:
-    """A gateway and an upstream for each of *plays*, tried in that order. *more*: tables of the configuration."""
+    """A gateway and an upstream for each of *plays*, tried in that order. *more*: tables of the configuration.
+
+    *upstream*: more of each one's configuration, or of all.
+    """
     async with AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(open_faulty(play, certificates)) for play in plays]
         log = stack.enter_context(capture_logs())

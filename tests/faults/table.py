@@ -75,7 +75,8 @@ WHOLE = b'{"choices": [{"index": 0, "message": {"content": "<think>Hm.</think>4"
 
 QUICK = "first_event_timeout = 0.2\nidle_timeout = 0.2\n"
 """For upstreams that fall silent."""
-QUEUED: Script = (b": queued\n\n", 0.1) * 4
+QUEUED: Script = (b": queued\n\n", 0.3) * 4
+"""Longer than the second that silence may last, by parts that a busy machine does not make as long."""
 QUEUES = QUICK + "queue_timeout = 0.3\n"
 """For upstreams that say that they queue a request."""
 HASTY = "connect_timeout = 0.2\n"
@@ -116,7 +117,7 @@ def _zipped(encoding: str, data: bytes) -> bytes:
 # Faults that can come at any time of a stream: what comes after it has begun.
 
 MIDSTREAM: dict[str, Fault] = {
-    "reset": Fault((0.03, Over.RESET), "upstream_closed", 502),
+    "reset": Fault((Over.RESET,), "upstream_closed", 502),
     "end without an end": Fault((), "truncated", 502),
     "end of one side without an end": Fault((Over.HALF_CLOSED,), "truncated", 502),
     "no JSON": Fault((_event(b"{oops"), Over.OPEN), "upstream_protocol", 502),
@@ -550,7 +551,7 @@ ODDITIES: dict[str, Oddity] = {
         (_head("Content-Length: 9999"), FOUR, STOP), counted='gateway_missing_done_total{upstream="a"} 1.0'
     ),
     "no [DONE], a reset": Oddity(
-        (HEAD, FOUR, STOP, 0.03, Over.RESET), counted='gateway_missing_done_total{upstream="a"} 1.0'
+        (HEAD, FOUR, STOP, Over.RESET), counted='gateway_missing_done_total{upstream="a"} 1.0'
     ),
     "a last event without its blank line": Oddity((HEAD, FOUR, STOP.removesuffix(b"\n"))),
     "a last event without its line's end": Oddity((HEAD, FOUR, STOP.removesuffix(b"\n\n"))),
@@ -614,11 +615,11 @@ ODDITIES: dict[str, Oddity] = {
     # Time
     "a queue": Oddity(
         (HEAD, *QUEUED, ANSWER),
-        upstream="first_event_timeout = 0.2\nqueue_timeout = 9.0\n",
+        upstream="first_event_timeout = 1.0\nqueue_timeout = 9.0\n",
     ),
     "a queue in mid-thought": Oddity(
         (THINKS, *QUEUED, sse_chunk({"content": "</think>4"}), STOP, DONE),
-        upstream="idle_timeout = 0.2\nqueue_timeout = 9.0\n",
+        upstream="idle_timeout = 1.0\nqueue_timeout = 9.0\n",
     ),
     "a pause for thought": Oddity(
         (THINKS, 0.3, sse_chunk({"content": "</think>4"}), STOP, DONE),

@@ -180,7 +180,7 @@ async def test_whatever_the_summarising_model_does_the_answer_is_untouched(
     async with open_scene(
         (HEAD, thinks, 0.15, speaks, STOP, DONE),
         fault.plays,
-        upstream=fault.upstream,
+        upstream=("", fault.upstream),  # only the one that summarises has little time
         more=SUMMARY,
         certificates=certificates,
     ) as scene:

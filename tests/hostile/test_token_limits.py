@@ -15,6 +15,7 @@ from tests.support import (
     DONE,
     HEAD,
     Client,
+    Since,
     bearer,
     chat,
     key_line,
@@ -42,17 +43,6 @@ if TYPE_CHECKING:
 
 ANNA = bearer("anna")
 HELD = HEAD + sse_chunk({"content": "Hi"})
-
-
-class Since:
-    """Time since a gateway began, in which its limits have filled again."""
-
-    def __init__(self) -> None:
-        self._began = trio.current_time()
-
-    def gain(self, limit: int) -> float:
-        """Tokens that a limit a minute has gained since, at most; one more for rounding."""
-        return 1 + limit * (trio.current_time() - self._began) / 60
 
 
 @asynccontextmanager

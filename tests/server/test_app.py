@@ -23,6 +23,7 @@ from tests.support import (
     text_answer,
     until,
     upstream_toml,
+    within,
 )
 from trio_gateway import DEFAULT_MODELS, create_app
 from trio_gateway.core.config import ConfigError
@@ -158,9 +159,8 @@ async def test_models_configured_and_listed() -> None:
 
 
 async def test_models_while_the_upstream_is_away() -> None:
-    async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client:
-        with trio.fail_after(1):
-            listed = (await client.get("/v1/models")).json()
+    async with open_gateway(settings(UPSTREAM_URL="http://127.0.0.1:9")) as client, within(1):
+        listed = (await client.get("/v1/models")).json()
     assert [entry["id"] for entry in listed["data"]] == ["default"]
 
 

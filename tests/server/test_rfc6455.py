@@ -13,6 +13,7 @@ import trio.testing
 from quart import websocket
 
 from tests.server.hypercorn_harness import APP, Client, EchoApp, bare_hypercorn, serving
+from tests.support import until
 from tests.websocket.talking import (
     BINARY,
     CLOSE,
@@ -153,8 +154,7 @@ async def test_what_is_wrong_is_told_and_ends_the_socket(
         last = got.pop()
         assert (last.opcode, last.code) == (CLOSE, code)
         assert {each.opcode for each in got} <= {TEXT, PONG}
-        with trio.fail_after(0.5):
-            await app.ended.wait()
+        await until(app.ended.is_set, 0.5)
         await other.send(HELLO)
         assert await other.frame() == Frame(TEXT, b"hello")
     assert not [record for record in caplog.records if record.exc_info]
