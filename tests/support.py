@@ -216,8 +216,8 @@ class Since:
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until *condition* holds, which must be within so many seconds of this process.
 
-    The looks are counted, a millisecond apart, and not the time: where a busy machine lets the process stand
-    still, nobody can keep a promise of 50 ms, and the clock would blame what is tested.
+    The looks are counted, a millisecond apart, and not the time: a process that a busy machine stops for a
+    while keeps no promise of 50 ms, however fast the code is that is tested.
     """
     for _ in range(round(seconds * 1000)):
         if condition():

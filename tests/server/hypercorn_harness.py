@@ -151,7 +151,7 @@ class Client:
     async def rest(self, limit: float = 5.0) -> bytes:
         """What comes until the server closes, which must be within *limit* seconds of this process.
 
-        Where it stands still, as on a busy machine, no time passes: the looks are counted, 10 ms long.
+        The looks are counted, 10 ms long: while a busy machine stops the process, no time passes.
         """
         got, looks = b"", round(limit * 100)
         while True:
