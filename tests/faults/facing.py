@@ -56,11 +56,12 @@ def rows(table: dict[str, Any]) -> Callable[..., Any]:
 def facing(
     row: Fault | Oddity, *others: Script, tries: int = 1, certificates: Certificates | None = None
 ) -> AbstractAsyncContextManager[Scene]:
-    """A gateway whose first upstream does what the row says."""
+    """A gateway whose first upstream does what the row says; the others have the usual time for what they do."""
+    attempts = f"max_attempts = {tries}\n"
     return open_scene(
         row.plays,
         *others,
-        upstream=f"max_attempts = {tries}\n{row.upstream}",
+        upstream=(attempts + row.upstream, *[attempts] * len(others)),
         server=row.server,
         certificates=certificates,
     )
