@@ -230,18 +230,20 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
     """As ``trio.fail_after``, but in seconds of this process, as those of :func:`until` are."""
+    late = False
 
     async def count() -> None:
+        nonlocal late
         for _ in range(round(seconds * 100)):
             await trio.sleep(0.01)
-        scope.cancel()
+        late = True
+        nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        with trio.CancelScope() as scope:
-            nursery.start_soon(count)
-            yield
+        nursery.start_soon(count)
+        yield
         nursery.cancel_scope.cancel()
-    if scope.cancelled_caught:
+    if late:
         raise trio.TooSlowError
 
 
