@@ -14,10 +14,11 @@ from trio_gateway.core.config.keyfile import ClientKey
 from trio_gateway.core.errors import RequestError
 from trio_gateway.core.json.strict import dumps
 from trio_gateway.core.sharing import Arbiter, ExchangeReply, Report
+from trio_gateway.core.sharing.share import INTERVAL
 from trio_gateway.engine.charge import Charge
 from trio_gateway.engine.clients import Clients
 from trio_gateway.engine.metrics import Metrics
-from trio_gateway.engine.shared_state import EXCHANGE_TIMEOUT, INTERVAL, SharedState, SharedStateError
+from trio_gateway.engine.shared_state import EXCHANGE_TIMEOUT, SharedState, SharedStateError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

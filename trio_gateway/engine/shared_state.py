@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from ..core.sharing import Member
+from ..core.sharing.share import INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CONNECT_TIMEOUT",
     "EXCHANGE_TIMEOUT",
-    "INTERVAL",
     "Exchange",
     "SharedState",
     "SharedStateError",
@@ -35,9 +35,6 @@ __all__ = [
 ]
 
 log = structlog.get_logger("trio_gateway.shared_state")
-
-INTERVAL: Final = 0.5
-"""Seconds between two exchanges, where nothing asks for one at once: with its time, less than one."""
 
 EXCHANGE_TIMEOUT: Final = 0.4
 """Seconds after which an exchange has failed."""

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from .exchange_messages import Grant
 
-__all__ = ["Share", "ShareBook"]
+__all__ = ["INTERVAL", "Share", "ShareBook"]
+
+INTERVAL: Final = 0.5
+"""Seconds between two exchanges, where nothing asks for one at once: with its time, less than one."""
 
 # Seconds after which a client may try again whose units another process holds: one exchange gives them back.
 _ONE_EXCHANGE: Final = 1.0
 
-# Seconds for which a store of units should last: as long as between two exchanges that nobody asks for.
-_SPELL: Final = 0.5
 # A store is no more than this part of what is left for all: one in so many.
 _PLENTY: Final = 4
 
@@ -41,23 +42,23 @@ class ShareBook(Protocol):
 
 
 class _Pace:
-    """How many units are spent in a spell."""
+    """How many units are spent in an interval, for which a store of them should last."""
 
     __slots__ = ("_before", "_began", "_lately")
 
     def __init__(self) -> None:
-        self._before = self._lately = 0  # in the spell before, and in this one
+        self._before = self._lately = 0  # in the interval before, and in this one
         self._began = 0.0
 
     def count(self, units: int, now: float) -> None:
         """Count what was spent since the last call."""
-        if now - self._began >= _SPELL:
+        if now - self._began >= INTERVAL:
             self._before, self._lately, self._began = self._lately, 0, now
         self._lately += units
 
     @property
-    def of_a_spell(self) -> int:
-        """Units of the spell before, or of this one where they are more already."""
+    def of_an_interval(self) -> int:
+        """Units of the interval before, or of this one where they are more already."""
         return max(self._before, self._lately)
 
 
@@ -111,7 +112,7 @@ class Share:
             return False
         # Nothing tells a process that has nothing to report what the others have given back since.
         stale = now - self._replied_at >= _ONE_EXCHANGE and units <= self.limit
-        return stale or units <= self.available(now) + ROUNDING
+        return stale or self._is_left(units, now)
 
     def take(self, units: int) -> None:
         """Spend units, or give them back where negative."""
@@ -182,7 +183,7 @@ class Share:
         are asked for follow each other closely: what came between two does not last, and asks for the next.
         """
         plenty = int(self._left(now)) // _PLENTY
-        return max(self.waiting, self._spent, min(self.waiting + self._pace.of_a_spell, plenty))
+        return max(self.waiting, self._spent, min(self.waiting + self._pace.of_an_interval, plenty))
 
     def _left(self, now: float) -> float:
         return filled(self._level, self.limit, max(0.0, now - self._at))
@@ -191,5 +192,7 @@ class Share:
         if self._held >= units:
             return True
         # One request in advance of its share, and not the next while the arbiter does not know of it.
-        settled = self._held >= 0 and not self._advance
-        return settled and units <= self._held + self._left(now) + ROUNDING
+        return self._held >= 0 and not self._advance and self._is_left(units, now)
+
+    def _is_left(self, units: int, now: float) -> bool:
+        return units <= self.available(now) + ROUNDING
