@@ -56,6 +56,16 @@ class Process:
         self.share()
         return reply
 
+    def bring(self, arbiter: Arbiter, now: float, requests: int = 1) -> ExchangeReply:
+        """Trade while so many requests wait that would be refused without."""
+        share = self.allowance.lacking_request(Claim(), now)
+        assert share is not None
+        share.waiting = requests
+        self.member.touch(share, at_once=True)
+        reply = self.trade(arbiter, now)
+        share.waiting = 0
+        return reply
+
     def ask(self, now: float) -> bool:
         """Whether a request is let in."""
         return self.allowance.arrive(Claim(), now) is None
@@ -174,11 +184,7 @@ def test_a_request_waits_only_for_what_an_exchange_may_bring() -> None:
     limits = one.allowance
     assert limits.lacking_request(Claim(), 0.0) is None  # it may go before its share is there
     assert one.ask(0.0)
-    share = limits.lacking_request(Claim(), 0.0)
-    assert share is not None
-    share.waiting = 1
-    one.trade(arbiter, 0.0)
-    share.waiting = 0
+    one.bring(arbiter, 0.0)
     assert one.ask(0.0)
     one.trade(arbiter, 0.0)
     assert limits.lacking_request(Claim(), 0.0) is None  # nothing is left for anybody
@@ -319,12 +325,7 @@ def test_what_others_gave_back_is_asked_for_before_a_request_is_refused() -> Non
         one.trade(arbiter, 0.0)
     other.trade(arbiter, 0.0)  # gives back the four that it was granted for as many again
     assert one.allowance.lacking_request(Claim(), 0.9) is None  # it has just been told
-    share = one.allowance.lacking_request(Claim(), 1.0)
-    assert share is not None
-    share.waiting = 1
-    one.member.touch(share, at_once=True)
-    one.trade(arbiter, 1.0)
-    share.waiting = 0
+    one.bring(arbiter, 1.0)
     assert one.ask(1.0)
 
 
@@ -366,11 +367,7 @@ def test_as_many_again_are_fetched_beside_those_that_wait() -> None:
     """Else those that wait use up all that comes, and the next ones wait as well, however much is left."""
     arbiter, one, _ = pair(rpm=100)
     assert one.ask(0.0)
-    share = one.allowance.lacking_request(Claim(), 0.0)
-    assert share is not None
-    share.waiting = 2
-    one.trade(arbiter, 0.0)
-    share.waiting = 0
+    one.bring(arbiter, 0.0, requests=2)
     hurried = one.hurried
     assert [one.ask(0.0) for _ in range(2 + 1)] == [True] * 3
     assert one.hurried == hurried
@@ -396,10 +393,7 @@ def test_but_nothing_is_fetched_in_store_while_little_is_left() -> None:
     """Another process may have requests that wait for it."""
     arbiter, one, _ = pair(rpm=10)
     assert one.ask(0.0)
-    share = one.allowance.lacking_request(Claim(), 0.0)
-    assert share is not None
-    share.waiting = 6
-    assert one.trade(arbiter, 0.0).grants[0].share == 6
+    assert one.bring(arbiter, 0.0, requests=6).grants[0].share == 6
 
 
 def test_a_bucket_that_is_full_again_is_forgotten() -> None:
