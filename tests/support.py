@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
+from time import process_time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import h11
@@ -213,29 +214,45 @@ class Since:
         return 1 + limit * (trio.current_time() - self._began) / 60
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until *condition* holds, which must be within so many seconds of this process.
+class OwnTime:
+    """Seconds that this process had for itself.
 
-    The looks are counted, a millisecond apart, and not the time: a process that a busy machine stops for a
-    while keeps no promise of 50 ms, however fast the code is that is tested.
+    Between two looks *step* seconds pass, or the CPU time that it took where that is more: what holds the
+    event loop counts in full. What a busy machine takes from the process does not: it keeps no promise of
+    50 ms then, however fast the code is that is tested.
     """
-    for _ in range(round(seconds * 1000)):
-        if condition():
-            return
-        await trio.sleep(0.001)
-    if not condition():
-        raise trio.TooSlowError
+
+    def __init__(self, step: float) -> None:
+        self._step = step
+        self._used = process_time()
+        self.passed = 0.0
+
+    async def look(self) -> None:
+        """Wait for a step."""
+        await trio.sleep(self._step)
+        before, self._used = self._used, process_time()
+        self.passed += max(self._step, self._used - before)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until *condition* holds, which must be within so many seconds of :class:`OwnTime`."""
+    time = OwnTime(0.001)
+    while not condition():
+        if time.passed >= seconds:
+            raise trio.TooSlowError
+        await time.look()
 
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """As ``trio.fail_after``, but in seconds of this process, as those of :func:`until` are."""
+    """As ``trio.fail_after``, but in seconds of :class:`OwnTime`."""
     late = False
 
     async def count() -> None:
         nonlocal late
-        for _ in range(round(seconds * 100)):
-            await trio.sleep(0.01)
+        time = OwnTime(0.01)
+        while time.passed < seconds:
+            await time.look()
         late = True
         nursery.cancel_scope.cancel()
 
@@ -247,13 +264,25 @@ async def within(seconds: float) -> AsyncIterator[None]:
         raise trio.TooSlowError
 
 
-async def let_read() -> None:
-    """Let the other end, in this process, read what it was sent before a reset, which would overtake it.
+async def reset_when_read(stream: trio.SocketStream) -> None:
+    """Make the end of *stream* a reset. First the other end, in this process, may read what it was sent, which
+    the reset would overtake.
 
     The loop goes round so often: after one long sleep in which the process stood still, either could be first.
     """
     for _ in range(30):
         await trio.sleep(0.001)
+    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+
+
+def resets(sent: bytes) -> Script:
+    """A script that breaks the connection off when it has sent so much."""
+
+    async def script(stream: trio.SocketStream, _number: int) -> None:
+        await stream.send_all(sent)
+        await reset_when_read(stream)
+
+    return script
 
 
 async def tasks_at_rest(client: httpx.AsyncClient) -> int:

@@ -371,7 +371,7 @@ async def test_stall_falls_silent_and_sees_the_client_leave() -> None:
         await stream.aclose()
         seen = await until(client, "aborted")
     assert (seen["requests"], seen["active"], seen["completed"]) == (1, 0, 0)
-    assert left <= seen["last_aborted_at"] <= time.monotonic()
+    assert 0 <= seen["last_aborted_at"] - left < 0.5
 
 
 async def test_mute_sends_nothing_and_sees_the_client_leave() -> None:

@@ -18,11 +18,11 @@ from tests.support import (
     Json,
     Script,
     chat,
-    let_read,
     open_gateway,
     open_pair,
     open_upstream,
     plays,
+    resets,
     settings,
     sse_chunk,
     text_answer,
@@ -60,16 +60,6 @@ def status(line: bytes, body: bytes = b"{}", headers: bytes = b"") -> bytes:
 
 def inband(body: bytes) -> bytes:
     return HEAD + b"data: " + body + b"\n\n"
-
-
-def resets(sent: bytes) -> Script:
-    async def script(stream: trio.SocketStream, _number: int) -> None:
-        await stream.send_all(sent)
-        await let_read()
-        linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
-        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
-
-    return script
 
 
 def in_chunk(sent: bytes) -> bytes:

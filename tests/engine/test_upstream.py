@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints
 
-from tests.support import DONE, HEAD, Script, let_read, open_upstream, plays, sse_chunk, until, within
+from tests.support import DONE, HEAD, Script, open_upstream, plays, resets, sse_chunk, until, within
 from trio_gateway.core.breaker import Outcome, PauseCause
 from trio_gateway.core.config import UpstreamConfig
 from trio_gateway.core.upstream_api.model_list import MAX_LIST
@@ -124,17 +124,6 @@ async def test_the_pause_an_upstream_asks_for(header: bytes, pause: float | None
     assert (told.error.retry_after, told.pauses) == (
         (1.0, None) if pause is None else (pause, PauseCause.RATE)
     )
-
-
-def resets(sent: bytes) -> Script:
-    """A script that breaks the connection off when it has sent so much."""
-
-    async def script(stream: trio.SocketStream, _number: int) -> None:
-        await stream.send_all(sent)
-        await let_read()
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-
-    return script
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, assert_never
 import pytest
 import trio
 
-from tests.support import Upstream, let_read, open_upstream, text_answer
+from tests.support import Upstream, open_upstream, reset_when_read, text_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -103,8 +103,7 @@ async def _perform(script: Script, stream: trio.SocketStream, _number: int) -> N
             case Flood():
                 await _flood(stream, step)
             case Over.RESET:
-                await let_read()
-                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                await reset_when_read(stream)
             case Over.HALF_CLOSED:
                 await stream.send_eof()
                 await stream.receive_some(1)

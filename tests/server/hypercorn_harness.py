@@ -18,6 +18,7 @@ from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 
+from tests.support import within
 from trio_gateway.server.transport.asgi import CLEANUP, HTTPConnection, Lifespan
 from trio_gateway.server.transport.hardening import Hardening, Limits
 
@@ -149,21 +150,12 @@ class Client:
         return got
 
     async def rest(self, limit: float = 5.0) -> bytes:
-        """What comes until the server closes, which must be within *limit* seconds of this process.
-
-        The looks are counted, 10 ms long: while a busy machine stops the process, no time passes.
-        """
-        got, looks = b"", round(limit * 100)
-        while True:
-            with trio.move_on_after(0.01) as look:
-                data = await self.stream.receive_some()
-                if not data:
-                    return got
+        """What comes until the server closes, which must be within *limit* seconds."""
+        got = b""
+        async with within(limit):
+            while data := await self.stream.receive_some():
                 got += data
-            if look.cancelled_caught:
-                looks -= 1
-                if looks == 0:
-                    raise trio.TooSlowError
+        return got
 
     def reset(self) -> None:
         self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -31,7 +31,8 @@ async def test_an_idle_connection_is_closed_when_its_time_is_up(mock_clock: trio
             await trio.testing.wait_all_tasks_blocked()
             mock_clock.jump(0.2)
         mock_clock.jump(0.2)
-        assert await client.rest() == b""
+        mock_clock.rate = 1.0  # the wait has its limit
+        assert await client.rest(1.0) == b""
 
 
 async def test_a_request_that_came_before_the_idle_time_was_noticed_is_answered(
@@ -50,6 +51,7 @@ async def test_a_request_that_came_before_the_idle_time_was_noticed_is_answered(
         for client in clients:
             os.write(client.stream.socket.fileno(), GET)
         mock_clock.jump(0.4)
+        mock_clock.rate = 1.0  # the wait has its limit
         for client in clients:
             await client.until(b"\r\n\r\nok")
 
