@@ -25,7 +25,6 @@ BY_WHAT_IT_DOES = {
     "core.config.tables": "core/test_config.py",
     "core.config.instructions": "core/test_summary_request.py",
     "core.reasoning.markers": "core/test_reasoning.py",
-    "core.sharing.share": "core/test_sharing.py",
     "core.summary.qualifiers": "core/test_clauses.py",
     "core.upstream_api.http_framing.abnf": "core/test_http_response_head.py",
     "core.upstream_api.inband_errors": "core/test_chunks.py",
