@@ -165,6 +165,33 @@ def test_nor_do_they_exceed_it_by_what_they_let_in_during_an_exchange(seed: int)
             process.member.restore()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_high_limit_is_exceeded_by_a_seconds_refill_at_the_most(seed: int) -> None:
+    """What a process holds while the bucket is full is won back."""
+    chance = random.Random(seed)
+    arbiter, *processes = pair(rpm=12_000)
+    now, level, due = 0.0, 12_000.0, dict.fromkeys(processes, 0.0)
+
+    def trade(process: Process) -> None:
+        process.hurried = 0
+        process.trade(arbiter, now)
+        due[process] = now + 0.5
+
+    for _ in range(800):
+        pause = 3.0 if chance.random() < 0.01 else chance.choice((0.0, 0.01, 0.1, 0.25))
+        now += pause
+        level = min(12_000.0, level + pause * 200)
+        for process in processes:
+            if now >= due[process] or process.hurried:
+                trade(process)
+        process = chance.choice(processes)
+        for _ in range(chance.choice((0, 1, 5, 40, 200))):
+            level -= process.ask(now)
+            if process.hurried and chance.random() < 0.5:
+                trade(process)
+        assert level >= -200 - 2
+
+
 @given(st.lists(st.sampled_from("ab"), min_size=80, max_size=80))
 def test_what_one_process_does_not_use_the_other_gets_by_the_next_exchange(order: list[str]) -> None:
     arbiter, *processes = pair(rpm=30)

@@ -4,6 +4,9 @@ The arbiter holds the bucket that all processes draw from. A process spends its 
 waiting; the next exchange fetches more, or gives back what was not used. One request may go before its share
 is there, if units were left as of the last reply, and the next such request when the arbiter has taken it in:
 so N processes exceed a limit by N requests at the most.
+
+A bucket that is full wins back what processes hold of it, as nothing counts that as taken: a second's refill,
+a sixtieth of the limit, may come on top. It matters where a second brings more than a few units.
 """
 
 from __future__ import annotations
