@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -24,12 +23,11 @@ from ..core.upstream_api.error_page import asks_for_tls, page_kind
 from ..core.upstream_api.faults import Fault, fault_of_error, fault_of_page, fault_of_transport
 from ..core.upstream_api.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
-from .transport import Http1Client, Origin, make_ssl_context
+from .transport import Http1Client, Origin, TransportFaultError, make_ssl_context
 from .transport.proxied import ProxiedClient
-from .upstream_answer import FAULTS_NAMED, UpstreamAnswer, UpstreamFailure, accepted
+from .upstream_answer import UpstreamAnswer, UpstreamFailure, accepted, named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
     from ..core.config import UpstreamConfig
@@ -169,8 +167,10 @@ class Upstream:
     async def _send(
         self, method: bytes, path: bytes, fields: Fields, pieces: tuple[bytes, ...] = ()
     ) -> Response | ProxiedResponse:
-        with _unanswered(), FAULTS_NAMED:
+        try:
             return await self._client.send(method, self._path + path + self._query, fields, pieces)
+        except TransportFaultError as error:
+            raise _unanswered(error) from error
 
     async def _refusal(self, response: Response | ProxiedResponse, request: str) -> UpstreamFailure:
         """What an error status means as an answer to *request*, its method and path.
@@ -259,12 +259,8 @@ def _retry_after(head: dict[bytes, bytes]) -> float | None:
     return None if value is None else parse_retry_after(value.decode("latin-1"), time.time())
 
 
-@contextmanager
-def _unanswered() -> Iterator[None]:
-    """Mark the loss of a connection before the first byte of an answer: it is due to no request."""
-    try:
-        yield
-    except UpstreamFailure as failure:
-        fault = failure.fault
-        unanswered = fault.unanswered or fault.error.code == "upstream_closed"
-        raise UpstreamFailure(replace(fault, unanswered=unanswered)) from failure
+def _unanswered(error: TransportFaultError) -> UpstreamFailure:
+    """The failure of a request; a connection lost before the first byte of an answer is due to no request."""
+    fault = named(error).fault
+    unanswered = fault.unanswered or fault.error.code == "upstream_closed"
+    return UpstreamFailure(replace(fault, unanswered=unanswered))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .transport import Response
     from .transport.proxied import ProxiedResponse
 
-__all__ = ["FAULTS_NAMED", "UpstreamAnswer", "UpstreamFailure", "accepted"]
+__all__ = ["UpstreamAnswer", "UpstreamFailure", "accepted", "named"]
 
 # Characters of a media type that an error shows.
 _MAX_MEDIA_TYPE: Final = 80
@@ -52,9 +52,11 @@ class UpstreamAnswer:
     def __init__(self, response: Response | ProxiedResponse) -> None:
         self._response = response
         head = dict(response.fields)
-        with FAULTS_NAMED:
-            codings = [value for name, value in response.fields if name == b"content-encoding"]
+        codings = [value for name, value in response.fields if name == b"content-encoding"]
+        try:
             self._decoder = ContentDecoder(b", ".join(codings).decode("latin-1"))
+        except ContentCodingError as error:
+            raise named(error) from error
         self._pieces: Iterator[bytes] = iter(())
         self.media_type = head.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
         self.streamed = self.media_type != "application/json"
@@ -68,7 +70,7 @@ class UpstreamAnswer:
         Raises:
             UpstreamFailure: the connection, the framing or the compression is broken.
         """
-        with FAULTS_NAMED:
+        try:
             if piece := next(self._pieces, b""):
                 await trio.lowlevel.checkpoint()  # other tasks run between any two pieces of one read
                 return piece
@@ -78,6 +80,8 @@ class UpstreamAnswer:
                 self._pieces = self._decoder.pieces(data)
                 if piece := next(self._pieces, b""):
                     return piece
+        except (TransportFaultError, ContentCodingError) as error:
+            raise named(error) from error
         return b""
 
     async def read(self, limit: int) -> bytes:
@@ -106,20 +110,8 @@ def accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
     return answer
 
 
-class _FaultsNamed:
-    """Context that gives the transport's failures the gateway's names. Their own texts stay inside.
-
-    A class, as a generator would take two microseconds more, for each token.
-    """
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, TransportFaultError):
-            raise UpstreamFailure(fault_of(error.fault)) from error
-        if isinstance(error, ContentCodingError):
-            raise UpstreamFailure.of("bad_content_encoding", str(error)) from error
-
-
-FAULTS_NAMED: Final = _FaultsNamed()
+def named(error: TransportFaultError | ContentCodingError) -> UpstreamFailure:
+    """A failure of the transport by the gateway's name for it. Its own text stays inside."""
+    if isinstance(error, TransportFaultError):
+        return UpstreamFailure(fault_of(error.fault))
+    return UpstreamFailure.of("bad_content_encoding", str(error))
