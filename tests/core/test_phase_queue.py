@@ -46,6 +46,43 @@ STEPS = st.lists(st.tuples(st.sampled_from(Phase), st.sampled_from(["put", "clos
 
 
 @given(STEPS)
+def test_what_has_its_turn_would_be_taken_as_soon_as_it_is_put(steps: list[tuple[Phase, str]]) -> None:
+    queue = PhaseQueue()
+    for number, (phase, step) in enumerate(steps):
+        if step == "close":
+            queue.close(phase)
+        elif step == "take":
+            queue.take()
+        elif queue.is_open(phase):
+            has_turn = queue.has_turn(phase)
+            queue.put(phase, [OutputDelta(number, phase)])
+            if has_turn:
+                assert queue.take() == [OutputDelta(number, phase)]
+        else:
+            assert not queue.has_turn(phase)
+
+
+def test_a_phase_has_its_turn_once_those_before_it_are_closed_and_taken() -> None:
+    queue = PhaseQueue()
+    turns = []
+    for phase in Phase:
+        turns.append([queue.has_turn(each) for each in Phase])
+        queue.close(phase)
+        queue.take()
+    assert turns == [[True, False, False], [False, True, False], [False, False, True]]
+    assert not any(map(queue.has_turn, Phase))
+
+
+def test_events_do_not_overtake_those_of_their_phase() -> None:
+    queue = PhaseQueue()
+    queue.put(Phase.PROMPT_SUMMARY, [PromptSummary("p")])
+    assert not queue.has_turn(Phase.PROMPT_SUMMARY)
+    queue.put(Phase.FINAL_OUTPUT, [OutputDelta(0, "o")])
+    queue.take()
+    assert queue.has_turn(Phase.PROMPT_SUMMARY)
+
+
+@given(STEPS)
 def test_any_interleaving_hands_out_everything_once_and_in_order(steps: list[tuple[Phase, str]]) -> None:
     queue = PhaseQueue()
     put: list[tuple[Phase, Event]] = []

@@ -46,6 +46,15 @@ class PhaseQueue:
         """Whether more may come in *phase*."""
         return phase not in self._closed
 
+    def has_turn(self, phase: Phase) -> bool:
+        """Whether events of *phase* would be the next to be taken: they need not be put here at all."""
+        return (
+            self._current < len(_ORDER)
+            and _ORDER[self._current] is phase
+            and phase not in self._closed
+            and phase not in self._waiting
+        )
+
     def take(self) -> Batch:
         """Everything whose turn has come, in order; empty where nothing is ready."""
         ready: Batch = []

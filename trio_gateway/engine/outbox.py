@@ -59,7 +59,9 @@ class Outbox:
     def put(self, phase: Phase, events: Batch) -> None:
         """Add *events*, which belong to *phase*. A phase that is closed takes nothing more: they are
         dropped."""
-        if self._queue.is_open(phase):
+        if self._sink is not None and self._queue.has_turn(phase):
+            self._write(self._sink, events)  # as with most tokens: nothing is put into the queue
+        elif self._queue.is_open(phase):
             self._queue.put(phase, events)
             self._pass_on()
 
@@ -97,10 +99,13 @@ class Outbox:
             return False
         batch = self._queue.take()
         if batch:
-            self.written_at = trio.current_time()
-            self._sink.write(batch)
-            self._done = isinstance(batch[-1], Done)
+            self._write(self._sink, batch)
         self._moved.wake()
         if self._queue.is_over:
             self.over.set()
         return bool(batch)
+
+    def _write(self, sink: Sink, batch: Batch) -> None:
+        self.written_at = trio.current_time()
+        sink.write(batch)
+        self._done = isinstance(batch[-1], Done)
