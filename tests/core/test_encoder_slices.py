@@ -73,5 +73,15 @@ def test_a_batch_that_is_not_for_this_client_is_nothing() -> None:
     assert [*sse_slices(encoder("phases"), [])] == []
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_token_is_one_piece(name: FormatName) -> None:
+    token: Batch = [OutputDelta(0, "4")]
+    first, second = encoder(name), encoder(name)
+    frames = [first.encode(token), first.encode(token)]  # the first opens its phase
+    assert [[*frame_slices(second, token)], [*frame_slices(second, token)]] == [[each] for each in frames]
+    third = encoder(name)
+    assert [[*sse_slices(third, token)], [*sse_slices(third, token)]] == [[sse(each)] for each in frames]
+
+
 def test_a_small_batch_is_one_piece() -> None:
     assert len([*sse_slices(encoder("phases"), SMALL)]) == 1

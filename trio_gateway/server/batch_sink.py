@@ -40,7 +40,14 @@ class BatchSink(ABC, Generic[T]):
 
     def flush_nowait(self) -> bool:
         """Send a slice of what was written, as far as the socket has room; whether nothing is left."""
-        return (self._turn is None or not self._turn.locked()) and self._send_at_once()
+        if self._unsent or (self._turn is not None and self._turn.locked()):
+            return False
+        data = self._next_slice()
+        if data:
+            self._unsent = self.send_nowait(data)
+        if data is not None and not self._unsent:
+            self._unsent = next(self._slices, None)
+        return not self._unsent and not self._waiting
 
     async def flush(self) -> None:
         """Send what was written. Most often the socket has room, and nothing waits."""
@@ -50,17 +57,6 @@ class BatchSink(ABC, Generic[T]):
                 self._turn = trio.Lock()
             async with self._turn:
                 await self._send_all()
-
-    def _send_at_once(self) -> bool:
-        """Send a first slice, as far as the socket has room; whether nothing is left."""
-        if self._unsent:
-            return False
-        data = self._next_slice()
-        if data:
-            self._unsent = self.send_nowait(data)
-        if data is not None and not self._unsent:
-            self._unsent = self._next_slice()
-        return not self._unsent and not self._waiting
 
     async def _send_all(self) -> None:
         while True:

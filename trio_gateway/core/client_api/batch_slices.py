@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..events import Batch, Event
 
-__all__ = ["Slice", "slices"]
+__all__ = ["Slice", "is_one_token", "slices"]
 
 _EVENTS: Final = 128
 _SIZE: Final = 256 * 1024
@@ -38,9 +38,6 @@ class Slice(Struct, frozen=True):
 
 def slices(batch: Batch) -> Iterator[Slice]:
     """The events of *batch* in their order, long texts divided."""
-    if len(batch) == 1 and _is_small(batch[0]):  # one token, as most batches are
-        yield Slice(batch, is_heavy=False)
-        return
     events: Batch = []
     size = 0
     for event in _divided(batch):
@@ -54,7 +51,11 @@ def slices(batch: Batch) -> Iterator[Slice]:
         yield Slice(events, size > _SIZE)
 
 
-def _is_small(event: Event) -> bool:
+def is_one_token(batch: Batch) -> bool:
+    """Whether *batch* is one short piece of text, as most are: it needs no slices."""
+    if len(batch) != 1:
+        return False
+    (event,) = batch
     return isinstance(event, OutputDelta) and event.logprobs is None and len(event.text) <= _TEXT
 
 
