@@ -103,6 +103,11 @@ def test_a_picture_costs_the_same_in_any_size() -> None:
 texts = st.text(st.characters() | st.sampled_from("漢字かなé😀\ud800"))
 
 
+@pytest.mark.parametrize("text", ["漢" + "a" * 40_000, "a" * 40_000 + "漢", "漢a" * 20_000])
+def test_a_long_text_weighs_what_its_characters_do(text: str) -> None:
+    assert text_weight(text) == 3 * text.count("a") + 8 * text.count("漢")
+
+
 @given(texts)
 def test_a_text_weighs_what_its_characters_do(text: str) -> None:
     weight = text_weight(text)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["DONE", "LineTooLongError", "SSEDecoder", "SSEEvent", "cut_lines"]
 
@@ -42,11 +42,17 @@ event loop until its answer, and waits for a piece in each."""
 _LINES = re.compile(rb"(?:[^\r\n]*+[\r\n]){%d}" % _MAX_LINES)
 
 
-def cut_lines(data: bytes) -> Iterator[bytes]:
+def cut_lines(data: bytes) -> Iterable[bytes]:
     """Cut what one read gave into pieces of bounded work: at most 128 lines and 16 KiB each, none empty.
 
     Only a piece that is one line may be larger.
     """
+    if 0 < len(data) <= _MAX_SIZE and data.count(b"\n") + data.count(b"\r") < _MAX_LINES:
+        return (data,)  # as most reads are: no generator for one token
+    return _cut_lines(data)
+
+
+def _cut_lines(data: bytes) -> Iterator[bytes]:
     start = 0
     while start < len(data):
         lines = _LINES.match(data, start)
@@ -133,7 +139,8 @@ class SSEDecoder:
                     self._field(line, events)
                 else:
                     self._dispatch(events)
-            self._hold(rest)
+            if rest:
+                self._hold(rest)
         except LineTooLongError as error:
             self._error = error
             if not events:
@@ -205,9 +212,8 @@ class SSEDecoder:
         return SSEEvent(name, self._text(data))
 
     def _hold(self, rest: bytes) -> None:
-        if rest:
-            self._check(len(self._line) + len(rest))
-            self._line += rest
+        self._check(len(self._line) + len(rest))
+        self._line += rest
 
     def _check(self, length: int) -> None:
         """Raise if a line of that length is too much on top of the event that waits."""

@@ -161,7 +161,8 @@ class Attempt:
                     await trio.lowlevel.checkpoint()  # one read may bring thousands of events
                 if await self._take(decoded(decoder, piece)):
                     return
-                self._hold_event(decoder.waiting)
+                if (waiting := decoder.waiting) or self._event_held.amount:
+                    self._hold_event(waiting)
             if decoder.comments > comments:
                 self._clock.expect_next(begun=False)
         # The standard drops an event that the end of the stream has cut off. One that is evidently whole

@@ -46,12 +46,13 @@ class AttemptClock:
     """
 
     __slots__ = (
-        "_call",
+        "_call_ends",
         "_lease",
         "_limit",
         "_on_runaway",
         "_patience",
         "_reader",
+        "_until",
         "_waits_for_client",
         "answered",
         "spoken",
@@ -60,7 +61,8 @@ class AttemptClock:
     _reader: AnswerReader
 
     def __init__(self, call: Call, lease: Lease, runaway: RunawayRule) -> None:
-        self._call = call
+        self._call_ends = call.deadline
+        self._until = math.inf  # the scope's deadline: to ask the scope costs a microsecond for each token
         self._lease = lease
         self._limit, self._on_runaway = runaway.limit, runaway.replay
         self._patience = Patience(lease.config, math.inf)
@@ -96,12 +98,12 @@ class AttemptClock:
 
     def expect_end_of_body(self) -> None:
         """The answer is complete: the body should end at once."""
-        self._lease.scope.deadline = trio.current_time() + _BODY_GRACE
+        self._end_by(trio.current_time() + _BODY_GRACE)
 
     def wait_for_client(self) -> None:
         """The client is slow: the upstream is not the one that is silent."""
         self._waits_for_client = True
-        self._lease.scope.deadline = self._call.deadline
+        self._end_by(self._call_ends)
 
     def watch(self, emitted: list[Event]) -> None:
         """Count the reasoning that was *emitted*.
@@ -125,7 +127,7 @@ class AttemptClock:
             error = error_for("circuit_open", message, retry_after=1.0)
             return Fault(error, Outcome.NEUTRAL, Replay.NEXT)
         now = trio.current_time()
-        if now >= self._call.deadline:
+        if now >= self._call_ends:
             message = "The answer was not complete in the time a request may take."
             if self._waits_for_client:
                 # The time has gone to a client that reads slowly, which says nothing about the upstream.
@@ -146,7 +148,7 @@ class AttemptClock:
 
     def _set(self) -> None:
         self._waits_for_client = False
-        at_most = self._call.deadline
+        at_most = self._call_ends
         if not self.answered:
             at_most = min(at_most, self._lease.deadline)
         else:
@@ -154,9 +156,11 @@ class AttemptClock:
                 at_most = min(at_most, trio.current_time() + _DONE_GRACE)
             if not self._reader.output_seen:
                 at_most = min(at_most, self._limit.deadline)
-        scope = self._lease.scope
-        if (by := self._patience.timer(scope.deadline, at_most)) != scope.deadline:
-            scope.deadline = by
+        if (by := self._patience.timer(self._until, at_most)) != self._until:
+            self._end_by(by)
+
+    def _end_by(self, deadline: float) -> None:
+        self._until = self._lease.scope.deadline = deadline
 
     def _runaway(self, reason: str) -> Fault:
         # The upstream does its work; it is the model that does not come to an end.

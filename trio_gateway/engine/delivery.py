@@ -107,7 +107,8 @@ class Delivery:
             self._commit()
             self._outbox.put(Phase.REASONING_SUMMARY, thoughts)
         if output:
-            self._begin_output()
+            if not self.begun:
+                self._begin_output()
             self._outbox.put(Phase.FINAL_OUTPUT, output)
 
     def flush_nowait(self) -> bool:
@@ -160,10 +161,9 @@ class Delivery:
             self._summaries.feed(thought.text)
 
     def _begin_output(self) -> None:
-        if not self.begun:
-            self.begun = True
-            self._commit()
-            self._summaries.end()
+        self.begun = True
+        self._commit()
+        self._summaries.end()
 
     def _commit(self) -> None:
         """No other attempt follows from now on, so the request's body is needed no longer."""

@@ -86,7 +86,8 @@ def text_weight(text: str) -> int:
     >>> text_weight("four"), text_weight("漢字")
     (12, 16)
     """
-    return _CHARACTER * len(text) + (_CJK - _CHARACTER) * _count_cjk(text)
+    weight = _CHARACTER * len(text)
+    return weight if text.isascii() else weight + (_CJK - _CHARACTER) * _count_cjk(text)
 
 
 def _count_cjk(text: str) -> int:

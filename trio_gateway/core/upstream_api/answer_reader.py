@@ -185,14 +185,15 @@ class AnswerReader:
 
     def _noted(self, events: list[Event]) -> list[Event]:
         for event in events:
-            if isinstance(event, ReasoningDelta):
-                self.reasoning_seen = True
-                if not self._shows_reasoning:
-                    self._text_size -= text_weight(event.text)
-            elif isinstance(event, Retraction) and not self._shows_reasoning:
-                self._text_size += event.length
-            elif isinstance(event, OutputDelta | OutputExtra):
-                self.output_seen = True
+            match event:
+                case OutputDelta() | OutputExtra():
+                    self.output_seen = True
+                case ReasoningDelta(text=text):
+                    self.reasoning_seen = True
+                    if not self._shows_reasoning:
+                        self._text_size -= text_weight(text)
+                case Retraction(length=length) if not self._shows_reasoning:
+                    self._text_size += length
         if self._attributes_wait:
             self._give_attributes(events)
         return events

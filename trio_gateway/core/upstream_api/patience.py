@@ -23,20 +23,21 @@ _STEP: Final = 0.01
 class Patience:
     """The clock of one attempt, which begins at *now*. All instants are monotonic seconds."""
 
-    __slots__ = ("_begun", "_commented", "_config", "_since", "deadline")
+    __slots__ = ("_commented", "_config", "_since", "_timeout", "deadline")
 
     def __init__(self, config: UpstreamConfig, now: float) -> None:
         self._config = config
-        self._begun = False
         self._commented = False
         self._since = now  # the last event, or the beginning
-        self.deadline = now + config.first_event_timeout
+        self._timeout = config.first_event_timeout
+        self.deadline = now + self._timeout
         """Instant by which the next event must come."""
 
     def event(self, now: float) -> None:
         """An event came."""
-        self._begun, self._commented = True, False
+        self._commented = False
         self._since = now
+        self._timeout = self._config.idle_timeout
         self.deadline = now + self._timeout
 
     def comment(self, now: float) -> None:
@@ -60,7 +61,3 @@ class Patience:
     def was_queued(self, now: float) -> bool:
         """Whether the upstream has sent comments and nothing else for the whole queue timeout."""
         return self._commented and now >= self._since + self._config.queue_timeout
-
-    @property
-    def _timeout(self) -> float:
-        return self._config.idle_timeout if self._begun else self._config.first_event_timeout

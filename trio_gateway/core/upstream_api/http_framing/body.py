@@ -23,14 +23,12 @@ _BODILESS: Final = frozenset({204, 304})
 class BodyDecoder(Protocol):
     """Decoder of one body: bytes of the connection in, bytes of the body out."""
 
+    done: bool
+    """Whether the body is complete."""
     excess: bool
     """Whether bytes came behind the end of the body: then the connection must not be used again."""
     error: FramingError | None
     """What is wrong with the bytes behind those that ``feed`` returned last."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the body is complete."""
 
     def feed(self, data: bytes) -> bytes:
         """Take what the socket gave; return what it holds of the body, all in one piece.

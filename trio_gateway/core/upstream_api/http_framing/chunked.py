@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final, TypeAlias
 
 from .abnf import END_OF_LINE, TEXT, TOKEN
@@ -45,14 +45,13 @@ _TRAILER: Final = re.compile(TOKEN + rb":" + TEXT + rb"\r\n")
 _TRAILER_CUT: Final = re.compile(TOKEN + rb"(?::" + TEXT + rb"\r?+)?|\r")
 
 
-class _State(Enum):
+class _State(IntEnum):  # whose members hash without a call in Python
     """What is expected next."""
 
     SIZE = auto()
     DATA = auto()
     END_OF_DATA = auto()
     TRAILER = auto()
-    DONE = auto()
 
 
 class ChunkedDecoder:
@@ -65,7 +64,17 @@ class ChunkedDecoder:
     (b'ef', True)
     """
 
-    __slots__ = ("_excess", "_held", "_left", "_state", "_trailers", "_trailers_size", "error", "excess")
+    __slots__ = (
+        "_excess",
+        "_held",
+        "_left",
+        "_state",
+        "_trailers",
+        "_trailers_size",
+        "done",
+        "error",
+        "excess",
+    )
 
     def __init__(self) -> None:
         self._state = _State.SIZE
@@ -73,13 +82,8 @@ class ChunkedDecoder:
         self._left = 0  # bytes of the present chunk that are still to come
         self._excess = 0
         self._trailers = self._trailers_size = 0
-        self.excess = False
+        self.done = self.excess = False
         self.error: FramingError | None = None
-
-    @property
-    def done(self) -> bool:
-        """See :class:`~.body.BodyDecoder`, as for the rest."""
-        return self._state is _State.DONE
 
     def feed(self, data: bytes) -> bytes:
         """Return the payload of all chunks in *data*, joined.
@@ -104,18 +108,18 @@ class ChunkedDecoder:
         Raises:
             IncompleteBodyError: the last chunk has not come.
         """
-        if self._state is not _State.DONE:
+        if not self.done:
             raise IncompleteBodyError("the last chunk of the body is missing")
         return b""
 
     def _advance(self, data: bytes, payload: list[bytes]) -> None:
         position, end = 0, len(data)
-        while position < end and self._state is not _State.DONE:
+        while position < end and not self.done:
             reached = _STEPS[self._state](self, data, position, payload)
             if reached == position:
                 break
             position = reached
-        self.excess = self.excess or (self._state is _State.DONE and position < end)
+        self.excess = self.excess or (self.done and position < end)
         self._held = data[position:]
 
     def _take_chunks(self, data: bytes, position: int, payload: list[bytes]) -> int:
@@ -132,6 +136,8 @@ class ChunkedDecoder:
                 return start
             payload.append(data[start:end])
             position = end + 2
+            if position == len(data):
+                return position
         _check_cut(_SIZE_LINE_CUT, data, position)
         return position
 
@@ -159,7 +165,7 @@ class ChunkedDecoder:
 
     def _take_trailer(self, data: bytes, position: int, _payload: list[bytes]) -> int:
         if data.startswith(END_OF_LINE, position):
-            self._state = _State.DONE
+            self.done = True
             return position + 2
         line = _TRAILER.match(data, position)
         if line is None:
