@@ -45,7 +45,7 @@ class ShareBook(Protocol):
 
 
 class _Pace:
-    """How many units are spent in an interval, for which a store of them should last."""
+    """Pace of spending: counts the units of an interval, for which a store lasts."""
 
     __slots__ = ("_before", "_began", "_lately")
 
