@@ -99,6 +99,23 @@ def test_it_says_that_it_asks_for_a_key_and_no_more(page: Page) -> None:
         assert len(asked) == 1
 
 
+def test_the_models_of_an_upstream_are_asked_for_when_it_answers(page: Page) -> None:
+    """The page may be there before the upstream's list is, or the upstream itself."""
+    asked = listing(page)
+    upstream: dict[str, object] = {"state": "closed", "reachable": None}
+    page.route(
+        "**/health", lambda route: route.fulfill(json={"status": "ok", "upstreams": {"main": upstream}})
+    )
+    with beside(open_pair()) as client:
+        with page.expect_request("**/v1/models"):
+            page.goto(str(client.base_url))
+        run_js(page, "pollHealth()")
+        assert len(asked) == 1
+        upstream["reachable"] = True
+        run_js(page, "pollHealth()")
+        assert len(asked) == 2
+
+
 def test_the_models_come_when_the_key_is_typed(page: Page) -> None:
     asked = listing(page)
     with beside(open_pair(keys=KEYS)) as client:

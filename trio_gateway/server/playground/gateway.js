@@ -13,6 +13,7 @@ const STATES = {  // of an upstream's breaker: what a request would meet, and ho
 };
 
 let advice = new Map();  // by model
+let answering = null;  // the upstreams that answered when the models were asked for last
 let refused = null;  // the key that was not accepted, '' where none was shown; null: none was refused
 
 async function getJSON(path, key = '') {
@@ -33,7 +34,13 @@ async function pollHealth() {
   $('health').textContent = health.status + version;
   $('health').title = $('health').textContent;
   $('health').dataset.tone = TONES[health.status] ?? 'bad';
-  $('upstreams').replaceChildren(...Object.entries(health.upstreams).map(upstreamItem));
+  const upstreams = Object.entries(health.upstreams);
+  $('upstreams').replaceChildren(...upstreams.map(upstreamItem));
+  const now = upstreams.filter(([, {reachable}]) => reachable).map(([name]) => name).join('\n');
+  if (now !== answering) {  // what an upstream has is known once it has answered
+    answering = now;
+    await loadModels();
+  }
 }
 
 function upstreamItem([name, upstream]) {
@@ -143,5 +150,4 @@ function every(milliseconds, task) {
   const visible = () => { if (!document.hidden) task(); };
   setInterval(visible, milliseconds);
   document.addEventListener('visibilitychange', visible);
-  visible();
 }

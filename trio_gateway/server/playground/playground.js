@@ -189,3 +189,4 @@ restoreChat();
 addEventListener('pagehide', () => { if (turns.length) keep(); });
 every(HEALTH_POLL, pollHealth);
 every(MODEL_POLL, loadModels);
+pollHealth();
