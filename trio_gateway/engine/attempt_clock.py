@@ -52,7 +52,6 @@ class AttemptClock:
         "_on_runaway",
         "_patience",
         "_reader",
-        "_until",
         "_waits_for_client",
         "answered",
         "spoken",
@@ -62,7 +61,6 @@ class AttemptClock:
 
     def __init__(self, call: Call, lease: Lease, runaway: RunawayRule) -> None:
         self._call_ends = call.deadline
-        self._until = math.inf  # the scope's deadline: to ask the scope costs a microsecond for each token
         self._lease = lease
         self._limit, self._on_runaway = runaway.limit, runaway.replay
         self._patience = Patience(lease.config, math.inf)
@@ -98,12 +96,12 @@ class AttemptClock:
 
     def expect_end_of_body(self) -> None:
         """The answer is complete: the body should end at once."""
-        self._end_by(trio.current_time() + _BODY_GRACE)
+        self._lease.scope.deadline = trio.current_time() + _BODY_GRACE
 
     def wait_for_client(self) -> None:
         """The client is slow: the upstream is not the one that is silent."""
         self._waits_for_client = True
-        self._end_by(self._call_ends)
+        self._lease.scope.deadline = self._call_ends
 
     def watch(self, emitted: list[Event]) -> None:
         """Count the reasoning that was *emitted*.
@@ -156,11 +154,10 @@ class AttemptClock:
                 at_most = min(at_most, trio.current_time() + _DONE_GRACE)
             if not self._reader.output_seen:
                 at_most = min(at_most, self._limit.deadline)
-        if (by := self._patience.timer(self._until, at_most)) != self._until:
-            self._end_by(by)
-
-    def _end_by(self, deadline: float) -> None:
-        self._until = self._lease.scope.deadline = deadline
+        scope = self._lease.scope
+        current = scope.deadline
+        if (by := self._patience.timer(current, at_most)) != current:
+            scope.deadline = by
 
     def _runaway(self, reason: str) -> Fault:
         # The upstream does its work; it is the model that does not come to an end.

@@ -25,7 +25,8 @@ from ..core.upstream_api.model_list import MAX_LIST, MAX_VALUES, parse_model_ids
 from ..version import __version__
 from .transport import Http1Client, Origin, TransportFaultError, make_ssl_context
 from .transport.proxied import ProxiedClient
-from .upstream_answer import UpstreamAnswer, UpstreamFailure, accepted, named
+from .transport_wording import fault_of
+from .upstream_answer import UpstreamAnswer, UpstreamFailure, accepted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -261,6 +262,6 @@ def _retry_after(head: dict[bytes, bytes]) -> float | None:
 
 def _unanswered(error: TransportFaultError) -> UpstreamFailure:
     """The failure of a request; a connection lost before the first byte of an answer is due to no request."""
-    fault = named(error).fault
+    fault = fault_of(error.fault)
     unanswered = fault.unanswered or fault.error.code == "upstream_closed"
     return UpstreamFailure(replace(fault, unanswered=unanswered))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .transport import Response
     from .transport.proxied import ProxiedResponse
 
-__all__ = ["UpstreamAnswer", "UpstreamFailure", "accepted", "named"]
+__all__ = ["UpstreamAnswer", "UpstreamFailure", "accepted"]
 
 # Characters of a media type that an error shows.
 _MAX_MEDIA_TYPE: Final = 80
@@ -56,7 +56,7 @@ class UpstreamAnswer:
         try:
             self._decoder = ContentDecoder(b", ".join(codings).decode("latin-1"))
         except ContentCodingError as error:
-            raise named(error) from error
+            raise _named(error) from error
         self._pieces: Iterator[bytes] = iter(())
         self.media_type = head.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
         self.streamed = self.media_type != "application/json"
@@ -81,7 +81,7 @@ class UpstreamAnswer:
                 if piece := next(self._pieces, b""):
                     return piece
         except (TransportFaultError, ContentCodingError) as error:
-            raise named(error) from error
+            raise _named(error) from error
         return b""
 
     async def read(self, limit: int) -> bytes:
@@ -110,7 +110,7 @@ def accepted(response: Response | ProxiedResponse) -> UpstreamAnswer:
     return answer
 
 
-def named(error: TransportFaultError | ContentCodingError) -> UpstreamFailure:
+def _named(error: TransportFaultError | ContentCodingError) -> UpstreamFailure:
     """A failure of the transport by the gateway's name for it. Its own text stays inside."""
     if isinstance(error, TransportFaultError):
         return UpstreamFailure(fault_of(error.fault))

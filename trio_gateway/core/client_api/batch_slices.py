@@ -13,11 +13,11 @@ from msgspec import Struct
 from ..events import OutputDelta, OutputExtra, ReasoningDelta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ..events import Batch, Event
 
-__all__ = ["Slice", "is_one_token", "slices"]
+__all__ = ["Slice", "slices"]
 
 _EVENTS: Final = 128
 _SIZE: Final = 256 * 1024
@@ -36,8 +36,14 @@ class Slice(Struct, frozen=True):
     """To encode it takes so long that it is written in parts."""
 
 
-def slices(batch: Batch) -> Iterator[Slice]:
+def slices(batch: Batch) -> Iterable[Slice]:
     """The events of *batch* in their order, long texts divided."""
+    if len(batch) == 1 and _is_small(batch[0]):  # one token, as most batches are: no generator for it
+        return (Slice(batch, is_heavy=False),)
+    return _slices(batch)
+
+
+def _slices(batch: Batch) -> Iterator[Slice]:
     events: Batch = []
     size = 0
     for event in _divided(batch):
@@ -51,11 +57,7 @@ def slices(batch: Batch) -> Iterator[Slice]:
         yield Slice(events, size > _SIZE)
 
 
-def is_one_token(batch: Batch) -> bool:
-    """Whether *batch* is one short piece of text, as most are: it needs no slices."""
-    if len(batch) != 1:
-        return False
-    (event,) = batch
+def _is_small(event: Event) -> bool:
     return isinstance(event, OutputDelta) and event.logprobs is None and len(event.text) <= _TEXT
 
 

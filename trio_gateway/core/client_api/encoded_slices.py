@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .batch_slices import is_one_token, slices
+from .batch_slices import slices
 from .frames import Frame, sse
 
 if TYPE_CHECKING:
@@ -18,12 +18,6 @@ __all__ = ["frame_slices", "sse_slices"]
 
 def sse_slices(encoder: Encoder, batch: Batch) -> Iterator[bytes]:
     """*batch* as server-sent events, usually in one piece; none is empty."""
-    if is_one_token(batch):
-        return iter((sse(encoder.encode(batch)),))
-    return _sse_slices(encoder, batch)
-
-
-def _sse_slices(encoder: Encoder, batch: Batch) -> Iterator[bytes]:
     for part in slices(batch):
         if not part.is_heavy:
             if data := sse(encoder.encode(part.events)):
@@ -38,12 +32,6 @@ def _sse_slices(encoder: Encoder, batch: Batch) -> Iterator[bytes]:
 
 def frame_slices(encoder: Encoder, batch: Batch) -> Iterator[list[Frame]]:
     """The frames of *batch*, some at a time; none, where other tasks should have their turn."""
-    if is_one_token(batch):
-        return iter((encoder.encode(batch),))
-    return _frame_slices(encoder, batch)
-
-
-def _frame_slices(encoder: Encoder, batch: Batch) -> Iterator[list[Frame]]:
     for part in slices(batch):
         if not part.is_heavy:
             yield encoder.encode(part.events)

@@ -86,8 +86,7 @@ def text_weight(text: str) -> int:
     >>> text_weight("four"), text_weight("漢字")
     (12, 16)
     """
-    weight = _CHARACTER * len(text)
-    return weight if text.isascii() else weight + (_CJK - _CHARACTER) * _count_cjk(text)
+    return _CHARACTER * len(text) + (_CJK - _CHARACTER) * _count_cjk(text)
 
 
 def _count_cjk(text: str) -> int:
