@@ -40,6 +40,7 @@ _MAX_SIZE: Final = 16 * 1024
 """Bytes of a piece, unless one line is longer: 0.6 ms of work. Another request has some twenty turns of the
 event loop until its answer, and waits for a piece in each."""
 _LINES = re.compile(rb"(?:[^\r\n]*+[\r\n]){%d}" % _MAX_LINES)
+_ENDS: Final = (b"\n", b"\r")
 
 
 def cut_lines(data: bytes) -> Iterable[bytes]:
@@ -65,9 +66,11 @@ def _cut_lines(data: bytes) -> Iterator[bytes]:
 
 def _end_of_line(data: bytes, start: int, end: int) -> int:
     """Where the last line ends of those within the size of a piece; else where the first line ends."""
-    last = data.rfind(b"\n", start, start + _MAX_SIZE)
-    first = last if last >= 0 else data.find(b"\n", start + _MAX_SIZE, end)
-    return first + 1 if first >= 0 else end
+    limit = start + _MAX_SIZE
+    last = max(data.rfind(each, start, limit) for each in _ENDS)
+    if last >= 0:
+        return last + 1
+    return min((at + 1 for each in _ENDS if (at := data.find(each, limit, end)) >= 0), default=end)
 
 
 class LineTooLongError(ValueError):
