@@ -87,6 +87,15 @@ async def test_a_ping_is_written_only_where_nothing_else_waits(autojump_clock: M
     assert [sink.events for sink in sinks] == [[Ping()], [PROMPT]]
 
 
+@pytest.mark.parametrize("phase", Phase)
+async def test_no_events_are_nothing(phase: Phase) -> None:
+    outbox, sink = Outbox(), SlowSink(0.0)
+    outbox.put(phase, [])
+    outbox.attach(sink)
+    outbox.put(phase, [])
+    assert sink.events == []
+
+
 async def test_what_comes_after_the_end_of_its_phase_is_dropped(autojump_clock: MockClock) -> None:
     outbox, sink = Outbox(), SlowSink(0.0)
     outbox.attach(sink)

@@ -59,6 +59,8 @@ class Outbox:
     def put(self, phase: Phase, events: Batch) -> None:
         """Add *events*, which belong to *phase*. A phase that is closed takes nothing more: they are
         dropped."""
+        if not events:
+            return
         if self._sink is not None and self._queue.has_turn(phase):
             self._write(self._sink, events)  # as with most tokens: nothing is put into the queue
         elif self._queue.is_open(phase):
