@@ -40,7 +40,6 @@ BY_WHAT_IT_DOES = {
     "engine.transport.tcp": "engine/transport/test_connect.py",
     "lazy": "test_process.py",
     "mock.script": "test_mock_llm.py",
-    "server.batch_sink": "hostile/test_large_batches.py",
     "server.chat_http": "test_stream.py",
     "server.error_responses": "test_bad_input.py",
     "server.media_type": "test_bad_input.py",

@@ -40,14 +40,12 @@ class BatchSink(ABC, Generic[T]):
 
     def flush_nowait(self) -> bool:
         """Send a slice of what was written, as far as the socket has room; whether nothing is left."""
-        if self._unsent or (self._turn is not None and self._turn.locked()):
+        if self._unsent is not None or (self._turn is not None and self._turn.locked()):
             return False
         data = self._next_slice()
-        if data:
-            self._unsent = self.send_nowait(data)
-        if data is not None and not self._unsent:
-            self._unsent = next(self._slices, None)
-        return not self._unsent and not self._waiting
+        if data is not None:  # an empty one asks for a checkpoint, which is not here
+            self._unsent = self.send_nowait(data) or next(self._slices, None)
+        return self._unsent is None and not self._waiting
 
     async def flush(self) -> None:
         """Send what was written. Most often the socket has room, and nothing waits."""
